@@ -1,0 +1,1 @@
+"""The Tocsin node: the shell on trio around `tocsin_protocol`."""
