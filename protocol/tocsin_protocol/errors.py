@@ -1,0 +1,21 @@
+"""Everything `tocsin_protocol` raises on purpose."""
+
+
+class ProtocolError(Exception):
+    """Base of all errors of the protocol core."""
+
+
+class DecodeError(ProtocolError):
+    """Bytes or text that are not the one spelling of a valid value. The message names the field."""
+
+
+class SignatureError(ProtocolError):
+    """A signature that does not verify, or is not in its one spelling."""
+
+
+class RosterError(ProtocolError):
+    """A roster that does not follow from the one before it."""
+
+
+class PolicyError(ProtocolError):
+    """A policy that cannot be applied. The message names the rule and the key."""

@@ -1,0 +1,83 @@
+"""Checks that decoders share: each returns the value in its type or raises DecodeError naming the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from .errors import DecodeError
+
+MAX_TEXT_BYTES = 256
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def map_of(where: str, value: Any, names: tuple[str, ...], optional: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A map with exactly these keys (in rising order); those in `optional` may be absent."""
+    if type(value) is not dict:
+        raise DecodeError(f"{where} is not a map")
+    for name in value:
+        if name not in names:
+            raise DecodeError(f"{where} has the unknown key {name!r}")
+    for name in names:
+        if name not in value and name not in optional:
+            raise DecodeError(f"{where} lacks the key {name!r}")
+    return value
+
+
+def list_of(where: str, value: Any, least: int, most: int) -> list[Any]:
+    """A list of `least` to `most` items."""
+    if type(value) is not list or not least <= len(value) <= most:
+        raise DecodeError(f"{where} is not a list of {least if least == most else f'{least}…{most}'}")
+    return value
+
+
+def text_of(where: str, value: Any, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Text of 1 to `max_bytes` bytes of UTF-8."""
+    if type(value) is not str or not 1 <= len(value.encode()) <= max_bytes:
+        raise DecodeError(f"{where} is not text of 1…{max_bytes} bytes")
+    return value
+
+
+def texts_of(where: str, value: Any, most: int) -> tuple[str, ...]:
+    """Up to `most` texts."""
+    return tuple(text_of(where, item) for item in list_of(where, value, 0, most))
+
+
+def bytes_of(where: str, value: Any, length: int) -> bytes:
+    """Exactly `length` bytes."""
+    if type(value) is not bytes or len(value) != length:
+        raise DecodeError(f"{where} is not {length} bytes")
+    return value
+
+
+def uint_of(where: str, value: Any, least: int = 0, most: int = 2**53 - 1) -> int:
+    """An integer in `least`…`most`; never a bool."""
+    if type(value) is not int or not least <= value <= most:
+        raise DecodeError(f"{where} is not an integer in {least}…{most}")
+    return value
+
+
+def bool_of(where: str, value: Any) -> bool:
+    """True or False; never an integer."""
+    if type(value) is not bool:
+        raise DecodeError(f"{where} is not true or false")
+    return value
+
+
+def enum_of(where: str, value: Any, kind: type[_E]) -> _E:
+    """One of an enumeration's texts."""
+    try:
+        return kind(value)
+    except ValueError as exc:
+        raise DecodeError(f"{where} is {str(value)[:80]!r}, not one of {', '.join(kind)}") from exc
+
+
+def check_unique(what: str, values: Iterable[Any], *, ordered: bool = False) -> None:
+    """Refuse a repeated value; with `ordered`, also values that do not rise."""
+    values = list(values)
+    if len(set(values)) != len(values):
+        raise DecodeError(f"the same {what} stands twice")
+    if ordered and sorted(values) != values:
+        raise DecodeError(f"{what}s are not in rising order")

@@ -1,0 +1,55 @@
+"""Heartbeats: heads, heights and coverage, and nothing that tells an attacker who is disarmed (specs/gossip.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .encoding import decode_canonical, encode_canonical
+from .feed import FeedHead
+from .fields import enum_of, list_of, map_of, text_of, uint_of
+from .ids import check_chain_id
+from .sync import decode_head_list
+from .taxonomy import Category
+
+HEARTBEAT_INTERVAL_MS = 15_000
+MAX_HEARTBEAT_BYTES = 64 * 1024
+MAX_CHAINS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A publisher's own feed heads, roster epoch, chain heights and the categories its detectors cover."""
+
+    sent_ms: int
+    epoch: int
+    heads: tuple[FeedHead, ...]
+    heights: tuple[tuple[str, int], ...]
+    coverage: tuple[Category, ...]
+
+
+def encode_heartbeat(beat: Heartbeat) -> bytes:
+    """The canonical bytes of a heartbeat."""
+    return encode_canonical(
+        {
+            "coverage": [str(category) for category in beat.coverage],
+            "epoch": beat.epoch,
+            "heads": [[h.publisher, h.lane, h.sequence, h.digest] for h in beat.heads],
+            "heights": [[chain, height] for chain, height in beat.heights],
+            "sent": beat.sent_ms,
+        }
+    )
+
+
+def decode_heartbeat(data: bytes) -> Heartbeat:
+    """Parse a heartbeat; raises DecodeError."""
+    value = decode_canonical(data, max_bytes=MAX_HEARTBEAT_BYTES)
+    fields = map_of("heartbeat", value, ("coverage", "epoch", "heads", "heights", "sent"))
+    heights = [list_of("height", pair, 2, 2) for pair in list_of("heights", fields["heights"], 0, MAX_CHAINS)]
+    coverage = list_of("coverage", fields["coverage"], 0, len(Category))
+    return Heartbeat(
+        sent_ms=uint_of("sent", fields["sent"]),
+        epoch=uint_of("epoch", fields["epoch"]),
+        heads=decode_head_list(fields["heads"]),
+        heights=tuple((check_chain_id(text_of("height chain", c)), uint_of("height", h)) for c, h in heights),
+        coverage=tuple(enum_of("coverage", category, Category) for category in coverage),
+    )

@@ -1,0 +1,117 @@
+"""Who may speak: look-ups over a roster, and how one roster follows another (specs/roster.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .errors import RosterError, SignatureError
+from .ids import NO_DIGEST
+from .roster_encoding import decode_roster, encode_roster, roster_hash
+from .roster_model import Member, Publisher, Roster, SignedRoster
+from .signing import Domain, sign_digest, verify_digest
+
+
+class RosterIndex:
+    """Look-ups over one roster, made once per epoch: publisher id and peer id to their entries."""
+
+    __slots__ = ("_by_id", "_by_peer", "domain", "roster")
+
+    def __init__(self, roster: Roster) -> None:
+        self.roster = roster
+        self.domain = Domain(roster.network_id)
+        self._by_id = {p.id: (m, p) for m in roster.members for p in m.publishers}
+        self._by_peer = {p.peer_id: p_id for p_id, (_, p) in self._by_id.items()}
+
+    def publisher(self, publisher: bytes) -> Publisher | None:
+        """The entry of a publisher id."""
+        entry = self._by_id.get(publisher)
+        return entry[1] if entry else None
+
+    def member(self, publisher: bytes) -> Member | None:
+        """The member a publisher id belongs to."""
+        entry = self._by_id.get(publisher)
+        return entry[0] if entry else None
+
+    def publisher_of_peer(self, peer_id: str) -> bytes | None:
+        """The publisher id whose node has this libp2p peer id."""
+        return self._by_peer.get(peer_id)
+
+    @property
+    def publishers(self) -> dict[bytes, Publisher]:
+        """All publishers by id."""
+        return {p_id: entry[1] for p_id, entry in self._by_id.items()}
+
+
+def quorum(members: int) -> int:
+    """⌊2n/3⌋+1 of n members."""
+    return 2 * members // 3 + 1
+
+
+def tolerated_faults(members: int) -> int:
+    """⌊(n-1)/3⌋, and 0 below four members: nothing Byzantine is tolerated there."""
+    return (members - 1) // 3 if members >= 4 else 0
+
+
+def sign_roster(signed: SignedRoster, root_secret: bytes, root: bytes) -> SignedRoster:
+    """Add (or replace) one root's signature."""
+    roster = decode_roster(signed.body)
+    digest = Domain(roster.network_id).roster_change_digest(roster.epoch, roster_hash(signed.body))
+    signatures = dict(signed.signatures) | {root: sign_digest(root_secret, digest)}
+    return replace(signed, signatures=tuple(sorted(signatures.items())))
+
+
+def verify_genesis(signed: SignedRoster, pinned_hash: bytes) -> Roster:
+    """Check the first roster against the hash pinned out of band; raises RosterError or DecodeError."""
+    if roster_hash(signed.body) != pinned_hash:
+        raise RosterError(f"genesis roster hashes to {roster_hash(signed.body).hex()}, pinned is {pinned_hash.hex()}")
+    roster = decode_roster(signed.body)
+    if roster.epoch != 0 or roster.previous != NO_DIGEST:
+        raise RosterError("genesis roster is not epoch 0 without a predecessor")
+    return roster
+
+
+def verify_successor(current: Roster, signed: SignedRoster) -> Roster:
+    """Check that a roster follows the current one; returns it. Raises RosterError or DecodeError."""
+    roster = decode_roster(signed.body)
+    # [ROSTER] The network id never changes.
+    if roster.network_id != current.network_id:
+        raise RosterError("roster is of another network")
+    # [ROSTER] Epochs are strictly sequential.
+    if roster.epoch != current.epoch + 1:
+        raise RosterError(f"roster has epoch {roster.epoch} where {current.epoch + 1} is next")
+    # [ROSTER] A roster names the hash of the one before it.
+    if roster.previous != roster_hash(encode_roster(current)):
+        raise RosterError("roster does not name the hash of the one before it")
+    names = {member.name for member in roster.members}
+    removed = [member for member in current.members if member.name not in names]
+    # [ROSTER] One change removes at most one member.
+    if len(removed) > 1:
+        raise RosterError(f"roster removes {len(removed)} members at once")
+    _check_revocations(current, roster)
+    # [ROSTER] A change is signed by floor(2n/3)+1 roots of the n members before it, less the removed one.
+    voters = {member.root for member in current.members if member not in removed}
+    needed = quorum(len(voters))
+    digest = Domain(roster.network_id).roster_change_digest(roster.epoch, roster_hash(signed.body))
+    # [ROSTER] One signature per root and epoch, each by a voter and each valid.
+    for root, signature in signed.signatures:
+        if root not in voters:
+            raise RosterError(f"roster is signed by {root.hex()}, which is not a voting root")
+        try:
+            verify_digest(root, digest, signature)
+        except SignatureError as exc:
+            raise RosterError(f"signature of root {root.hex()}: {exc}") from exc
+    if len(signed.signatures) < needed:
+        raise RosterError(f"roster has {len(signed.signatures)} root signatures where {needed} are needed")
+    return roster
+
+
+def _check_revocations(current: Roster, roster: Roster) -> None:
+    """A revocation is never lifted or moved later."""
+    after = {p.id: p for m in roster.members for p in m.publishers}
+    for publisher in (p for m in current.members for p in m.publishers if p.revoked):
+        entry = after.get(publisher.id)
+        # [ROSTER] A revocation is never lifted, and its last sequence never rises.
+        if entry is not None and any(
+            not entry.revoked or entry.last_accepted(lane) > last for lane, last in publisher.revoked
+        ):
+            raise RosterError(f"roster lifts the revocation of 0x{publisher.id.hex()}")
