@@ -50,6 +50,8 @@ class Reason(StrEnum):
     WRONG_LANE = "wrong-lane"
     FROM_FUTURE = "from-future"
     EXPIRED = "expired"
+    STALE = "stale"
+    DRILL = "drill"
 
 
 @dataclass(slots=True)
