@@ -1,0 +1,56 @@
+"""Which incident a signal belongs to: the receiver decides, a publisher's own incident id is only a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .model import Signal
+from .taxonomy import Relation, SubjectKind
+
+CORRELATION_WINDOW_MS = 24 * 3600 * 1000
+META_FAMILY = "meta"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """The thread of signals about one event, named by the digest of its earliest admitted signal."""
+
+    id: bytes
+    family: str
+    first_ms: int
+    last_ms: int
+
+
+def correlating_subjects(signal: Signal) -> tuple[str, ...]:
+    """The subjects two signals must share to be about one event; a whole chain is too wide to tie them."""
+    return tuple(sorted({s.value for s in signal.subjects if s.kind is not SubjectKind.CHAIN}))
+
+
+def referenced_digests(signal: Signal) -> tuple[bytes, ...]:
+    """Signals that this one says it belongs with: it joins their incident whatever its subjects."""
+    return tuple(r.digest for r in signal.references if r.relation is not Relation.DERIVED_FROM)
+
+
+def choose_incident(
+    signal: Signal, received_ms: int, by_reference: Iterable[Incident], by_subject: Iterable[Incident]
+) -> Incident | None:
+    """The earliest incident the signal belongs to, or None when it opens a new one.
+
+    References tie directly; a shared subject ties within one category family and CORRELATION_WINDOW_MS.
+    """
+    family = signal.category.family
+    tied = [incident for incident in by_reference if is_open(incident, received_ms)]
+    tied += [
+        incident
+        for incident in by_subject
+        if is_open(incident, received_ms) and META_FAMILY not in (family, incident.family) and incident.family == family
+    ]
+    if not tied and family == META_FAMILY:
+        tied = [incident for incident in by_subject if is_open(incident, received_ms)]
+    return min(tied, key=lambda incident: (incident.first_ms, incident.id), default=None)
+
+
+def is_open(incident: Incident, now_ms: int) -> bool:
+    """Whether a signal received now can still join."""
+    return now_ms - incident.last_ms <= CORRELATION_WINDOW_MS

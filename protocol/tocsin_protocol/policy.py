@@ -1,0 +1,139 @@
+"""What the operator's rules say about an incident: a decision with its reasons, non-actions included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .admission import Reason
+from .errors import PolicyError
+from .model import Signal
+from .taxonomy import Category, Severity
+
+MAX_RULES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Fire `hook` when `organisations` distinct members say this about one of these subjects."""
+
+    name: str
+    categories: frozenset[Category]
+    min_severity: Severity
+    min_confidence: int
+    subjects: frozenset[str]
+    organisations: int
+    hook: str
+
+    def __post_init__(self) -> None:
+        if self.organisations < 1:
+            raise PolicyError(f"rule {self.name!r}: organisations is {self.organisations} where 1 or more is wanted")
+        if not self.subjects:
+            raise PolicyError(f"rule {self.name!r}: subjects is empty, so it could never be about us")
+        if not self.categories:
+            raise PolicyError(f"rule {self.name!r}: categories is empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Rules in the operator's order. No rules: never act."""
+
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) != len(names):
+            raise PolicyError("two rules have the same name")
+        if len(names) > MAX_RULES:
+            raise PolicyError(f"{len(names)} rules where at most {MAX_RULES} are allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A stored signal as the rules see it: by which member, and whether it may still actuate."""
+
+    digest: bytes
+    member: str
+    signal: Signal
+    standing: Reason
+
+
+class Answer(StrEnum):
+    """What a rule said, from nearest to acting to farthest."""
+
+    MET = "met"
+    QUORUM_SHORT = "quorum-short"
+    NOT_ACTIONABLE = "not-actionable"
+    NO_MATCH = "no-match"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAnswer:
+    """One rule's answer, with the members and signals it counted."""
+
+    rule: str
+    hook: str
+    answer: Answer
+    members: tuple[str, ...]
+    digests: tuple[bytes, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All rules' answers about one incident. `hooks` are those to fire, in rule order, each once."""
+
+    hooks: tuple[str, ...]
+    answers: tuple[RuleAnswer, ...]
+    sentence: str
+
+
+def decide(policy: Policy, sightings: Sequence[Sighting]) -> Decision:
+    """Ask every rule about one incident's sightings. Pure: the sightings' standing carries the clock."""
+    answers = tuple(_ask(rule, sightings) for rule in policy.rules)
+    met = [answer for answer in answers if answer.answer is Answer.MET]
+    hooks = tuple(dict.fromkeys(answer.hook for answer in met))
+    if met:
+        sentence = "Act: " + " ".join(answer.sentence for answer in met)
+    elif not answers:
+        sentence = "Do not act: the policy has no rules."
+    else:
+        nearest = min(answers, key=lambda answer: list(Answer).index(answer.answer))
+        sentence = "Do not act: " + nearest.sentence
+    return Decision(hooks, answers, sentence)
+
+
+def is_about(rule: Rule, signal: Signal) -> bool:
+    """Whether a signal is of the rule's kind: category, severity, confidence and one of its subjects."""
+    return (
+        signal.category in rule.categories
+        and signal.severity.rank >= rule.min_severity.rank
+        and signal.confidence >= rule.min_confidence
+        and any(subject.value in rule.subjects for subject in signal.subjects)
+    )
+
+
+def _ask(rule: Rule, sightings: Iterable[Sighting]) -> RuleAnswer:
+    about = [sighting for sighting in sightings if is_about(rule, sighting.signal)]
+    if not about:
+        return _answer(rule, Answer.NO_MATCH, about, "no signal matches its category, severity and subjects")
+    usable = [sighting for sighting in about if sighting.standing is Reason.ADMITTED]
+    if not usable:
+        standings = ", ".join(sorted({str(sighting.standing) for sighting in about}))
+        return _answer(rule, Answer.NOT_ACTIONABLE, about, f"its signals may not actuate ({standings})")
+    members = sorted({sighting.member for sighting in usable})
+    counted = f"{len(members)} of {rule.organisations} organisations ({', '.join(members)}) report it"
+    answer = Answer.MET if len(members) >= rule.organisations else Answer.QUORUM_SHORT
+    return _answer(rule, answer, usable, counted)
+
+
+def _answer(rule: Rule, answer: Answer, sightings: Sequence[Sighting], why: str) -> RuleAnswer:
+    return RuleAnswer(
+        rule=rule.name,
+        hook=rule.hook,
+        answer=answer,
+        members=tuple(sorted({sighting.member for sighting in sightings})),
+        digests=tuple(sighting.digest for sighting in sightings),
+        sentence=f"rule {rule.name!r} for hook {rule.hook!r}: {why}.",
+    )
