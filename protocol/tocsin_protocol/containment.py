@@ -115,8 +115,8 @@ class SignedTransaction:
 class Action:
     """One use of a hook, with everything needed to take it up again after a crash.
 
-    `payload` is the calldata of a transaction or the body of a webhook; `deadline_ms` is when an action not yet
-    sent is too old to start.
+    `payload` is the calldata of a transaction or the body of a webhook; past `deadline_ms` an action that
+    was not sent is too old to send.
     """
 
     action_id: bytes
@@ -198,8 +198,8 @@ def judge_intent(existing: Action | None, new: Action) -> IntentVerdict:
 
 
 Detail = Mapping[str, int | str | bytes]
-"""What an event carries: raw, hash, nonce, max_fee_wei, priority_fee_wei (SIGN); block_number, block_hash, hash
-(INCLUDE); reason (any)."""
+"""What an event carries: raw, hash, nonce, max_fee_wei, priority_fee_wei (SIGN); block_number, block_hash,
+hash (INCLUDE); reason (any)."""
 
 
 def apply_event(action: Action, event: Event, detail: Detail) -> Action:

@@ -1,8 +1,8 @@
 """A rolling outflow limiter for one asset of one account: values in, values out, integers only.
 
 The arithmetic is that of ERC-7265 (circuit breaker): the balance at the start of the window is the yardstick,
-what flowed since is kept in ticks, and the limiter trips when less than the wanted share would be left. Ticks older
-than the window join the yardstick. https://eips.ethereum.org/EIPS/eip-7265
+what flowed since is kept in ticks, and the limiter trips when less than the wanted share would be left. Ticks
+older than the window join the yardstick. https://eips.ethereum.org/EIPS/eip-7265
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class BlockFlow:
 
 @dataclass(frozen=True, slots=True)
 class Limiter:
-    """The balance at window start, the ticks since, and the blocks above `anchor` that may still be undone."""
+    """The balance at window start, the ticks since, and the blocks above `anchor` that can be undone."""
 
     settled: int
     anchor: int
@@ -105,7 +105,7 @@ def outflow_limit(params: LimiterParams, settled: int) -> int:
 def add_block(
     limiter: Limiter, params: LimiterParams, *, number: int, timestamp_s: int, inflow: int, outflow: int
 ) -> tuple[Limiter, Reading]:
-    """Account for one block; `is_crossing` is true when the limit is passed, and again only after a return below.
+    """Account for one block; `is_crossing` when the limit is passed, and again only after a return below.
 
     Raises OutflowError when `number` is not above the last block seen: roll back first.
     """

@@ -9,7 +9,7 @@ from enum import StrEnum
 from .admission import Reason
 from .errors import PolicyError
 from .model import Signal
-from .taxonomy import Category, Severity
+from .taxonomy import Category, Relation, Severity
 
 MAX_RULES = 256
 
@@ -51,9 +51,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A stored signal as the rules see it: by which member, and whether it may still actuate."""
+    """A stored signal as the rules see it: by whom, for which member, and whether it may still actuate."""
 
     digest: bytes
+    publisher: bytes
     member: str
     signal: Signal
     standing: Reason
@@ -91,7 +92,8 @@ class Decision:
 
 def decide(policy: Policy, sightings: Sequence[Sighting]) -> Decision:
     """Ask every rule about one incident's sightings. Pure: the sightings' standing carries the clock."""
-    answers = tuple(_ask(rule, sightings) for rule in policy.rules)
+    standing = _without_retracted(sightings)
+    answers = tuple(_ask(rule, standing) for rule in policy.rules)
     met = [answer for answer in answers if answer.answer is Answer.MET]
     hooks = tuple(dict.fromkeys(answer.hook for answer in met))
     if met:
@@ -112,6 +114,17 @@ def is_about(rule: Rule, signal: Signal) -> bool:
         and signal.confidence >= rule.min_confidence
         and any(subject.value in rule.subjects for subject in signal.subjects)
     )
+
+
+def _without_retracted(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """Nobody can retract another's signal, so a retraction counts for its own publisher's signals only."""
+    retracted = {
+        (sighting.publisher, reference.digest)
+        for sighting in sightings
+        for reference in sighting.signal.references
+        if reference.relation is Relation.RETRACTS
+    }
+    return [sighting for sighting in sightings if (sighting.publisher, sighting.digest) not in retracted]
 
 
 def _ask(rule: Rule, sightings: Iterable[Sighting]) -> RuleAnswer:

@@ -1,0 +1,65 @@
+"""The guardian's key: an account that can pause and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eth_account import Account
+from tocsin_protocol.containment import SignedTransaction
+
+from .errors import ChainConfigError
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """EIP-1559 fee caps in wei per gas."""
+
+    max_fee_wei: int
+    priority_fee_wei: int
+
+
+class Guardian:
+    """Signs EIP-1559 transactions; the key is never shown."""
+
+    __slots__ = ("_account", "address")
+
+    def __init__(self, private_key: bytes) -> None:
+        """Take a 32-byte secp256k1 key; raises ChainConfigError."""
+        if len(private_key) != KEY_BYTES:
+            raise ChainConfigError(f"guardian key: {len(private_key)} bytes where {KEY_BYTES} are wanted")
+        try:
+            self._account = Account.from_key(private_key)
+        except Exception:  # noqa: BLE001 - eth_keys raises several kinds, and says the key in some
+            raise ChainConfigError("guardian key: not a secp256k1 private key") from None
+        self.address: str = self._account.address.lower()
+
+    def __repr__(self) -> str:
+        return f"Guardian({self.address})"
+
+    def sign(
+        self, *, chain_id: int, nonce: int, to: str, calldata: bytes, gas_limit: int, fees: Fees
+    ) -> SignedTransaction:
+        """Return a signed call of `to` that sends no value."""
+        signed = self._account.sign_transaction(
+            {
+                "type": 2,
+                "chainId": chain_id,
+                "nonce": nonce,
+                "to": bytes.fromhex(to.removeprefix("0x")),
+                "value": 0,
+                "data": calldata,
+                "gas": gas_limit,
+                "maxFeePerGas": fees.max_fee_wei,
+                "maxPriorityFeePerGas": fees.priority_fee_wei,
+                "accessList": [],
+            }
+        )
+        return SignedTransaction(
+            raw=bytes(signed.raw_transaction),
+            hash=bytes(signed.hash),
+            nonce=nonce,
+            max_fee_wei=fees.max_fee_wei,
+            priority_fee_wei=fees.priority_fee_wei,
+        )

@@ -1,0 +1,191 @@
+"""Preparing, signing and sending a guardian's call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from statistics import median_high
+
+import trio
+from tocsin_protocol.containment import SignedTransaction
+
+from .abi import Function, decode_result, decode_revert, encode_call
+from .client import Answer, Broadcast, ChainClient
+from .errors import AbiError, RpcRefused, RpcUnavailable
+from .fees import bump_fees, first_fees
+from .guardian import Fees, Guardian
+from .receipts import Outlook, judge, look
+from .rpc import Request, read_data, read_quantity
+
+_EXECUTION_REVERTED = 3
+"""JSON-RPC error code of a reverted eth_call, where a node uses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is needed to sign, and what the simulation said: a decoded revert, or None for go ahead."""
+
+    nonce: int
+    base_fee_wei: int
+    tip_wei: int
+    revert: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    nonce: int
+    base_fee_wei: int
+    tip_wei: int
+    is_simulated: bool
+    revert: str | None
+
+
+class Sender:
+    """One guardian on one chain; hooks that share a guardian share its sender, which hands out the nonces."""
+
+    def __init__(self, client: ChainClient, guardian: Guardian) -> None:
+        self.client = client
+        self.guardian = guardian
+        self.nonce_lock = trio.Lock()
+        self._held: list[int] = []
+
+    @contextmanager
+    def hold_nonce(self, nonce: int) -> Iterator[None]:
+        """Keep a nonce from being handed out again while its action is alive in this process."""
+        self._held.append(nonce)
+        try:
+            yield
+        finally:
+            self._held.remove(nonce)
+
+    async def prepare(self, to: str, calldata: bytes) -> Preparation:
+        """Simulate, and fetch nonce and fees, in one round trip to every endpoint.
+
+        Raises RpcUnavailable when no endpoint gives nonce and fees.
+        """
+        call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
+        requests: list[Request] = [
+            ("eth_chainId", ()),
+            ("eth_getTransactionCount", (self.guardian.address, "pending")),
+            ("eth_getBlockByNumber", ("latest", False)),
+            ("eth_maxPriorityFeePerGas", ()),
+            ("eth_call", (call, "latest")),
+        ]
+        answers = await self.client.ask_all(requests)
+        offers = [offer for answer in answers if (offer := self._read_offer(answer)) is not None]
+        if not offers:
+            raise RpcUnavailable("no endpoint gives nonce and fees")
+        # An endpoint that lags says too little; with three or more, one that lies is outvoted.
+        nonce = median_high(offer.nonce for offer in offers)
+        while nonce in self._held:
+            nonce += 1
+        reverts = [offer.revert for offer in offers if offer.revert is not None]
+        # One endpoint cannot forbid: a revert counts when nobody's simulation went through.
+        is_blocked = bool(reverts) and not any(offer.is_simulated for offer in offers)
+        return Preparation(
+            nonce=nonce,
+            base_fee_wei=median_high(offer.base_fee_wei for offer in offers),
+            tip_wei=median_high(offer.tip_wei for offer in offers),
+            revert=reverts[0] if is_blocked else None,
+        )
+
+    def _read_offer(self, answer: Answer) -> _Offer | None:
+        """Return what one endpoint offers, or None when it is of another chain or makes no sense."""
+        chain, count, block, tip, call = answer.results
+        try:
+            if read_quantity(chain) != self.client.config.chain_id or not isinstance(block, dict):
+                return None
+            return _Offer(
+                nonce=read_quantity(count),
+                base_fee_wei=read_quantity(block.get("baseFeePerGas")),
+                tip_wei=0 if isinstance(tip, RpcRefused) else read_quantity(tip),
+                is_simulated=isinstance(call, str),
+                revert=read_revert(call) if isinstance(call, RpcRefused) else None,
+            )
+        except RpcUnavailable:
+            return None
+
+    def sign_first(self, to: str, calldata: bytes, preparation: Preparation) -> SignedTransaction:
+        """Sign at the offered nonce and fees."""
+        config = self.client.config
+        fees = first_fees(
+            preparation.base_fee_wei,
+            preparation.tip_wei,
+            min_tip_wei=config.min_priority_fee_wei,
+            max_fee_wei=config.max_fee_wei,
+        )
+        return self._sign(to, calldata, preparation.nonce, fees)
+
+    async def sign_bump(self, to: str, calldata: bytes, last: SignedTransaction) -> SignedTransaction | None:
+        """Sign the same call at the same nonce for more, or return None when the operator's cap is reached."""
+        base_fee_wei = 0
+        for answer in await self.client.ask_all([("eth_getBlockByNumber", ("latest", False))]):
+            block = answer.results[0]
+            if isinstance(block, dict):  # without a base fee the bump is the bare minimum
+                with suppress(RpcUnavailable):
+                    base_fee_wei = max(base_fee_wei, read_quantity(block.get("baseFeePerGas")))
+        fees = bump_fees(
+            Fees(last.max_fee_wei, last.priority_fee_wei),
+            base_fee_wei,
+            max_fee_wei=self.client.config.max_fee_wei,
+        )
+        return None if fees is None else self._sign(to, calldata, last.nonce, fees)
+
+    def _sign(self, to: str, calldata: bytes, nonce: int, fees: Fees) -> SignedTransaction:
+        config = self.client.config
+        return self.guardian.sign(
+            chain_id=config.chain_id,
+            nonce=nonce,
+            to=to,
+            calldata=calldata,
+            gas_limit=config.gas_limit,
+            fees=fees,
+        )
+
+    async def broadcast(self, transaction: SignedTransaction) -> Broadcast:
+        """Send the signed bytes to every endpoint."""
+        return await self.client.broadcast(transaction.raw)
+
+    async def look(self, transactions: Sequence[SignedTransaction]) -> Outlook:
+        """Say where the transactions of one nonce stand."""
+        hashes = [transaction.hash for transaction in transactions]
+        views = await look(self.client, self.guardian.address, hashes)
+        config = self.client.config
+        return judge(
+            views,
+            transactions[0].nonce,
+            hashes,
+            witnesses=config.witnesses,
+            depth=config.confirmations,
+        )
+
+    async def read(self, to: str, function: Function) -> tuple[object, ...] | None:
+        """Return what a view function returns, or None unless enough endpoints answer and all agree."""
+        call = {"to": to, "data": "0x" + encode_call(function).hex()}
+        answers = await self.client.ask_all([("eth_call", (call, "latest"))])
+        try:
+            values = {
+                decode_result(function, read_data(answer.results[0]))
+                for answer in answers
+                if not isinstance(answer.results[0], RpcRefused)
+            }
+        except (AbiError, RpcUnavailable):
+            return None
+        if len(values) != 1 or len(answers) < self.client.config.witnesses:
+            return None
+        return values.pop()
+
+
+def read_revert(error: RpcRefused) -> str | None:
+    """Return the decoded reason of a reverted simulation; None when the error is no revert or says nothing."""
+    if error.data is not None:
+        try:
+            return decode_revert(read_data(error.data))
+        except RpcUnavailable:
+            return None
+    # Some nodes decode it themselves and leave the data out.
+    prefix = "execution reverted: "
+    if error.code == _EXECUTION_REVERTED and error.message.startswith(prefix):
+        return error.message[len(prefix) :][:200]
+    return None

@@ -1,0 +1,1 @@
+"""`tocsin demo`: a local chain, three protocols, and the drain of March 2023."""

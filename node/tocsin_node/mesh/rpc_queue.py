@@ -1,0 +1,120 @@
+"""Gossip RPCs as bytes: framing, reading from a buffer, and one outbound queue a peer.
+
+Stock keeps 32 RPCs a peer and drops the rest without a word, copies and splits each RPC for each peer, reads
+its length byte by byte and writes each RPC by itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from .hardening import MAX_RPC_BYTES, MalformedRpc
+
+# What may wait for one peer. Beyond it frames are dropped and counted; sync fetches them later.
+MAX_QUEUED_BYTES = 8 * 1024 * 1024
+MAX_QUEUED_RPCS = 8_192
+# What one write hands to the stream.
+MAX_BATCH_BYTES = 64 * 1024
+# RPC.publish is field 2, length-delimited.
+PUBLISH_TAG = b"\x12"
+
+
+def encode_uvarint(value: int) -> bytes:
+    """An unsigned varint, shortest form."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def frame_rpc(rpc: bytes) -> bytes:
+    """An RPC with its length in front."""
+    return encode_uvarint(len(rpc)) + rpc
+
+
+def frame_message(message: bytes) -> bytes:
+    """A serialized pubsub message as a whole framed RPC: serialized once for all peers."""
+    return frame_rpc(PUBLISH_TAG + encode_uvarint(len(message)) + message)
+
+
+class RpcReader:
+    """Cuts a byte stream into RPCs of at most MAX_RPC_BYTES."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The RPCs completed by `data`; raises MalformedRpc on a length out of bounds."""
+        buffer = self._buffer
+        buffer += data
+        rpcs: list[bytes] = []
+        position = 0
+        while True:
+            start, length = self._read_length(position)
+            if start < 0 or len(buffer) - start < length:
+                break
+            rpcs.append(bytes(buffer[start : start + length]))
+            position = start + length
+        del buffer[:position]
+        return rpcs
+
+    def _read_length(self, position: int) -> tuple[int, int]:
+        value = 0
+        for shift, index in enumerate(range(position, min(position + 4, len(self._buffer)))):
+            byte = self._buffer[index]
+            value |= (byte & 0x7F) << (7 * shift)
+            if byte < 0x80:
+                if value > MAX_RPC_BYTES:
+                    raise MalformedRpc(f"RPC of {value} bytes")
+                return index + 1, value
+        if len(self._buffer) - position >= 4:
+            raise MalformedRpc("RPC length of more than three bytes")
+        return -1, 0
+
+
+class OutgoingRpcs:
+    """What waits for one peer: control first, then messages in order."""
+
+    def __init__(self) -> None:
+        self._control: deque[bytes] = deque()
+        self._messages: deque[bytes] = deque()
+        self._bytes = 0
+        self._ready = trio.Event()
+        self._closed = False
+
+    def push(self, framed: bytes, priority: bool = False) -> bool:
+        """Queue a framed RPC; false when the queue is full."""
+        full = len(self._control) + len(self._messages) >= MAX_QUEUED_RPCS
+        if self._closed or full or self._bytes + len(framed) > MAX_QUEUED_BYTES:
+            return False
+        (self._control if priority else self._messages).append(framed)
+        self._bytes += len(framed)
+        if not self._ready.is_set():
+            self._ready.set()
+        return True
+
+    async def pop(self, max_bytes: int = MAX_BATCH_BYTES) -> bytes:
+        """Wait for RPCs and take as many as make `max_bytes`, at least one; empty when closed."""
+        while not self._control and not self._messages:
+            if self._closed:
+                return b""
+            self._ready = trio.Event()
+            await self._ready.wait()
+        batch: list[bytes] = []
+        size = 0
+        for queue in (self._control, self._messages):
+            while queue and (not batch or size + len(queue[0]) <= max_bytes):
+                batch.append(queue.popleft())
+                size += len(batch[-1])
+        self._bytes -= size
+        return b"".join(batch)
+
+    def close(self) -> None:
+        self._closed = True
+        self._control.clear()
+        self._messages.clear()
+        self._ready.set()

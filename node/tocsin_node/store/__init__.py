@@ -1,0 +1,1 @@
+"""The only door to SQLite: one writer with group commit, read-only readers."""

@@ -1,0 +1,121 @@
+"""The tables, as migrations: list position + 1 is the schema version, and none is ever edited once released."""
+
+from __future__ import annotations
+
+MIGRATIONS = (
+    """
+    CREATE TABLE node (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        publisher BLOB NOT NULL,
+        network BLOB NOT NULL
+    ) STRICT;
+
+    CREATE TABLE rosters (
+        epoch INTEGER PRIMARY KEY,
+        signed BLOB NOT NULL
+    ) STRICT;
+
+    -- id is the order of arrival: the key of every page.
+    CREATE TABLE signals (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE,
+        publisher BLOB NOT NULL,
+        lane INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        encoded BLOB NOT NULL,
+        received_ms INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        standing TEXT NOT NULL,
+        incident BLOB,
+        UNIQUE (publisher, lane, sequence)
+    ) STRICT;
+    CREATE INDEX signals_by_incident ON signals (incident) WHERE incident IS NOT NULL;
+
+    -- head: the highest signal held; contiguous: up to where nothing is missing.
+    CREATE TABLE feeds (
+        publisher BLOB NOT NULL,
+        lane INTEGER NOT NULL,
+        contiguous INTEGER NOT NULL,
+        head INTEGER NOT NULL,
+        head_digest BLOB NOT NULL,
+        PRIMARY KEY (publisher, lane)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE outbox (
+        lane INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (lane, sequence)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE equivocations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        publisher BLOB NOT NULL UNIQUE,
+        proof BLOB NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE incidents (
+        id BLOB PRIMARY KEY,
+        family TEXT NOT NULL,
+        hint TEXT NOT NULL,
+        first_ms INTEGER NOT NULL,
+        last_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX incidents_by_age ON incidents (first_ms);
+
+    CREATE TABLE incident_subjects (
+        subject TEXT NOT NULL,
+        incident BLOB NOT NULL,
+        PRIMARY KEY (subject, incident)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        incident BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        acts INTEGER NOT NULL,
+        detail BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX decisions_by_incident ON decisions (incident);
+
+    CREATE TABLE arms (
+        hook TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        armed INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE actions (
+        id BLOB PRIMARY KEY,
+        hook TEXT NOT NULL,
+        target TEXT NOT NULL,
+        arm_epoch INTEGER NOT NULL,
+        incident BLOB NOT NULL,
+        decision INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        created_ms INTEGER NOT NULL,
+        deadline_ms INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        UNIQUE (hook, target, arm_epoch)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE action_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        action BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        detail BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX action_events_by_action ON action_events (action, id);
+
+    CREATE TABLE audit (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        reference BLOB NOT NULL,
+        detail BLOB NOT NULL
+    ) STRICT;
+    """,
+)
+
+SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,0 +1,98 @@
+"""The one writer: jobs from many tasks share a transaction and its fsync (group commit)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import outcome
+import trio
+
+from .database import open_writer
+
+MAX_WAITING_JOBS = 256
+MAX_JOBS_PER_COMMIT = 128
+
+T = TypeVar("T")
+
+
+class Job:
+    """One unit of work inside a shared transaction, and where its result goes."""
+
+    __slots__ = ("done", "result", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        self.work = work
+        self.done = trio.Event()
+        self.result: outcome.Outcome[Any] | None = None
+
+
+class Writer:
+    """Runs jobs on the database in the order they came; a job's result is returned once it is on disk."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._send, self._receive = trio.open_memory_channel[Job](MAX_WAITING_JOBS)
+
+    async def submit(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the next transaction; returns after its commit, raises what `work` raised.
+
+        A caller cancelled while it waits may find its work done.
+        """
+        job = Job(work)
+        await self._send.send(job)
+        await job.done.wait()
+        assert job.result is not None  # noqa: S101 - set before the event
+        result: T = job.result.unwrap()
+        return result
+
+    async def run_writer(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit jobs until cancelled; a transaction in progress is finished first."""
+        limiter = trio.CapacityLimiter(1)
+        task_status.started()
+        while True:
+            jobs = [await self._receive.receive()]
+            while len(jobs) < MAX_JOBS_PER_COMMIT:
+                try:
+                    jobs.append(self._receive.receive_nowait())
+                except trio.WouldBlock:
+                    break
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(_commit, self._connection, jobs, limiter=limiter)
+            for job in jobs:
+                job.done.set()
+
+
+def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """Run the jobs in one transaction; a job that fails takes back only its own work."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            connection.execute("SAVEPOINT job")
+            job.result = outcome.capture(job.work, connection)
+            if isinstance(job.result, outcome.Error):
+                connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        for job in jobs:
+            job.result = outcome.Error(exc)
+
+
+class Store:
+    """The writer with its database and lock, as one thing to open and close."""
+
+    def __init__(self, data_dir: Path, publisher: bytes, network_id: bytes) -> None:
+        self._connection, self._lock = open_writer(data_dir, publisher, network_id)
+        self.data_dir = data_dir
+        self.writer = Writer(self._connection)
+
+    def close(self) -> None:
+        """Checkpoint, close, and let the next node in."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        self._lock.close()
