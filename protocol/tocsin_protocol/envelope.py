@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from .encoding import decode_canonical, encode_canonical
 from .errors import DecodeError
 from .fields import bytes_of, list_of, uint_of
-from .ids import DIGEST_BYTES, PUBLISHER_BYTES
+from .ids import DIGEST_BYTES, NO_DIGEST, PUBLISHER_BYTES
 from .signing import SIGNATURE_BYTES, Domain, sign_digest
 from .taxonomy import LANES
 
 ENVELOPE_VERSION = 1
 MAX_BODY_BYTES = 16 * 1024
 MAX_ENVELOPE_BYTES = MAX_BODY_BYTES + 256
+FIRST_SEQUENCE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,10 @@ def decode_envelope(domain: Domain, data: bytes) -> Envelope:
     uint_of("version", version, ENVELOPE_VERSION, ENVELOPE_VERSION)
     bytes_of("publisher", publisher, PUBLISHER_BYTES)
     uint_of("lane", lane, 0, len(LANES) - 1)
-    uint_of("sequence", sequence, 1)
+    uint_of("sequence", sequence, FIRST_SEQUENCE)
     bytes_of("previous", previous, DIGEST_BYTES)
+    if (sequence == FIRST_SEQUENCE) != (previous == NO_DIGEST):
+        raise DecodeError("previous is not zero at the first sequence, or zero after it")
     if type(body) is not bytes or not 1 <= len(body) <= MAX_BODY_BYTES:
         raise DecodeError(f"body is not 1…{MAX_BODY_BYTES} bytes")
     bytes_of("signature", signature, SIGNATURE_BYTES)

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .encoding import decode_canonical, encode_canonical
-from .envelope import MAX_ENVELOPE_BYTES, Envelope, decode_envelope
+from .envelope import FIRST_SEQUENCE, MAX_ENVELOPE_BYTES, Envelope, decode_envelope
 from .errors import DecodeError, SignatureError
 from .fields import list_of
 from .ids import NO_DIGEST
 from .signing import Domain, verify_digest
 
-FIRST_SEQUENCE = 1
 MAX_PROOF_BYTES = 2 * MAX_ENVELOPE_BYTES + 16
 
 

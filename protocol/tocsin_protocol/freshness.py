@@ -29,6 +29,11 @@ def freshness_bound_ms(category: Category) -> int:
     return FRESHNESS_MS.get(category, DEFAULT_FRESHNESS_MS)
 
 
+def actionable_until_ms(signal: Signal) -> int:
+    """The first moment at which age or expiry keep a signal from actuating."""
+    return min(signal.expires_ms, signal.issued_ms + freshness_bound_ms(signal.category) + 1)
+
+
 def check_actionable(signal: Signal, now_ms: int, received_ms: int | None = None) -> Reason:
     """ADMITTED when a signal may actuate at `now_ms`, else why not; `received_ms` is when it first came (default: now).
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .admission import Reason
 from .errors import PolicyError
+from .freshness import actionable_until_ms
 from .model import Signal
 from .taxonomy import Category, Relation, Severity
 
@@ -71,7 +72,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleAnswer:
-    """One rule's answer, with the members and signals it counted."""
+    """One rule's answer, with the members and signals it counted.
+
+    When it is met: until when (UTC ms) these signals alone still meet it; 0 otherwise.
+    """
 
     rule: str
     hook: str
@@ -79,6 +83,7 @@ class RuleAnswer:
     members: tuple[str, ...]
     digests: tuple[bytes, ...]
     sentence: str
+    until_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,17 @@ def _ask(rule: Rule, sightings: Iterable[Sighting]) -> RuleAnswer:
         return _answer(rule, Answer.NOT_ACTIONABLE, about, f"its signals may not actuate ({standings})")
     members = sorted({sighting.member for sighting in usable})
     counted = f"{len(members)} of {rule.organisations} organisations ({', '.join(members)}) report it"
-    answer = Answer.MET if len(members) >= rule.organisations else Answer.QUORUM_SHORT
-    return _answer(rule, answer, usable, counted)
+    if len(members) < rule.organisations:
+        return _answer(rule, Answer.QUORUM_SHORT, usable, counted)
+    return replace(_answer(rule, Answer.MET, usable, counted), until_ms=_met_until_ms(rule, usable))
+
+
+def _met_until_ms(rule: Rule, usable: Iterable[Sighting]) -> int:
+    """When the quorum is lost: each member counts until its last signal ages out."""
+    until_ms: dict[str, int] = {}
+    for sighting in usable:
+        until_ms[sighting.member] = max(until_ms.get(sighting.member, 0), actionable_until_ms(sighting.signal))
+    return sorted(until_ms.values(), reverse=True)[rule.organisations - 1]
 
 
 def _answer(rule: Rule, answer: Answer, sightings: Sequence[Sighting], why: str) -> RuleAnswer:
