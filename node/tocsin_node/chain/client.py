@@ -39,6 +39,27 @@ class Broadcast:
     reason: str
 
 
+class Sending:
+    """A broadcast on its way."""
+
+    def __init__(
+        self, reports: trio.MemoryReceiveChannel[RpcRefused | RpcUnavailable | None], started: int, endpoints: int
+    ) -> None:
+        self._reports = reports
+        self._started = started
+        self._endpoints = endpoints
+
+    async def wait(self) -> Broadcast:
+        """Return with the first endpoint that accepts, or when all have failed."""
+        errors: list[RpcRefused | RpcUnavailable] = []
+        for _ in range(self._started):
+            error = await self._reports.receive()
+            if error is None:
+                return Broadcast(True, False, False, "")
+            errors.append(error)
+        return _judge_errors(errors, self._endpoints)
+
+
 class ChainClient:
     """One chain through all of its configured endpoints."""
 
@@ -97,10 +118,10 @@ class ChainClient:
             nursery.cancel_scope.cancel()
         return answers
 
-    async def broadcast(self, raw: bytes) -> Broadcast:
-        """Send to every endpoint at once; return with the first that accepts, or when all have failed.
+    def start_broadcast(self, raw: bytes) -> Sending:
+        """Begin to send to every endpoint at once.
 
-        The slower ones go on in the background: they may be the ones that reach a block builder.
+        The slower ones go on in the background whoever waits: they may be the ones that reach a block builder.
         """
         text = "0x" + raw.hex()
         send, receive = trio.open_memory_channel[RpcRefused | RpcUnavailable | None](len(self.endpoints))
@@ -110,13 +131,7 @@ class ChainClient:
                 self._stragglers[index] += 1
                 self._nursery.start_soon(self._send, index, text, send)
                 started += 1
-        errors: list[RpcRefused | RpcUnavailable] = []
-        for _ in range(started):
-            error = await receive.receive()
-            if error is None:
-                return Broadcast(True, False, False, "")
-            errors.append(error)
-        return _judge_errors(errors, len(self.endpoints))
+        return Sending(receive, started, len(self.endpoints))
 
     async def _send(
         self, index: int, text: str, report: trio.MemorySendChannel[RpcRefused | RpcUnavailable | None]

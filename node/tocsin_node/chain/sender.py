@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median_high
 
@@ -11,7 +11,7 @@ import trio
 from tocsin_protocol.containment import SignedTransaction
 
 from .abi import Function, decode_result, decode_revert, encode_call
-from .client import Answer, Broadcast, ChainClient
+from .client import Answer, ChainClient, Sending
 from .errors import AbiError, RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian
@@ -48,16 +48,15 @@ class Sender:
         self.client = client
         self.guardian = guardian
         self.nonce_lock = trio.Lock()
-        self._held: list[int] = []
+        self._held: dict[bytes, int] = {}
 
-    @contextmanager
-    def hold_nonce(self, nonce: int) -> Iterator[None]:
-        """Keep a nonce from being handed out again while its action is alive in this process."""
-        self._held.append(nonce)
-        try:
-            yield
-        finally:
-            self._held.remove(nonce)
+    def hold_nonce(self, action_id: bytes, nonce: int) -> None:
+        """Keep the nonce of a living action from being handed out again."""
+        self._held[action_id] = nonce
+
+    def release_nonce(self, action_id: bytes) -> None:
+        """Let go of it, if it is held: from here on the chain's own count decides."""
+        self._held.pop(action_id, None)
 
     async def prepare(self, to: str, calldata: bytes) -> Preparation:
         """Simulate, and fetch nonce and fees, in one round trip to every endpoint.
@@ -78,7 +77,7 @@ class Sender:
             raise RpcUnavailable("no endpoint gives nonce and fees")
         # An endpoint that lags says too little; with three or more, one that lies is outvoted.
         nonce = median_high(offer.nonce for offer in offers)
-        while nonce in self._held:
+        while nonce in self._held.values():
             nonce += 1
         reverts = [offer.revert for offer in offers if offer.revert is not None]
         # One endpoint cannot forbid: a revert counts when nobody's simulation went through.
@@ -143,9 +142,9 @@ class Sender:
             fees=fees,
         )
 
-    async def broadcast(self, transaction: SignedTransaction) -> Broadcast:
-        """Send the signed bytes to every endpoint."""
-        return await self.client.broadcast(transaction.raw)
+    def start_broadcast(self, transaction: SignedTransaction) -> Sending:
+        """Begin to send the signed bytes to every endpoint."""
+        return self.client.start_broadcast(transaction.raw)
 
     async def look(self, transactions: Sequence[SignedTransaction]) -> Outlook:
         """Say where the transactions of one nonce stand."""

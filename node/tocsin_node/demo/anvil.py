@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from ..chain.rpc import RpcEndpoint
+from tocsin_node.chain.rpc import RpcEndpoint
 
 START_TIMEOUT_S = 60
 """Usually 0.4 s; a loaded machine is given time."""

@@ -1,0 +1,1 @@
+"""Watchers: they follow a chain and report findings; what becomes of one is not theirs to say."""

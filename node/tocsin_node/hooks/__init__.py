@@ -1,0 +1,1 @@
+"""Containment levers. A hook drives one action from durable intent to a known end, and takes it up after a crash."""

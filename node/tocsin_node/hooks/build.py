@@ -1,0 +1,82 @@
+"""Hooks from their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from tocsin_protocol.ids import chain_of
+
+from tocsin_node.chain.client import ChainClient, open_chain
+from tocsin_node.chain.config import ChainConfig
+from tocsin_node.chain.guardian import Guardian
+from tocsin_node.chain.sender import Sender
+from tocsin_node.errors import ConfigError
+
+from .config import EvmHookConfig, HookConfig, WebhookHookConfig
+from .evm import EvmHook
+from .hook import Hook
+from .webhook import WebhookHook, read_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Levers:
+    """The hooks by name, and the chains they act on by CAIP-2 id."""
+
+    hooks: dict[str, Hook]
+    clients: dict[str, ChainClient]
+
+
+@asynccontextmanager
+async def open_hooks(
+    configs: Sequence[HookConfig], chains: Sequence[ChainConfig], guardian_key: bytes, config_file: Path
+) -> AsyncIterator[Levers]:
+    """Open every configured hook; relative paths count from the config file's folder.
+
+    Raises ConfigError for a hook named twice, a hook on a chain that is not configured, and a bad secret file.
+    """
+    _check_hooks(configs, chains, config_file)
+    async with AsyncExitStack() as stack:
+        clients = {chain.chain: await stack.enter_async_context(open_chain(chain)) for chain in chains}
+        guardian = Guardian(guardian_key)
+        senders = {chain: Sender(client, guardian) for chain, client in clients.items()}
+        hooks: dict[str, Hook] = {}
+        for config in configs:
+            if isinstance(config, EvmHookConfig):
+                hooks[config.name] = EvmHook(config, senders[chain_of(config.target)])
+            else:
+                hooks[config.name] = await _open_webhook(config, config_file.parent, stack)
+        yield Levers(hooks, clients)
+
+
+async def _open_webhook(config: WebhookHookConfig, folder: Path, stack: AsyncExitStack) -> WebhookHook:
+    secret = read_secret(folder / config.secret_file)
+    client = await stack.enter_async_context(open_webhook_client())
+    return WebhookHook(config, secret, client)
+
+
+def open_webhook_client() -> httpx.AsyncClient:
+    """A client that follows no redirect and takes nothing from the environment."""
+    return httpx.AsyncClient(
+        timeout=None,  # noqa: S113 - the deadline of the whole exchange is trio's, in the hook
+        trust_env=False,
+        follow_redirects=False,
+        limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
+    )
+
+
+def _check_hooks(configs: Sequence[HookConfig], chains: Sequence[ChainConfig], config_file: Path) -> None:
+    known = {chain.chain for chain in chains}
+    if len(known) != len(chains):
+        raise ConfigError(config_file, "chains", "each chain once is wanted")
+    names: set[str] = set()
+    for config in configs:
+        if config.name in names:
+            raise ConfigError(config_file, "hooks.name", "each name once is wanted", found=config.name)
+        names.add(config.name)
+        if isinstance(config, EvmHookConfig) and chain_of(config.target) not in known:
+            key = f"hooks.{config.name}.target"
+            raise ConfigError(config_file, key, "a chain of [[chains]] is wanted", found=config.target)

@@ -1,0 +1,59 @@
+"""What every containment lever is to the rest of the node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tocsin_protocol.containment import Action, Detail, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Why a hook is used: what a payload may tell of it. Subjects as CAIP ids, time in UTC milliseconds."""
+
+    incident_id: bytes
+    decision_id: bytes
+    category: str
+    severity: str
+    subjects: tuple[str, ...]
+    summary: str
+    decided_ms: int
+
+
+class Journal(Protocol):
+    """Where actions are durable."""
+
+    async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
+        """Apply one event and return the action after it; the event is durable before this returns."""
+        ...
+
+
+class Hook(Protocol):
+    """One configured lever on one target."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the config, the policy and the audit log."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """What it acts on, as a CAIP-10 account or a short name."""
+        ...
+
+    def payload(self, occasion: Occasion) -> bytes:
+        """Return the bytes of the intent; they are made durable with it and never made again."""
+        ...
+
+    def claim(self, action: Action) -> None:
+        """Reserve what an unfinished action of an earlier run still holds.
+
+        Call it for every unfinished action before the first `run` of a process: a new action must not take the
+        nonce of one that is signed.
+        """
+        ...
+
+    async def run(self, action: Action, journal: Journal) -> Action:
+        """Drive an action from the state it is in, fresh or left by a crash, to a final one, or to UNKNOWN."""
+        ...

@@ -1,0 +1,188 @@
+"""Following signed bytes until their receipt has held: send, look, send again, for more when that does not help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+from tocsin_protocol.containment import Action, Event, SignedTransaction, State
+
+from tocsin_node.chain.receipts import Outlook, Receipt, Standing
+from tocsin_node.chain.sender import Sender
+
+from .hook import Journal
+
+RETRY_MIN_MS = 50
+"""First wait after a failed exchange; doubles up to `rebroadcast_ms`."""
+MAX_REORGS = 32
+"""Times one run follows its transaction out of a block; beyond, the chain is no witness and the outcome unknown."""
+MAX_REFUSALS = 5
+"""Times in a row that every endpoint refuses the bytes before the action has failed."""
+NONCE_LOOKS = 2
+"""Looks in a row that must find the nonce used by another: one alone may be an endpoint in the middle of a reorg."""
+
+
+def sign_detail(signed: SignedTransaction) -> dict[str, int | str | bytes]:
+    """The detail of a SIGN event."""
+    return {
+        "raw": signed.raw,
+        "hash": signed.hash,
+        "nonce": signed.nonce,
+        "max_fee_wei": signed.max_fee_wei,
+        "priority_fee_wei": signed.priority_fee_wei,
+    }
+
+
+class NonceUsed(Exception):
+    """The nonce of the action went to another transaction: ours can never be mined."""
+
+
+@dataclass(slots=True)
+class _Timing:
+    """Times on trio's clock, in seconds."""
+
+    give_up_at: float
+    send_at: float
+    bump_at: float
+    poll_s: float
+    resend_s: float
+
+
+class Pursuit:
+    """Follows one signed action until its receipt has held."""
+
+    def __init__(self, sender: Sender, address: str, journal: Journal, may_send: Callable[[Action], bool]) -> None:
+        self._sender = sender
+        self._config = sender.client.config
+        self._address = address
+        self._journal = journal
+        self._may_send = may_send
+        self._reorgs = 0
+        self._refusals = 0
+        self._nonce_looks = 0
+        self._is_accepted = False
+        self._was_mined = False
+        self._refusal = ""
+        self._timing = self._start_timing()
+
+    async def run(self, action: Action, *, is_fresh: bool) -> Action:
+        """Return the action in a final state, or in UNKNOWN; raises NonceUsed."""
+        # What a crash left behind may have been sent: then only the bytes of the log may be sent, after a look.
+        self._is_accepted = not is_fresh
+        self._was_mined = action.state is State.MINED
+        if is_fresh:
+            action = await self._send(action)
+        while not action.is_final:
+            outlook = await self._sender.look(action.transactions)
+            action = await self._follow(action, outlook)
+            if action.is_final:
+                break
+            if self._reorgs > MAX_REORGS or trio.current_time() >= self._timing.give_up_at:
+                return await self._lose(action, outlook)
+            await trio.sleep(self._timing.poll_s)
+            self._timing.poll_s = min(self._timing.poll_s * 2, self._config.poll_max_ms / 1_000)
+        return action
+
+    async def _follow(self, action: Action, outlook: Outlook) -> Action:
+        self._nonce_looks = self._nonce_looks + 1 if outlook.standing is Standing.NONCE_USED else 0
+        if outlook.receipt is not None:
+            action = await self._include(action, outlook.receipt)
+            if outlook.standing is Standing.SETTLED:
+                event = Event.CONFIRM if outlook.receipt.is_success else Event.REVERT
+                reason = "" if outlook.receipt.is_success else "the transaction was mined and reverted"
+                return await self._record(action, event, reason=reason)
+            return action
+        if action.state is State.MINED and outlook.answered >= self._config.witnesses:
+            action = await self._leave_block(action)
+        if outlook.standing is Standing.NONCE_USED and action.state is not State.MINED:
+            if self._nonce_looks >= NONCE_LOOKS:
+                raise NonceUsed(outlook.note)
+            return action
+        if action.state is not State.MINED:
+            return await self._push(action, outlook)
+        return action
+
+    async def _include(self, action: Action, receipt: Receipt) -> Action:
+        if action.state is State.MINED:
+            if action.block_hash == receipt.block_hash and action.mined_hash == receipt.hash:
+                return action
+            action = await self._leave_block(action)
+        self._was_mined = True
+        self._timing = self._start_timing()
+        return await self._journal.record(
+            action.action_id,
+            Event.INCLUDE,
+            {"block_number": receipt.block_number, "block_hash": receipt.block_hash, "hash": receipt.hash},
+        )
+
+    async def _leave_block(self, action: Action) -> Action:
+        self._reorgs += 1
+        self._timing = self._start_timing()
+        return await self._record(action, Event.REORG, reason=f"block {action.block_number} was replaced")
+
+    async def _push(self, action: Action, outlook: Outlook) -> Action:
+        """Send again when it is time, for more when that did not help."""
+        # What was in a block once is sent again however old it is: its effect was there and is to be again.
+        if not self._was_mined and not self._may_send(action):
+            self._refusal = "too old to be sent again"
+            if action.state is not State.BROADCAST and outlook.answered >= self._config.witnesses:
+                self._timing.give_up_at = trio.current_time()
+            return action
+        now = trio.current_time()
+        if self._is_accepted and now >= self._timing.bump_at and action.state is not State.UNKNOWN:
+            action = await self._bump(action)
+        if now >= self._timing.send_at or action.state is State.SIGNED:
+            return await self._send(action)
+        return action
+
+    async def _send(self, action: Action) -> Action:
+        """Send the newest bytes to every endpoint, and note the try meanwhile."""
+        # SIGN is durable, so SEND may be noted meanwhile: after a crash in between, the receipts are looked at first.
+        sending = self._sender.start_broadcast(action.transactions[-1])
+        action = await self._journal.record(action.action_id, Event.SEND, {})
+        outcome = await sending.wait()
+        now = trio.current_time()
+        if outcome.is_accepted:
+            self._is_accepted, self._refusals, self._refusal = True, 0, ""
+            self._timing.send_at = now + self._config.rebroadcast_ms / 1_000
+            self._timing.poll_s = self._config.poll_min_ms / 1_000
+            return action
+        self._refusal = outcome.reason
+        self._timing.send_at = now + self._timing.resend_s
+        self._timing.resend_s = min(self._timing.resend_s * 2, self._config.rebroadcast_ms / 1_000)
+        if outcome.is_underpriced:
+            self._timing.bump_at = min(self._timing.bump_at, self._timing.send_at)
+        self._refusals = self._refusals + 1 if outcome.is_refused_by_all else 0
+        if self._refusals >= MAX_REFUSALS and not self._is_accepted:
+            return await self._record(action, Event.FAIL, reason=f"every endpoint refuses it: {outcome.reason}")
+        return action
+
+    async def _bump(self, action: Action) -> Action:
+        self._timing.bump_at = trio.current_time() + self._config.bump_ms / 1_000
+        if len(action.transactions) > self._config.max_bumps:
+            return action
+        signed = await self._sender.sign_bump(self._address, action.payload, action.transactions[-1])
+        if signed is None:
+            self._refusal = "the fee cap is reached"
+            return action
+        return await self._journal.record(action.action_id, Event.SIGN, sign_detail(signed))
+
+    async def _lose(self, action: Action, outlook: Outlook) -> Action:
+        if action.state is State.UNKNOWN:
+            return action
+        reason = f"{outlook.note}; {self._refusal}" if self._refusal else outlook.note
+        return await self._record(action, Event.LOSE, reason=f"outcome not known: {reason}")
+
+    async def _record(self, action: Action, event: Event, *, reason: str) -> Action:
+        return await self._journal.record(action.action_id, event, {"reason": reason})
+
+    def _start_timing(self) -> _Timing:
+        now = trio.current_time()
+        return _Timing(
+            give_up_at=now + self._config.settle_ms / 1_000,
+            send_at=now,
+            bump_at=now + self._config.bump_ms / 1_000,
+            poll_s=self._config.poll_min_ms / 1_000,
+            resend_s=RETRY_MIN_MS / 1_000,
+        )
