@@ -36,6 +36,8 @@ READ_BYTES = 64 * 1024
 # A reading task gives the others their turn after this long.
 TURN_SECONDS = 0.01
 MAX_KNOWN_PEERS = 4_096
+# Own frames wait this long for slow peers, then queue behind what those have not taken yet.
+MAX_ROOM_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class FastPath:
     batched_writes: bool = True
 
 
-class MeshPubsub(Pubsub):
+class MeshPubsub(Pubsub):  # type: ignore[misc]
     """The library's Pubsub with our reading, validating and sending."""
 
     router: MeshRouter
@@ -80,20 +82,28 @@ class MeshPubsub(Pubsub):
         self._seen = seen
         self._fast = fast
         self._texts: dict[bytes, str] = {}
+        self._taken = trio.Event()
 
     # sending
 
     def publish_nowait(self, topic: str, data: bytes) -> int:
         """Sign a message of our own and queue it to every subscribed peer; returns how many there were."""
-        message = rpc_pb2.Message(
-            data=data, topicIDs=[topic], from_id=self.my_id.to_bytes(), seqno=self._next_seqno()
-        )
+        if not any(peer in self.peer_queues for peer in self.peer_topics.get(topic, ())):
+            return 0
+        message = rpc_pb2.Message(data=data, topicIDs=[topic], from_id=self.my_id.to_bytes(), seqno=self._next_seqno())
         sign_message(message, self.host.get_private_key())
         message_id = self._msg_id_constructor(message)
         framed = frame_message(message.SerializeToString())
         self._seen.add(message_id)
         self.router.mcache.remember(message_id, topic, framed)
         return self.router.forward(topic, framed, (), flood=True)
+
+    async def wait_room(self) -> None:
+        """Wait until most peers took what was queued for them; a slow minority does not hold up the others."""
+        with trio.move_on_after(MAX_ROOM_SECONDS):
+            while 2 * sum(1 for queue in self.peer_queues.values() if len(queue)) > len(self.peer_queues):
+                self._taken = trio.Event()
+                await self._taken.wait()
 
     async def publish(self, topic_id: str | list[str], data: bytes) -> None:
         for topic in [topic_id] if isinstance(topic_id, str) else topic_id:
@@ -136,7 +146,7 @@ class MeshPubsub(Pubsub):
             return
         self.router.add_peer(peer_id, stream.get_protocol())
         self.peers[peer_id] = stream
-        queue: Any = OutgoingRpcs()
+        queue: Any = OutgoingRpcs(lambda: self._taken.set())
         self.peer_queues[peer_id] = queue
         self.manager.run_task(self.handle_sending_messages, peer_id, stream, queue)
         if peer_id in self._peer_added_events:
@@ -146,7 +156,7 @@ class MeshPubsub(Pubsub):
                 self.router.welcome(peer_id, topic)
 
     async def handle_sending_messages(self, peer_id: ID, stream: INetStream, queue: Any) -> None:
-        muxed = stream.muxed_stream  # type: ignore[attr-defined]
+        muxed = stream.muxed_stream
         try:
             while batch := await (queue.pop() if self._fast.batched_writes else queue.pop(0)):
                 await muxed.write(batch)
@@ -179,7 +189,7 @@ class MeshPubsub(Pubsub):
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
         peer_id = stream.muxed_conn.peer_id
-        muxed = stream.muxed_stream  # type: ignore[attr-defined]
+        muxed = stream.muxed_stream
         reader = RpcReader()
         chunk_bytes = READ_BYTES if self._fast.buffered_rpcs else 1
         turn_ends = trio.current_time() + TURN_SECONDS

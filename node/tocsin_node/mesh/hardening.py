@@ -111,7 +111,7 @@ class Conduct:
         self._records = {peer: record for peer, record in self._records.items() if peer in peers}
 
 
-class PlainMuxer(MuxerMultistream):
+class PlainMuxer(MuxerMultistream):  # type: ignore[misc]
     """Makes the muxer it was given: stock builds its own Yamux whatever class stands in the options."""
 
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
@@ -119,7 +119,7 @@ class PlainMuxer(MuxerMultistream):
         return self._annotate_connection(muxer(conn, peer_id), conn, protocol)
 
 
-class GatedUpgrader(TransportUpgrader):
+class GatedUpgrader(TransportUpgrader):  # type: ignore[misc]
     """Lets a connection live past the handshake only when its peer may be here, both ways.
 
     Stock's gater knows IP addresses only.
@@ -130,9 +130,7 @@ class GatedUpgrader(TransportUpgrader):
         self.muxer_multistream = PlainMuxer(muxers)
         self._is_allowed = is_allowed
 
-    async def upgrade_security(
-        self, raw_conn: Any, is_initiator: bool, peer_id: ID | None = None
-    ) -> ISecureConn:
+    async def upgrade_security(self, raw_conn: Any, is_initiator: bool, peer_id: ID | None = None) -> ISecureConn:
         secure = await super().upgrade_security(raw_conn, is_initiator, peer_id)
         if not self._is_allowed(str(secure.get_remote_peer())):
             await secure.close()
@@ -140,7 +138,7 @@ class GatedUpgrader(TransportUpgrader):
         return secure
 
 
-class GuardedSwarm(Swarm):
+class GuardedSwarm(Swarm):  # type: ignore[misc]
     """The library's swarm with an inbound slot that is given back and one live connection a peer."""
 
     async def _do_handle_inbound_connection(
@@ -168,9 +166,7 @@ class GuardedSwarm(Swarm):
         return conn
 
 
-def guard_stream_handler(
-    handler: Callable[[INetStream], Any], conduct: Conduct
-) -> Callable[[INetStream], Any]:
+def guard_stream_handler(handler: Callable[[INetStream], Any], conduct: Conduct) -> Callable[[INetStream], Any]:
     """Wrap the host's handler of inbound streams: what escapes it in stock cancels the whole connection tree."""
 
     async def guarded(stream: INetStream) -> None:

@@ -18,7 +18,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as StockNoise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux as StockYamux
-from libp2p.tools.async_service import background_trio_service
+from libp2p.tools.anyio_service import background_trio_service
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 
@@ -59,12 +59,8 @@ class MeshHost:
         keys = create_new_key_pair(settings.seed)
         noise_class = BufferedNoise if settings.fast.buffered_noise else StockNoise
         # Noise alone: a host with the library's defaults also accepts plaintext.
-        security: dict[TProtocol, Any] = {
-            NOISE: noise_class(keys, noise_privkey=create_noise_key_pair().private_key)
-        }
-        muxers: dict[TProtocol, Any] = {
-            TProtocol(YAMUX): BufferedYamux if settings.fast.buffered_yamux else StockYamux
-        }
+        security: dict[TProtocol, Any] = {NOISE: noise_class(keys, noise_privkey=create_noise_key_pair().private_key)}
+        muxers: dict[TProtocol, Any] = {TProtocol(YAMUX): BufferedYamux if settings.fast.buffered_yamux else StockYamux}
         peerstore = PeerStore()
         self.id = ID.from_pubkey(keys.public_key)
         peerstore.add_key_pair(self.id, keys)

@@ -11,6 +11,8 @@ from tocsin_protocol.taxonomy import LANES
 
 # What waits here when no peer is in reach; the relay's outbox holds the rest.
 MAX_WAITING = 16_384
+# With no peer in reach, how often that is looked at.
+RETRY_SECONDS = 0.1
 # msgpack's head of an array and of each byte string.
 ARRAY_HEAD_BYTES, ITEM_HEAD_BYTES = 3, 3
 
@@ -74,10 +76,11 @@ async def run_outgoing(
     task_status.started()
     while True:
         await builder.wait()
+        await trio.lowlevel.checkpoint()
         await wait_room()
         lane, sequences, frame = builder.peek()
         if send(frame):
             builder.drop(lane, len(sequences))
             await handed(lane, sequences)
         else:
-            await trio.sleep(0.1)
+            await trio.sleep(RETRY_SECONDS)

@@ -26,7 +26,7 @@ DIAL_SECONDS = 5.0
 MAX_ADDRESSES = 4
 
 
-class PeerWatch(INotifee):
+class PeerWatch(INotifee):  # type: ignore[misc]
     """Tells when a member's first connection came up and its last went down."""
 
     def __init__(self, host: MeshHost, on_up: Callable[[str], None], on_down: Callable[[str], None]) -> None:
@@ -103,9 +103,7 @@ class Dialer:
             while True:
                 await self._watch.wait_down(peer)
                 await trio.sleep(delay * (1 + secrets.randbelow(250) / 1000))
-                if peer in self._watch.up:
-                    delay = first
-                elif self._host.is_allowed(peer) and await self._dial(peer):
+                if peer in self._watch.up or (self._host.is_allowed(peer) and await self._dial(peer)):
                     delay = first
                 else:
                     delay = min(max(delay * 2, FIRST_BACK_OFF_SECONDS), LONGEST_BACK_OFF_SECONDS)

@@ -7,6 +7,7 @@ its length byte by byte and writes each RPC by itself.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
@@ -79,16 +80,20 @@ class RpcReader:
 class OutgoingRpcs:
     """What waits for one peer: control first, then messages in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_taken: Callable[[], None]) -> None:
+        self._on_taken = on_taken
         self._control: deque[bytes] = deque()
         self._messages: deque[bytes] = deque()
         self._bytes = 0
         self._ready = trio.Event()
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._control) + len(self._messages)
+
     def push(self, framed: bytes, priority: bool = False) -> bool:
         """Queue a framed RPC; false when the queue is full."""
-        full = len(self._control) + len(self._messages) >= MAX_QUEUED_RPCS
+        full = len(self) >= MAX_QUEUED_RPCS
         if self._closed or full or self._bytes + len(framed) > MAX_QUEUED_BYTES:
             return False
         (self._control if priority else self._messages).append(framed)
@@ -111,10 +116,13 @@ class OutgoingRpcs:
                 batch.append(queue.popleft())
                 size += len(batch[-1])
         self._bytes -= size
+        self._on_taken()
         return b"".join(batch)
 
     def close(self) -> None:
         self._closed = True
         self._control.clear()
         self._messages.clear()
+        self._bytes = 0
         self._ready.set()
+        self._on_taken()

@@ -27,7 +27,7 @@ MAX_PLAINTEXT_BYTES = 65_535 - 16
 MAX_NONCE = 2**64 - 1
 
 
-class BufferedSession(BaseSession):
+class BufferedSession(BaseSession):  # type: ignore[misc]
     """A Noise transport session over a buffered connection; takes over where the library's handshake ends."""
 
     def __init__(self, stock: SecureSession) -> None:
@@ -111,7 +111,7 @@ class BufferedSession(BaseSession):
         return self._raw.get_connection_type()
 
 
-class BufferedNoise(NoiseTransport):
+class BufferedNoise(NoiseTransport):  # type: ignore[misc]
     """The library's Noise handshake with our session behind it."""
 
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:

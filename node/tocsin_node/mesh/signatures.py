@@ -23,9 +23,7 @@ SEQUENCE_BYTES = 8
 
 def signed_payload(message: rpc_pb2.Message) -> bytes:
     """The bytes a message's signature covers."""
-    bare = rpc_pb2.Message(
-        from_id=message.from_id, data=message.data, seqno=message.seqno, topicIDs=message.topicIDs
-    )
+    bare = rpc_pb2.Message(from_id=message.from_id, data=message.data, seqno=message.seqno, topicIDs=message.topicIDs)
     return PREFIX + bare.SerializeToString()
 
 
@@ -45,7 +43,7 @@ def is_signed(message: rpc_pb2.Message) -> bool:
         return False
     try:
         if len(from_id) != ED25519_ID_BYTES or not from_id.startswith(ED25519_ID_PREFIX):
-            return signature_validator(message)
+            return bool(signature_validator(message))
         if len(message.signature) != SIGNATURE_BYTES or (message.key and message.key != from_id[2:]):
             return False
         crypto_sign_open(message.signature + signed_payload(message), from_id[6:])

@@ -40,7 +40,7 @@ MAX_RETRANSMISSIONS = 3
 LAZY_DEGREE = 6
 
 
-class IdKeyedCache(MessageCache):
+class IdKeyedCache(MessageCache):  # type: ignore[misc]
     """The message cache, keyed by the id the network uses, holding each message framed as it goes out.
 
     Stock keys by `from` + `seqno` whatever id function is set; IHAVE and IWANT then ask for the same ids for ever.
@@ -69,7 +69,7 @@ class IdKeyedCache(MessageCache):
         super().shift()
 
 
-class MeshRouter(GossipSub):
+class MeshRouter(GossipSub):  # type: ignore[misc]
     """The library's gossipsub router; every send is a non-blocking push to a bounded queue."""
 
     pubsub: Any
@@ -142,9 +142,7 @@ class MeshRouter(GossipSub):
         self._notify_mesh_peer_added(peer, topic)
 
     def _may_graft(self, peer: ID, topic: str) -> bool:
-        return (
-            peer not in self.mesh[topic] and peer not in self.direct and not self._check_back_off(peer, topic)
-        )
+        return peer not in self.mesh[topic] and peer not in self.direct and not self._check_back_off(peer, topic)
 
     def _get_in_topic_gossipsub_peers_from_minus(
         self, topic: str, num_to_select: int, minus: Iterable[ID], backoff_check: bool = False
@@ -229,9 +227,7 @@ class MeshRouter(GossipSub):
                 self._add_back_off(sender, prune.topicID, False, prune.backoff)
         self.send_control(sender, answer)
 
-    def _take_ihave(
-        self, ihave: rpc_pb2.ControlIHave, sender: ID, answer: rpc_pb2.ControlMessage
-    ) -> None:
+    def _take_ihave(self, ihave: rpc_pb2.ControlIHave, sender: ID, answer: rpc_pb2.ControlMessage) -> None:
         if ihave.topicID not in self.mesh:
             return
         wanted = []
@@ -272,7 +268,7 @@ class MeshRouter(GossipSub):
         self._notify_mesh_peer_added(sender, topic)
 
     def _check_back_off_of_theirs(self, sender: ID, topic: str) -> bool:
-        until = self.back_off.get(topic, {}).get(sender, 0)
+        until: int = self.back_off.get(topic, {}).get(sender, 0)
         return until - BACK_OFF_SLACK_SECONDS - 1 > int(time.time())
 
     def send_control(self, peer: ID, control: rpc_pb2.ControlMessage) -> None:

@@ -47,7 +47,7 @@ class YamuxFault(Exception):
     """The peer broke the protocol; the connection ends."""
 
 
-class BufferedStream(IMuxedStream):
+class BufferedStream(IMuxedStream):  # type: ignore[misc]
     """One Yamux stream."""
 
     def __init__(self, stream_id: int, conn: BufferedYamux) -> None:
@@ -157,7 +157,7 @@ class BufferedStream(IMuxedStream):
         await self.close()
 
 
-class BufferedYamux(IMuxedConn):
+class BufferedYamux(IMuxedConn):  # type: ignore[misc]
     """One Yamux connection; `start` runs it until it ends."""
 
     def __init__(

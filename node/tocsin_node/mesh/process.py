@@ -1,0 +1,253 @@
+"""The mesh process: a libp2p host on one side, the relay's Unix socket on the other.
+
+It holds no state worth keeping. It ends when the relay's socket closes; the relay starts another when it dies or
+its Pulse stops. An own envelope that is not answered by Published was not sent: the relay offers it again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+from tocsin_protocol.feed import FeedHead
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_encoding import decode_roster
+
+from tocsin_node import meshlink
+from tocsin_node.meshlink import (
+    PULSE_INTERVAL_SECONDS,
+    Answered,
+    Ask,
+    Asked,
+    Configure,
+    Link,
+    LinkError,
+    Message,
+    PeerDown,
+    PeerUp,
+    Publish,
+    Published,
+    PublishHeartbeat,
+    PublishProof,
+    Pulse,
+    Ready,
+    Reply,
+    UseEquivocators,
+    UseHeads,
+    UseRoster,
+)
+
+from .host import MeshHost, MeshSettings
+from .judge import Judge, topic_names
+from .outgoing import FrameBuilder, run_outgoing
+from .peers import Dialer, PeerWatch
+from .sync_stream import SYNC_SECONDS, SyncError, SyncStreams
+
+# News for the relay that may wait here while it is busy; sync fetches what did not fit.
+MAX_RELAY_QUEUE_BYTES = 32 * 1024 * 1024
+# Sync requests under way, of ours and of all peers together.
+MAX_ASKS = 64
+MAX_ASKED = 64
+CONFIGURE_SECONDS = 30.0
+
+
+class RelayQueue:
+    """What waits to be written to the relay, bounded by bytes; everything there is goes in one write."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Message, int]] = deque()
+        self._bytes = 0
+        self._ready = trio.Event()
+
+    def push(self, message: Message) -> bool:
+        """Queue a message; false when it does not fit."""
+        size = _size_of(message)
+        if self._bytes + size > MAX_RELAY_QUEUE_BYTES:
+            return False
+        self._waiting.append((message, size))
+        self._bytes += size
+        if not self._ready.is_set():
+            self._ready.set()
+        return True
+
+    async def run_writer(self, link: Link) -> None:
+        """Write to the relay what is queued."""
+        while True:
+            await self._ready.wait()
+            self._ready = trio.Event()
+            batch = [message for message, _ in self._waiting]
+            written = self._bytes
+            self._waiting.clear()
+            await link.send(*batch)
+            # Only now: what a slow relay has not read counts against the bound.
+            self._bytes -= written
+
+
+def _size_of(message: Message) -> int:
+    if isinstance(message, meshlink.Admitted):
+        return 64 + sum(map(len, message.envelopes)) + sum(map(len, message.doubtful))
+    if isinstance(message, meshlink.Answered):
+        return 64 + len(message.response)
+    if isinstance(message, meshlink.ProofSeen):
+        return 64 + len(message.proof)
+    if isinstance(message, meshlink.HeartbeatSeen):
+        return 64 + len(message.heartbeat)
+    return 64
+
+
+class MeshProcess:
+    """The wiring; `run` serves one relay until it closes the link."""
+
+    def __init__(self, link: Link, configure: Configure) -> None:
+        self._link = link
+        self._to_relay = RelayQueue()
+        roster = RosterIndex(decode_roster(configure.roster))
+        settings = MeshSettings(
+            seed=configure.transport_seed,
+            listen=tuple(configure.listen),
+            topics=frozenset(topic_names(roster.roster.network_id)),
+        )
+        self._host = MeshHost(settings, lambda *args: self._judge.judge(*args))
+        self._conduct = self._host.conduct
+        self._judge = Judge(roster, self._conduct, self._tell_relay)
+        self._watch = PeerWatch(
+            self._host,
+            lambda peer: self._note(PeerUp(peer)),
+            lambda peer: self._note(PeerDown(peer)),
+        )
+        self._host.swarm.register_notifee(self._watch)
+        self._dialer = Dialer(self._host, self._watch)
+        self._sync = SyncStreams(self._host, self._answer)
+        self._builder = FrameBuilder()
+        self._asking = 0
+        self._next_request = 0
+        self._replies: dict[int, trio.MemorySendChannel[bytes]] = {}
+        self._first = configure
+
+    async def run(self) -> None:
+        """Serve until the relay closes the link; raises LinkError, or OSError when an address is in use."""
+        async with self._host.run():
+            self._to_relay.push(Ready(self._host.listen_addresses()))
+            await self._use_roster(self._first.roster, self._first.addresses)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._to_relay.run_writer, self._link)
+                nursery.start_soon(self._dialer.run_dialer)
+                nursery.start_soon(self._run_pulse)
+                nursery.start_soon(
+                    run_outgoing, self._builder, self._send_frame, self._host.pubsub.wait_room, self._handed
+                )
+                while (messages := await self._link.receive()) is not None:
+                    for message in messages:
+                        await self._take(message, nursery)
+                nursery.cancel_scope.cancel()
+
+    # from the relay
+
+    async def _take(self, message: Message, nursery: trio.Nursery) -> None:
+        match message:
+            case Publish(lane, sequence, envelope):
+                if not self._builder.add(lane, sequence, envelope):
+                    self._conduct.count("publish-queue-full")
+            case Ask(request_id, peer_id, request):
+                if self._asking >= MAX_ASKS:
+                    self._note(Answered(request_id, b"", f"{MAX_ASKS} requests are under way"))
+                else:
+                    self._asking += 1
+                    nursery.start_soon(self._ask, request_id, peer_id, request)
+            case Reply(request_id, response):
+                waiting = self._replies.pop(request_id, None)
+                if waiting is not None:
+                    waiting.send_nowait(response)
+            case UseHeads(heads):
+                self._judge.set_heads([FeedHead(p, lane, sequence, b"") for p, lane, sequence in heads])
+            case UseRoster(roster, addresses):
+                await self._use_roster(roster, addresses)
+            case UseEquivocators(publishers):
+                self._judge.set_equivocators(frozenset(publishers))
+            case PublishProof(proof):
+                self._host.pubsub.publish_nowait(self._judge.proofs_topic, proof)
+            case PublishHeartbeat(heartbeat):
+                self._host.pubsub.publish_nowait(self._judge.heartbeats_topic, heartbeat)
+            case _:
+                raise LinkError(f"the relay sent {type(message).__name__}")
+
+    async def _use_roster(self, body: bytes, extra: dict[str, list[str]]) -> None:
+        roster = RosterIndex(decode_roster(body))
+        self._judge.set_roster(roster)
+        publishers = roster.publishers.values()
+        await self._host.set_members(publisher.peer_id for publisher in publishers)
+        # The operator's own addresses first: he may know a nearer way than the roster.
+        self._dialer.set_addresses(
+            {p.peer_id: tuple(dict.fromkeys([*extra.get(p.peer_id, ()), *p.addresses])) for p in publishers}
+        )
+
+    def _send_frame(self, frame: bytes) -> int:
+        return self._host.pubsub.publish_nowait(self._judge.frames_topic, frame)
+
+    async def _handed(self, lane: int, sequences: list[int]) -> None:
+        for sequence in sequences:
+            self._note(Published(lane, sequence))
+
+    async def _ask(self, request_id: int, peer: str, request: bytes) -> None:
+        try:
+            self._note(Answered(request_id, await self._sync.ask(peer, request), ""))
+        except SyncError as exc:
+            self._note(Answered(request_id, b"", str(exc)))
+        finally:
+            self._asking -= 1
+
+    # to the relay
+
+    def _tell_relay(self, message: Message) -> bool:
+        if self._to_relay.push(message):
+            return True
+        self._conduct.count("relay-queue-full")
+        return False
+
+    def _note(self, message: Message) -> None:
+        # Few and small, or asked for: a relay that stopped reading loses them with the process.
+        self._tell_relay(message)
+
+    async def _answer(self, peer: str, request: bytes) -> bytes:
+        if len(self._replies) >= MAX_ASKED:
+            raise SyncError(f"{MAX_ASKED} requests are under way")
+        self._next_request += 1
+        request_id = self._next_request
+        send, receive = trio.open_memory_channel[bytes](1)
+        self._replies[request_id] = send
+        try:
+            if not self._tell_relay(Asked(request_id, peer, request)):
+                raise SyncError("the relay is busy")
+            with trio.move_on_after(SYNC_SECONDS):
+                response = await receive.receive()
+                if response:
+                    return response
+                raise SyncError("the relay refused the request")
+            raise SyncError("the relay did not answer")
+        finally:
+            self._replies.pop(request_id, None)
+
+    async def _run_pulse(self) -> None:
+        while True:
+            self._note(Pulse(dict(self._conduct.counters)))
+            await trio.sleep(PULSE_INTERVAL_SECONDS)
+
+
+async def run_mesh(socket_path: str) -> None:
+    """Connect to the relay at a Unix socket and serve it until it closes the socket.
+
+    Raises OSError (no relay, or an address in use), LinkError, or DecodeError for a roster it cannot read.
+    """
+    link = Link(await trio.open_unix_socket(socket_path))
+    try:
+        with trio.fail_after(CONFIGURE_SECONDS):
+            messages = await link.receive()
+        if messages is None:
+            return
+        first, *others = messages
+        if not isinstance(first, Configure) or others:
+            raise LinkError("the relay did not send Configure first, and alone")
+        await MeshProcess(link, first).run()
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await link.aclose()
