@@ -1,0 +1,232 @@
+"""The node's configuration: node.toml, checked whole before anything starts (deploy/node.example.toml has it all)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from tocsin_protocol.errors import DecodeError
+from tocsin_protocol.ids import chain_of, check_slug
+
+from .chain.config import ChainConfig
+from .control import SOCKET_NAME
+from .errors import ConfigError
+from .hooks.config import EvmHookConfig, HookConfig, WebhookHookConfig
+from .keystore import read_credential, read_passphrase
+from .peer_ids import is_ed25519_peer_id
+from .toml_files import FilePath, Section, check_document, read_toml
+
+CONFIG_NAME = "node.toml"
+DEFAULT_FEED_LISTEN = "127.0.0.1:9480"
+DEFAULT_MESH_LISTEN = "/ip4/0.0.0.0/tcp/9400"
+MAX_CHAINS = 32
+MAX_HOOKS = 64
+MAX_WATCHERS = 64
+MAX_LISTEN = 8
+MAX_ADDRESSES = 16
+MAX_PEERS = 1024
+
+_MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/\s]{1,253})/tcp/(0|[1-9][0-9]{0,4})")
+_MAX_PORT = 65_535
+
+
+def _check_name(text: str) -> str:
+    try:
+        return check_slug(text)
+    except DecodeError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def check_multiaddr(text: str) -> str:
+    """Return a TCP multiaddr such as /ip4/192.0.2.7/tcp/9400; raises ValueError."""
+    match = _MULTIADDR.fullmatch(text)
+    if match is None or int(match[3]) > _MAX_PORT:
+        raise ValueError(f"{text[:80]!r} is not a TCP address such as /ip4/192.0.2.7/tcp/9400")
+    if match[1].startswith("ip") and ip_address(match[2]).version != int(match[1][2]):
+        raise ValueError(f"{match[2]!r} is not an {match[1]} address")
+    return text
+
+
+def check_listen(text: str) -> str:
+    """Return `host:port` with an IP address as host; raises ValueError."""
+    host, _, port = text.rpartition(":")
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+        fits = port.isascii() and port.isdecimal() and int(port) <= _MAX_PORT
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{text[:80]!r} is not an address and port such as {DEFAULT_FEED_LISTEN}")
+    return text
+
+
+def _check_peer_id(text: str) -> str:
+    if not is_ed25519_peer_id(text):
+        raise ValueError(f"{text[:80]!r} is not a peer id such as 12D3Koo…")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+TcpMultiaddr = Annotated[str, AfterValidator(check_multiaddr)]
+PeerId = Annotated[str, AfterValidator(_check_peer_id)]
+
+
+class NodeSection(Section):
+    """Whose node this is and where it keeps its state."""
+
+    member: Name
+    data_dir: FilePath
+
+
+class NetworkSection(Section):
+    """The network: its first roster, and the hash that was agreed on out of band."""
+
+    genesis: FilePath
+    genesis_hash: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
+
+
+class KeysSection(Section):
+    """The keystore and where its passphrase comes from: a 0600 file or a systemd credential."""
+
+    keystore: FilePath
+    passphrase_file: FilePath | None = None
+    passphrase_credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+
+    @model_validator(mode="after")
+    def _check_one_source(self) -> KeysSection:
+        if (self.passphrase_file is None) == (self.passphrase_credential is None):
+            raise ValueError("one of passphrase_file and passphrase_credential is wanted")
+        return self
+
+
+class MeshSection(Section):
+    """Where we listen for members, and addresses that override those in the roster."""
+
+    listen: tuple[TcpMultiaddr, ...] = Field(default=(DEFAULT_MESH_LISTEN,), min_length=1, max_length=MAX_LISTEN)
+    addresses: dict[PeerId, Annotated[list[TcpMultiaddr], Field(min_length=1, max_length=MAX_ADDRESSES)]] = Field(
+        default={}, max_length=MAX_PEERS
+    )
+
+
+class FeedSection(Section):
+    """Where the feed answers HTTP."""
+
+    listen: Annotated[str, AfterValidator(check_listen)] = DEFAULT_FEED_LISTEN
+
+    @property
+    def host(self) -> str:
+        """The address to bind, without brackets."""
+        return self.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+    @property
+    def port(self) -> int:
+        """The port to bind; 0 lets the system choose."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class PolicySection(Section):
+    """The file with the rules."""
+
+    file: FilePath
+
+
+class LogSection(Section):
+    """How much is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    as_json: bool = Field(default=False, alias="json")
+
+
+class PinsSection(Section):
+    """Members whose signals weigh from the first day, before they have earned it."""
+
+    members: tuple[Name, ...] = Field(default=(), max_length=MAX_PEERS)
+
+    @field_validator("members")
+    @classmethod
+    def _check_once(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(members)) != len(members):
+            raise ValueError("a member is named twice")
+        return members
+
+
+class NodeConfig(Section):
+    """All of node.toml; paths are absolute."""
+
+    node: NodeSection
+    network: NetworkSection
+    keys: KeysSection
+    mesh: MeshSection = MeshSection()
+    feed: FeedSection = FeedSection()
+    policy: PolicySection
+    log: LogSection = LogSection()
+    pins: PinsSection = PinsSection()
+    chains: tuple[ChainConfig, ...] = Field(default=(), alias="chain", max_length=MAX_CHAINS)
+    hooks: tuple[HookConfig, ...] = Field(default=(), alias="hook", max_length=MAX_HOOKS)
+
+    @property
+    def genesis_hash(self) -> bytes:
+        """The pinned hash of the genesis roster, 32 bytes."""
+        return bytes.fromhex(self.network.genesis_hash)
+
+    @property
+    def control_path(self) -> Path:
+        """The Unix socket on which the relay takes requests."""
+        return self.node.data_dir / SOCKET_NAME
+
+    @property
+    def hook_names(self) -> frozenset[str]:
+        """The names that a policy may use."""
+        return frozenset(hook.name for hook in self.hooks)
+
+    def read_passphrase(self) -> bytes:
+        """The keystore's passphrase; raises ConfigError."""
+        if self.keys.passphrase_file is not None:
+            return read_passphrase(self.keys.passphrase_file)
+        assert self.keys.passphrase_credential is not None  # noqa: S101 - the section checks that there is one
+        return read_credential(self.keys.passphrase_credential)
+
+
+def load_config(path: Path, *, pinned: bool = True) -> NodeConfig:
+    """Read node.toml; raises ConfigError about the first thing that is wrong.
+
+    `pinned=False` also takes a node that does not have its genesis roster yet.
+    """
+    document = read_toml(path)
+    config = check_document(path, document, NodeConfig)
+    if pinned and not config.network.genesis_hash:
+        raise ConfigError(
+            path,
+            "network.genesis_hash",
+            "the hash of the genesis roster is wanted: run tocsin roster pin",
+            found=config.network.genesis_hash,
+        )
+    _check_names(path, "chain", "chain", (chain.chain for chain in config.chains))
+    _check_names(path, "hook", "name", (hook.name for hook in config.hooks))
+    chains = {chain.chain for chain in config.chains}
+    for place, hook in enumerate(config.hooks):
+        if isinstance(hook, EvmHookConfig) and chain_of(hook.target) not in chains:
+            _no_chain(path, f"hook[{place}].target", hook.target)
+    return config.model_copy(update={"hooks": tuple(_resolve(path, hook) for hook in config.hooks)})
+
+
+def _check_names(path: Path, table: str, key: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for place, name in enumerate(names):
+        if name in seen:
+            raise ConfigError(path, f"{table}[{place}].{key}", f"is taken by another [[{table}]] already", found=name)
+        seen.add(name)
+
+
+def _no_chain(path: Path, key: str, value: str) -> None:
+    raise ConfigError(path, key, f"a [[chain]] section with chain = {chain_of(value)!r} is wanted", found=value)
+
+
+def _resolve(path: Path, hook: EvmHookConfig | WebhookHookConfig) -> EvmHookConfig | WebhookHookConfig:
+    if isinstance(hook, WebhookHookConfig):
+        return hook.model_copy(update={"secret_file": path.absolute().parent / hook.secret_file.expanduser()})
+    return hook
