@@ -1,0 +1,331 @@
+// A roster member on js-libp2p: gossip, feeds, heartbeats and sync, each as the specs say.
+
+import { peerIdFromString } from '@libp2p/peer-id'
+import { lpStream } from '@libp2p/utils'
+import { multiaddr } from '@multiformats/multiaddr'
+
+import { Admission } from './admission.mjs'
+import { MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, NO_DIGEST } from './envelope.mjs'
+import { decodeEnvelope, decodeEquivocation, encodeFrame, sealEnvelope, verifyEquivocation } from './envelope.mjs'
+import { Feeds } from './feeds.mjs'
+import { hex, same } from './fields.mjs'
+import { HEARTBEAT_INTERVAL_MS, decodeHeartbeat, encodeHeartbeat } from './heartbeat.mjs'
+import { scoreParams, startHost } from './host.mjs'
+import { DecodeError } from './msgpack.mjs'
+import { decodeRoster, lastAccepted, publishersOf } from './roster.mjs'
+import { Domain, SignatureError, addressOfKey, isSignedBy, publicKeyOf } from './signing.mjs'
+import * as sync from './sync.mjs'
+
+const DIAL_INTERVAL_MS = 500
+const SYNC_INTERVAL_MS = 5_000
+const SYNC_TIMEOUT_MS = 10_000
+// Rounds of ranges in one synchronisation with one peer; what is left comes with the next.
+const MAX_RANGES_A_ROUND = 256
+const MAX_PUBLISH_QUEUE = 20_000
+
+export class Member {
+  feeds = new Feeds()
+  counters = new Map()
+  outgoing = [[], []]
+  syncing = new Set()
+  timers = []
+  stopped = false
+  sending = false
+
+  // `emit(event)` is told what happens. `dial` maps peer ids to addresses; other roster peers dial us.
+  constructor ({ seed, secret, roster, listen, dial, emit }) {
+    this.settings = { seed, listen }
+    this.secret = secret
+    this.publisher = addressOfKey(publicKeyOf(secret))
+    this.rosterBody = roster
+    this.roster = decodeRoster(roster)
+    this.domain = new Domain(this.roster.network)
+    this.publishers = new Map(publishersOf(this.roster).map((publisher) => [hex(publisher.id), publisher]))
+    this.peers = new Set([...this.publishers.values()].map((publisher) => publisher.peer))
+    this.admission = new Admission(this.domain, this.publishers, this.feeds)
+    this.dial = dial
+    this.emit = emit
+    const prefix = `/tocsin/1/${hex(this.roster.network).slice(0, 16)}`
+    this.topics = { frames: `${prefix}/frames`, proofs: `${prefix}/proofs`, heartbeats: `${prefix}/heartbeats` }
+  }
+
+  async start () {
+    const topics = Object.values(this.topics)
+    this.host = await startHost({
+      ...this.settings,
+      isAllowed: (peer) => this.peers.has(peer),
+      gossip: { allowedTopics: topics, scoreParams: scoreParams(topics) }
+    })
+    this.host.addEventListener('peer:connect', ({ detail }) => this.onPeer(detail.toString()))
+    this.host.addEventListener('peer:disconnect', ({ detail }) => this.emit({ event: 'peer-down', peer: detail.toString() }))
+    await this.host.handle(sync.SYNC_PROTOCOL, (stream, connection) => this.serveSync(stream, connection))
+    const judges = { frames: this.judgeFrame, proofs: this.judgeProof, heartbeats: this.judgeHeartbeat }
+    for (const [name, judge] of Object.entries(judges)) {
+      this.gossip.topicValidators.set(this.topics[name], (forwarder, message) => this.judge(judge, name, message))
+      this.gossip.subscribe(this.topics[name])
+    }
+    this.every(DIAL_INTERVAL_MS, () => this.dialMissing())
+    this.every(SYNC_INTERVAL_MS, () => Promise.all(this.connected().map((peer) => this.syncWith(peer))))
+    this.every(HEARTBEAT_INTERVAL_MS, () => this.sendHeartbeat())
+    return { peer: this.host.peerId.toString(), listen: this.host.getMultiaddrs().map(String) }
+  }
+
+  async stop () {
+    this.stopped = true
+    for (const timer of this.timers) clearTimeout(timer)
+    await this.host.stop()
+  }
+
+  get gossip () {
+    return this.host.services.pubsub
+  }
+
+  connected () {
+    return this.host.getPeers().map(String)
+  }
+
+  // Peers that subscribe to a topic, as far as gossip knows.
+  subscribers (name) {
+    return this.gossip.getSubscribers(this.topics[name]).map(String)
+  }
+
+  scores () {
+    return Object.fromEntries(this.connected().map((peer) => [peer, this.gossip.getScore(peer)]))
+  }
+
+  count (reason) {
+    this.counters.set(reason, (this.counters.get(reason) ?? 0) + 1)
+  }
+
+  // Runs a job again and again, one at a time; a failed run is counted and the next one comes.
+  every (intervalMs, job) {
+    const run = async () => {
+      try {
+        await job()
+      } catch (error) {
+        this.count(`failed: ${error.name}`)
+      }
+      if (!this.stopped) this.timers.push(setTimeout(run, intervalMs))
+      this.timers = this.timers.slice(-8)
+    }
+    run()
+  }
+
+  async dialMissing () {
+    const missing = Object.entries(this.dial).filter(([peer]) => !this.connected().includes(peer))
+    await Promise.allSettled(missing.map(([peer, addresses]) =>
+      this.host.dial(addresses.map((address) => multiaddr(`${address}/p2p/${peer}`)), { signal: AbortSignal.timeout(5_000) })))
+  }
+
+  onPeer (peer) {
+    this.emit({ event: 'peer-up', peer })
+    this.syncWith(peer).catch((error) => this.count(`sync failed: ${error.name}`))
+  }
+
+  // gossip in
+
+  judge (judge, name, message) {
+    if (message.type !== 'signed') return 'reject'
+    const { verdict, reason } = judge.call(this, message.data, message.from.toString())
+    this.count(`${name} ${reason}`)
+    return verdict
+  }
+
+  judgeFrame (data, from) {
+    const outcome = this.admission.admitFrame(data, from, Date.now())
+    for (const { envelope, reason } of outcome.dropped) {
+      this.count(`envelope ${reason}`)
+      if (reason === 'equivocation') this.keep(envelope, 'gossip')
+    }
+    for (const envelope of outcome.admitted) this.keep(envelope, 'gossip')
+    return outcome
+  }
+
+  judgeProof (proof) {
+    try {
+      const [{ publisher: id }] = decodeEquivocation(this.domain, proof)
+      const publisher = this.publishers.get(hex(id))
+      if (publisher === undefined) return { verdict: 'ignore', reason: 'unknown-publisher' }
+      if (this.feeds.isEquivocator(id)) return { verdict: 'ignore', reason: 'duplicate' }
+      verifyEquivocation(this.domain, publisher.key, proof)
+      this.feeds.keepProof(id, proof)
+      this.emit({ event: 'proof', publisher: hex(id) })
+      return { verdict: 'accept', reason: 'admitted' }
+    } catch (error) {
+      if (error instanceof DecodeError) return { verdict: 'reject', reason: 'malformed' }
+      if (error instanceof SignatureError) return { verdict: 'reject', reason: 'bad-signature' }
+      throw error
+    }
+  }
+
+  judgeHeartbeat (data, from) {
+    try {
+      const beat = decodeHeartbeat(data)
+      this.emit({ event: 'heartbeat', peer: from, heads: beat.heads.length })
+      return { verdict: 'accept', reason: 'admitted' }
+    } catch (error) {
+      if (error instanceof DecodeError) return { verdict: 'reject', reason: 'malformed' }
+      throw error
+    }
+  }
+
+  // Keeps a verified envelope and tells of it when it is new.
+  keep (envelope, via) {
+    const position = this.feeds.add(envelope)
+    this.count(`${via} ${position}`)
+    if (position === 'linked' || position === 'unlinked') this.emit({ event: 'signal', via, position, ...shown(envelope) })
+    if (position === 'equivocation') {
+      this.emit({ event: 'proof', publisher: hex(envelope.publisher) })
+      const proof = this.feeds.proofs.get(hex(envelope.publisher))
+      this.gossip.publish(this.topics.proofs, proof).catch(() => this.count('proof not sent'))
+    }
+  }
+
+  // gossip out
+
+  // Signs bodies into our own feed; with `gossip` false they wait to be fetched. Returns what was signed.
+  publish (lane, bodies, { gossip = true } = {}) {
+    if (this.outgoing[lane].length + bodies.length > MAX_PUBLISH_QUEUE) throw new Error('publish queue is full')
+    const envelopes = bodies.map((body) => {
+      const { highest, envelopes } = this.feeds.feed(this.publisher, lane)
+      const previous = envelopes.get(highest)?.digest ?? NO_DIGEST
+      const place = { publisher: this.publisher, lane, sequence: highest + 1, previous, body }
+      const envelope = sealEnvelope(this.domain, this.secret, place)
+      this.feeds.add(envelope)
+      return envelope
+    })
+    if (gossip) {
+      this.outgoing[lane].push(...envelopes)
+      this.pump().catch((error) => this.emit({ event: 'error', message: `publish: ${error.message}` }))
+    }
+    return envelopes.map(shown)
+  }
+
+  // Sent at once when idle; what arrives meanwhile goes together in the next frame. CRITICAL first, never mixed.
+  async pump () {
+    if (this.sending) return
+    this.sending = true
+    try {
+      while (this.outgoing.some((queue) => queue.length > 0)) {
+        const queue = this.outgoing.find((waiting) => waiting.length > 0)
+        const frame = takeFrame(queue)
+        await this.gossip.publish(this.topics.frames, encodeFrame(frame), { allowPublishToZeroTopicPeers: true })
+      }
+    } finally {
+      this.sending = false
+    }
+  }
+
+  async sendHeartbeat () {
+    const beat = encodeHeartbeat({ sentMs: Date.now(), epoch: this.roster.epoch, heads: this.feeds.heads() })
+    await this.gossip.publish(this.topics.heartbeats, beat, { allowPublishToZeroTopicPeers: true })
+  }
+
+  // sync
+
+  async ask (peer, request) {
+    const signal = AbortSignal.timeout(SYNC_TIMEOUT_MS)
+    const stream = await this.host.dialProtocol(peerIdFromString(peer), sync.SYNC_PROTOCOL, { signal })
+    try {
+      const messages = lpStream(stream, { maxDataLength: sync.MAX_SYNC_RESPONSE_BYTES })
+      await messages.write(sync.encodeRequest(request), { signal })
+      const response = (await messages.read({ signal })).subarray()
+      await stream.close({ signal })
+      return Buffer.from(response)
+    } catch (error) {
+      stream.abort(error)
+      throw error
+    }
+  }
+
+  async serveSync (stream, connection) {
+    const signal = AbortSignal.timeout(SYNC_TIMEOUT_MS)
+    try {
+      const messages = lpStream(stream, { maxDataLength: sync.MAX_SYNC_REQUEST_BYTES })
+      const request = sync.decodeRequest((await messages.read({ signal })).subarray())
+      this.emit({ event: 'asked', peer: connection.remotePeer.toString(), kind: request.kind })
+      await messages.write(this.answer(request), { signal })
+      await stream.close({ signal })
+    } catch (error) {
+      this.count(`sync refused: ${error.name}`)
+      stream.abort(error)
+    }
+  }
+
+  answer (request) {
+    switch (request.kind) {
+      case 'heads':
+        return sync.encodeHeads({ epoch: this.roster.epoch, proofs: this.feeds.proofs.size, heads: this.feeds.heads() })
+      case 'range': {
+        const { publisher, lane, first, last } = request
+        return sync.encodeItems(
+          this.feeds.range(publisher, lane, first, last, sync.MAX_RANGE_ENVELOPES, sync.MAX_RANGE_BYTES))
+      }
+      case 'proofs':
+        return sync.encodeItems([...this.feeds.proofs.values()].slice(request.skip, request.skip + sync.MAX_PROOFS))
+      default:
+        // Rosters come to this member from outside: it holds none with their signatures.
+        return sync.encodeItems([])
+    }
+  }
+
+  // Asks a peer for its heads and fetches what is missing here; returns how many signals came.
+  async syncWith (peer) {
+    if (this.syncing.has(peer)) return 0
+    this.syncing.add(peer)
+    try {
+      const { heads } = sync.decodeHeads(await this.ask(peer, { kind: 'heads' }))
+      let fetched = 0
+      for (const head of heads) {
+        if (this.publishers.has(hex(head.publisher))) fetched += await this.fetchFeed(peer, head)
+      }
+      return fetched
+    } finally {
+      this.syncing.delete(peer)
+    }
+  }
+
+  async fetchFeed (peer, { publisher, lane, sequence }) {
+    let fetched = 0
+    for (let round = 0; round < MAX_RANGES_A_ROUND; round++) {
+      const range = this.feeds.missing(publisher, lane, sequence, sync.MAX_RANGE_ENVELOPES)
+      if (range === undefined) break
+      const [first, last] = range
+      const response = await this.ask(peer, { kind: 'range', publisher, lane, first, last })
+      const envelopes = sync.decodeItems(response, sync.MAX_RANGE_ENVELOPES).map((item) => this.checkFetched(item, range, publisher, lane))
+      if (envelopes.length === 0) break
+      for (const envelope of envelopes) this.keep(envelope, 'sync')
+      fetched += envelopes.length
+    }
+    return fetched
+  }
+
+  // What is fetched is verified like what is gossiped; the rate does not count.
+  checkFetched (item, [first, last], id, lane) {
+    const envelope = decodeEnvelope(this.domain, item)
+    const publisher = this.publishers.get(hex(id))
+    if (!same(envelope.publisher, id) || envelope.lane !== lane || envelope.sequence < first || envelope.sequence > last) {
+      throw new DecodeError('a fetched signal is not of the range asked for')
+    }
+    if (envelope.sequence > lastAccepted(publisher, lane)) throw new DecodeError('a fetched signal is of a revoked key')
+    if (!isSignedBy(publisher.key, envelope.digest, envelope.signature)) {
+      throw new SignatureError('a fetched signal is not signed by its publisher')
+    }
+    return envelope
+  }
+}
+
+function takeFrame (queue) {
+  let bytes = 16
+  let count = 0
+  while (count < queue.length && count < MAX_FRAME_ENVELOPES) {
+    bytes += queue[count].encoded.length + 5
+    if (bytes > MAX_FRAME_BYTES) break
+    count += 1
+  }
+  return queue.splice(0, count).map((envelope) => envelope.encoded)
+}
+
+function shown ({ publisher, lane, sequence, digest, body }) {
+  return { publisher: hex(publisher), lane, sequence, digest: hex(digest), body: hex(body) }
+}
