@@ -70,13 +70,18 @@ def _canonical_type(name: str) -> str:
 
 def encode_call(function: Function, arguments: Sequence[Argument] = ()) -> bytes:
     """Return the calldata; `0x…` text stands for bytes. Raises AbiError."""
-    if len(arguments) != len(function.inputs):
-        raise AbiError(f"{function.name}: {len(arguments)} arguments where {len(function.inputs)} are wanted")
-    values = [_to_abi(name, value) for name, value in zip(function.inputs, arguments, strict=True)]
+    return function.selector + encode_arguments(function.name, function.inputs, arguments)
+
+
+def encode_arguments(name: str, types: Sequence[str], arguments: Sequence[Argument]) -> bytes:
+    """Return the encoded arguments of a function or constructor, whose name is for the message. Raises AbiError."""
+    if len(arguments) != len(types):
+        raise AbiError(f"{name}: {len(arguments)} arguments where {len(types)} are wanted")
+    values = [_to_abi(kind, value) for kind, value in zip(types, arguments, strict=True)]
     try:
-        return function.selector + bytes(encode(function.inputs, values))
+        return bytes(encode(types, values))
     except (EncodingError, ParseError, TypeError, ValueError, OverflowError) as exc:
-        raise AbiError(f"{function.name}: arguments do not fit {','.join(function.inputs)}: {exc}") from exc
+        raise AbiError(f"{name}: arguments do not fit {','.join(types)}: {exc}") from exc
 
 
 def _to_abi(name: str, value: Argument) -> Any:

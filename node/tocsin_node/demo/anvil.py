@@ -16,12 +16,14 @@ from typing import Any
 
 import trio
 
-from tocsin_node.chain.rpc import RpcEndpoint
+from tocsin_node.chain.rpc import RpcEndpoint, read_quantity
 
 START_TIMEOUT_S = 60
 """Usually 0.4 s; a loaded machine is given time."""
 STOP_TIMEOUT_S = 10
+MINE_TIMEOUT_S = 60
 CHAIN_ID = 31_337
+GAS_LIMIT = 5_000_000
 PATH_VARIABLE = "TOCSIN_ANVIL"
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 _MAX_START_BYTES = 256 * 1024
@@ -29,6 +31,16 @@ _MAX_START_BYTES = 256 * 1024
 
 class AnvilError(Exception):
     """Anvil is not there, or did not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A mined transaction; `contract` is the address it created, if it did."""
+
+    hash: str
+    is_success: bool
+    block: int
+    contract: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,41 @@ class Anvil:
     async def mine(self, blocks: int = 1) -> None:
         """Mine empty blocks, or with what is pending."""
         await self.call("anvil_mine", hex(blocks))
+
+    async def send(self, sender: str, to: str | None, data: bytes) -> Mined:
+        """Send from an unlocked account and wait until it is mined, whatever its status.
+
+        Raises AnvilError when it is not within MINE_TIMEOUT_S.
+        """
+        request = {"from": sender, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
+        if to is not None:
+            request["to"] = to
+        sent = str(await self.call("eth_sendTransaction", request))
+        with trio.move_on_after(MINE_TIMEOUT_S):
+            while True:
+                receipt = await self.call("eth_getTransactionReceipt", sent)
+                if isinstance(receipt, dict):
+                    return Mined(
+                        hash=sent,
+                        is_success=read_quantity(receipt["status"]) == 1,
+                        block=read_quantity(receipt["blockNumber"]),
+                        contract=str(receipt.get("contractAddress") or "").lower(),
+                    )
+                await trio.sleep(0.02)
+        raise AnvilError(f"transaction {sent} was not mined within {MINE_TIMEOUT_S} s")
+
+    async def fund(self, address: str, wei: int) -> None:
+        """Give an account so much ether."""
+        await self.call("anvil_setBalance", address, hex(wei))
+
+    async def snapshot(self) -> str:
+        """Remember the state of the chain; `restore` goes back to it, once."""
+        return str(await self.call("evm_snapshot"))
+
+    async def restore(self, snapshot: str) -> None:
+        """Go back; blocks mined since are gone, as in a reorg. Raises AnvilError when it is used up."""
+        if await self.call("evm_revert", snapshot) is not True:
+            raise AnvilError(f"snapshot {snapshot} cannot be restored")
 
 
 def find_anvil() -> Path:
