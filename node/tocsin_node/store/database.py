@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import IO
 
+from ..errors import NodeError
 from .schema import MIGRATIONS, SCHEMA_VERSION
 
 DATABASE_NAME = "tocsin.db"
@@ -17,7 +18,7 @@ BUSY_TIMEOUT_MS = 10_000
 WAL_AUTOCHECKPOINT_PAGES = 1000
 
 
-class StoreError(Exception):
+class StoreError(NodeError):
     """The database cannot be used. The message says which file, and what to do."""
 
 

@@ -29,7 +29,8 @@ MIGRATIONS = (
         incident BLOB,
         UNIQUE (publisher, lane, sequence)
     ) STRICT;
-    CREATE INDEX signals_by_incident ON signals (incident) WHERE incident IS NOT NULL;
+    -- The newest signals of one feed within one incident: what a decision reads.
+    CREATE INDEX signals_by_incident ON signals (incident, publisher, lane, id) WHERE incident IS NOT NULL;
 
     -- head: the highest signal held; contiguous: up to where nothing is missing.
     CREATE TABLE feeds (
@@ -70,13 +71,13 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE decisions (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER PRIMARY KEY,
         incident BLOB NOT NULL,
         at_ms INTEGER NOT NULL,
         acts INTEGER NOT NULL,
         detail BLOB NOT NULL
     ) STRICT;
-    CREATE INDEX decisions_by_incident ON decisions (incident);
+    CREATE INDEX decisions_by_incident ON decisions (incident, id);
 
     CREATE TABLE arms (
         hook TEXT PRIMARY KEY,
@@ -91,7 +92,7 @@ MIGRATIONS = (
         target TEXT NOT NULL,
         arm_epoch INTEGER NOT NULL,
         incident BLOB NOT NULL,
-        decision INTEGER NOT NULL,
+        decision BLOB NOT NULL,
         payload BLOB NOT NULL,
         created_ms INTEGER NOT NULL,
         deadline_ms INTEGER NOT NULL,

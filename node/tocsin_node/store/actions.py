@@ -1,0 +1,124 @@
+"""Arms and actions on disk: one action per (hook, target, arm epoch), and every event of its life."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.containment import (
+    FINAL,
+    Action,
+    ContainmentError,
+    Detail,
+    Event,
+    IntentVerdict,
+    State,
+    apply_event,
+    judge_intent,
+)
+from tocsin_protocol.encoding import decode_canonical, encode_canonical
+
+from .audit import append_audit
+
+MAX_EVENT_BYTES = 256 * 1024
+# Far above what a machine can hold open; a bound for the reads only.
+MAX_OPEN_ACTIONS = 10_000
+
+_COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms"
+_FINAL_STATES = tuple(sorted(state.value for state in FINAL))
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Whether a hook may fire, and in which arm epoch. Each arming starts a new epoch; each epoch fires once."""
+
+    hook: str
+    epoch: int
+    armed: bool
+    at_ms: int
+
+
+def read_arms(connection: sqlite3.Connection) -> dict[str, Arm]:
+    """All hooks that were ever armed."""
+    rows = connection.execute("SELECT hook, epoch, armed, at_ms FROM arms")
+    return {hook: Arm(hook, epoch, bool(armed), at_ms) for hook, epoch, armed, at_ms in rows}
+
+
+def set_arm(connection: sqlite3.Connection, hook: str, *, armed: bool, now_ms: int, by: str) -> Arm:
+    """Arm a hook (a new epoch) or disarm it."""
+    before = read_arms(connection).get(hook)
+    epoch = (before.epoch if before else 0) + (1 if armed else 0)
+    connection.execute("INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?)", (hook, epoch, int(armed), now_ms))
+    detail = {"verb": "arm" if armed else "disarm", "hook": hook, "epoch": epoch, "by": by}
+    append_audit(connection, now_ms, EntryKind.OPERATOR, b"", detail)
+    return Arm(hook, epoch, armed, now_ms)
+
+
+def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -> IntentVerdict:
+    """Make an intent durable, unless its key is used: the same again is SAME, anything else CONFLICT."""
+    verdict = judge_intent(find_action(connection, action.action_id), action)
+    if verdict is IntentVerdict.NEW:
+        connection.execute(
+            f"INSERT INTO actions ({_COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (
+                action.action_id,
+                action.hook,
+                action.target,
+                action.arm_epoch,
+                action.incident_id,
+                action.decision_id,
+                action.payload,
+                action.created_ms,
+                action.deadline_ms,
+                action.state.value,
+            ),
+        )
+        detail = {"hook": action.hook, "target": action.target, "epoch": action.arm_epoch, "state": str(action.state)}
+        append_audit(connection, now_ms, EntryKind.ACTION, action.action_id, detail)
+    return verdict
+
+
+def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int) -> Action:
+    """Apply one event to an action; raises ContainmentError when its life-cycle does not allow it."""
+    action = find_action(connection, action_id)
+    if action is None:
+        raise ContainmentError(f"action {action_id.hex()} is not in the journal")
+    after = apply_event(action, event, detail)
+    connection.execute(
+        "INSERT INTO action_events (action, at_ms, event, detail) VALUES (?, ?, ?, ?)",
+        (action_id, now_ms, event.value, encode_canonical(dict(detail))),
+    )
+    connection.execute("UPDATE actions SET state = ? WHERE id = ?", (after.state.value, action_id))
+    kind = EntryKind.OUTCOME if after.is_final else EntryKind.ACTION
+    shown = {"event": event.value, "state": after.state.value} | {k: v for k, v in detail.items() if k != "raw"}
+    append_audit(connection, now_ms, kind, action_id, shown)
+    return after
+
+
+def find_action(connection: sqlite3.Connection, action_id: bytes) -> Action | None:
+    """An action in the state its events left it in."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM actions WHERE id = ?", (action_id,)).fetchone()  # noqa: S608
+    if row is None:
+        return None
+    action = Action(*row)
+    events = connection.execute("SELECT event, detail FROM action_events WHERE action = ? ORDER BY id", (action_id,))
+    for event, detail in events:
+        action = apply_event(action, Event(event), decode_canonical(detail, max_bytes=MAX_EVENT_BYTES))
+    return action
+
+
+def read_open_actions(connection: sqlite3.Connection) -> list[Action]:
+    """Actions not yet at an end, oldest first."""
+    marks = ", ".join("?" * len(_FINAL_STATES))
+    rows = connection.execute(
+        f"SELECT id FROM actions WHERE state NOT IN ({marks}) ORDER BY created_ms LIMIT ?",  # noqa: S608
+        (*_FINAL_STATES, MAX_OPEN_ACTIONS),
+    ).fetchall()
+    return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+
+
+def count_actions_by_state(connection: sqlite3.Connection) -> dict[State, int]:
+    """How many actions are in each state."""
+    rows = connection.execute("SELECT state, COUNT(*) FROM actions GROUP BY state")
+    return {State(state): count for state, count in rows}

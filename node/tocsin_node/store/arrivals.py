@@ -1,0 +1,144 @@
+"""What one batch of opened signals does to the database, in one transaction: store, correlate, decide, intend."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tocsin_protocol.admission import Reason
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.encoding import encode_canonical
+from tocsin_protocol.envelope import Envelope
+from tocsin_protocol.feed import decode_equivocation
+from tocsin_protocol.model import Signal
+from tocsin_protocol.policy import is_about
+from tocsin_protocol.taxonomy import Relation
+
+from .audit import append_audit, append_audits
+from .decisions import Decided, Rules, decide_incident
+from .feeds import FeedState, advance_feeds, place_envelopes, read_feed
+from .incidents import join_incident
+
+
+class Path(StrEnum):
+    """How a signal came to us. It says nothing about trust."""
+
+    OWN = "own"
+    GOSSIP = "gossip"
+    SYNC = "sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A verified envelope with its body; `signal` is None where the body does not parse."""
+
+    envelope: Envelope
+    signal: Signal | None
+    standing: Reason
+
+
+@dataclass(slots=True)
+class Filed:
+    """What a batch changed."""
+
+    stored: list[Opened] = field(default_factory=list)
+    refused: Counter[Reason] = field(default_factory=Counter)
+    proofs: list[bytes] = field(default_factory=list)
+    feeds: list[FeedState] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
+
+
+def file_arrivals(
+    connection: sqlite3.Connection, rules: Rules, arrivals: Sequence[Opened], path: Path, received_ms: int
+) -> Filed:
+    """Store what is new of a batch, and let every incident it touches be decided."""
+    filed = Filed()
+    excluded = {publisher for (publisher,) in connection.execute("SELECT publisher FROM equivocations")}
+    by_digest = {a.envelope.digest: a for a in arrivals if a.envelope.publisher not in excluded}
+    filed.refused[Reason.EQUIVOCATOR] += sum(a.envelope.publisher in excluded for a in arrivals)
+    new, proofs = place_envelopes(connection, rules.roster.domain, (a.envelope for a in by_digest.values()))
+    filed.refused[Reason.DUPLICATE] += len(by_digest) - len(new) - len(proofs)
+    filed.stored = [by_digest[envelope.digest] for envelope in new]
+    touched = _insert_signals(connection, rules, filed.stored, path, received_ms)
+    if filed.stored:
+        advance_feeds(connection, new)
+        filed.feeds = [_feed(connection, *feed) for feed in {(e.publisher, e.lane) for e in new}]
+    for proof in proofs:
+        filed.refused[Reason.EQUIVOCATION] += 1
+        if insert_proof(connection, decode_equivocation(rules.roster.domain, proof)[0].publisher, proof, received_ms):
+            filed.proofs.append(proof)
+    for incident in touched:
+        decided = decide_incident(connection, rules, incident, received_ms)
+        if decided is not None:
+            filed.decided.append(decided)
+    return filed
+
+
+def insert_proof(connection: sqlite3.Connection, publisher: bytes, proof: bytes, now_ms: int) -> bool:
+    """Keep the first proof against a publisher; returns whether this is it."""
+    row = connection.execute(
+        "INSERT OR IGNORE INTO equivocations (publisher, proof, at_ms) VALUES (?, ?, ?)", (publisher, proof, now_ms)
+    )
+    if row.rowcount != 1:
+        return False
+    append_audit(connection, now_ms, EntryKind.EQUIVOCATION, publisher, {"proof": proof})
+    return True
+
+
+def _insert_signals(
+    connection: sqlite3.Connection, rules: Rules, stored: Sequence[Opened], path: Path, received_ms: int
+) -> list[bytes]:
+    """Insert signals with their audit entries; returns the incidents that need a decision."""
+    touched: dict[bytes, None] = {}
+    entries = []
+    for opened in stored:
+        envelope, incident = opened.envelope, None
+        if opened.signal is not None:
+            incident, is_new = join_incident(connection, envelope, opened.signal, received_ms)
+            if is_new or _may_change_a_decision(rules, opened.signal):
+                touched[incident] = None
+        row = (
+            envelope.digest,
+            envelope.publisher,
+            envelope.lane,
+            envelope.sequence,
+            envelope.encoded,
+            received_ms,
+            path.value,
+            opened.standing.value,
+            incident,
+        )
+        # One by one: the next signal of the batch may refer to this one.
+        connection.execute(_INSERT_SIGNAL, row)
+        entries.append((received_ms, EntryKind.SIGNAL.value, envelope.digest, _detail(path, opened.standing)))
+    append_audits(connection, entries)
+    return list(touched)
+
+
+_INSERT_SIGNAL = (
+    "INSERT INTO signals (digest, publisher, lane, sequence, encoded, received_ms, path, standing, incident)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DETAILS: dict[tuple[Path, Reason], bytes] = {}
+
+
+def _detail(path: Path, standing: Reason) -> bytes:
+    key = (path, standing)
+    if key not in _DETAILS:
+        _DETAILS[key] = encode_canonical({"path": path.value, "verdict": standing.value})
+    return _DETAILS[key]
+
+
+def _may_change_a_decision(rules: Rules, signal: Signal) -> bool:
+    return any(is_about(rule, signal) for rule in rules.policy.rules) or any(
+        reference.relation is Relation.RETRACTS for reference in signal.references
+    )
+
+
+def _feed(connection: sqlite3.Connection, publisher: bytes, lane: int) -> FeedState:
+    feed = read_feed(connection, publisher, lane)
+    assert feed is not None  # noqa: S101 - a signal of it was just stored
+    return feed

@@ -1,0 +1,177 @@
+"""Decisions on disk: what the rules see of an incident, what they said, and the intents that follow."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tocsin_protocol.admission import Reason
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.body import decode_body
+from tocsin_protocol.containment import Action, IntentVerdict, new_action
+from tocsin_protocol.encoding import encode_canonical
+from tocsin_protocol.envelope import decode_envelope
+from tocsin_protocol.freshness import check_actionable
+from tocsin_protocol.policy import Answer, Decision, Policy, Sighting, decide
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.taxonomy import LANES
+
+from ..hooks.hook import Hook, Occasion
+from .actions import insert_intent, read_arms
+from .audit import append_audit
+
+# The newest of each feed; an older signal of the same publisher says nothing more about the same incident.
+MAX_SIGHTINGS_PER_FEED = 16
+MAX_SENTENCE_CHARS = 4096
+DECISION_ID_BYTES = 8
+# Standings that the clock gives; every other keeps a signal from acting for ever.
+_BY_THE_CLOCK = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a decision is made with: the operator's policy, his hooks by name, and who is who."""
+
+    policy: Policy
+    hooks: Mapping[str, Hook]
+    roster: RosterIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that was recorded, and the actions it started."""
+
+    incident: bytes
+    sentence: str
+    actions: tuple[Action, ...]
+
+
+def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Decided | None:
+    """Ask the policy about an incident and record the answer; None when it says what it said before."""
+    sightings = load_sightings(connection, rules.roster, incident, now_ms)
+    decision = decide(rules.policy, sightings)
+    number = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM decisions").fetchone()[0]
+    decision_id = int(number).to_bytes(DECISION_ID_BYTES, "big")
+    outcomes: dict[str, str] = {}
+    actions = []
+    for hook in decision.hooks:
+        epoch, outcomes[hook] = _state_of_hook(connection, rules, hook)
+        if epoch:
+            action = _intend(rules.hooks[hook], epoch, incident, decision_id, decision, sightings, now_ms)
+            verdict = insert_intent(connection, action, now_ms)
+            outcomes[hook] = _VERDICT_TEXTS[verdict]
+            if verdict is IntentVerdict.NEW:
+                actions.append(action)
+    detail = _describe(decision, outcomes)
+    if not actions and _said_before(connection, incident, detail):
+        return None
+    connection.execute(
+        "INSERT INTO decisions (id, incident, at_ms, acts, detail) VALUES (?, ?, ?, ?, ?)",
+        (number, incident, now_ms, len(actions), detail),
+    )
+    short = {"decision": decision_id, "sentence": decision.sentence[:MAX_SENTENCE_CHARS], "hooks": _pairs(outcomes)}
+    append_audit(connection, now_ms, EntryKind.DECISION, incident, short)
+    return Decided(incident, decision.sentence, tuple(actions))
+
+
+def load_sightings(connection: sqlite3.Connection, roster: RosterIndex, incident: bytes, now_ms: int) -> list[Sighting]:
+    """The newest signals of every feed in an incident, as the rules see them now."""
+    equivocators = {publisher for (publisher,) in connection.execute("SELECT publisher FROM equivocations")}
+    sightings = []
+    for publisher in roster.publishers:
+        member = roster.member(publisher)
+        rows = [row for lane in LANES for row in _newest(connection, incident, publisher, lane)]
+        for encoded, received_ms, stored in rows:
+            envelope = decode_envelope(roster.domain, encoded)
+            signal = decode_body(envelope.body)
+            standing = Reason(stored)
+            if publisher in equivocators:
+                standing = Reason.EQUIVOCATOR
+            elif standing in _BY_THE_CLOCK:
+                standing = check_actionable(signal, now_ms, received_ms)
+            name = member.name if member else ""
+            sightings.append(Sighting(envelope.digest, publisher, name, signal, standing))
+    return sightings
+
+
+def _newest(
+    connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int
+) -> list[tuple[bytes, int, str]]:
+    rows = connection.execute(
+        "SELECT encoded, received_ms, standing FROM signals WHERE incident = ? AND publisher = ? AND lane = ?"
+        " ORDER BY id DESC LIMIT ?",
+        (incident, publisher, lane, MAX_SIGHTINGS_PER_FEED),
+    )
+    return rows.fetchall()[::-1]
+
+
+_VERDICT_TEXTS = {
+    IntentVerdict.NEW: "fires",
+    IntentVerdict.SAME: "has fired in this arm epoch",
+    IntentVerdict.CONFLICT: "has fired in this arm epoch, for something else",
+}
+
+
+def _state_of_hook(connection: sqlite3.Connection, rules: Rules, hook: str) -> tuple[int, str]:
+    """The arm epoch a hook may fire in, or 0 and why it may not."""
+    if hook not in rules.hooks:
+        return 0, "is not configured"
+    arm = read_arms(connection).get(hook)
+    if arm is None or not arm.armed:
+        return 0, "is disarmed"
+    return arm.epoch, ""
+
+
+def _intend(
+    hook: Hook,
+    epoch: int,
+    incident: bytes,
+    decision_id: bytes,
+    decision: Decision,
+    sightings: Sequence[Sighting],
+    now_ms: int,
+) -> Action:
+    met = [a for a in decision.answers if a.hook == hook.name and a.answer is Answer.MET]
+    counted = {digest for answer in met for digest in answer.digests}
+    signals = [s.signal for s in sightings if s.digest in counted]
+    worst = max(signals, key=lambda signal: signal.severity.rank)
+    occasion = Occasion(
+        incident_id=incident,
+        decision_id=decision_id,
+        category=str(worst.category),
+        severity=str(worst.severity),
+        subjects=tuple(sorted({subject.value for signal in signals for subject in signal.subjects})),
+        summary=" ".join(answer.sentence for answer in met),
+        decided_ms=now_ms,
+    )
+    return new_action(
+        hook=hook.name,
+        target=hook.target,
+        arm_epoch=epoch,
+        incident_id=incident,
+        decision_id=decision_id,
+        payload=hook.payload(occasion),
+        created_ms=now_ms,
+        deadline_ms=max(answer.until_ms for answer in met),
+    )
+
+
+def _describe(decision: Decision, outcomes: Mapping[str, str]) -> bytes:
+    answers = [
+        [a.rule, a.hook, str(a.answer), list(a.members), list(a.digests[-MAX_SIGHTINGS_PER_FEED:]), a.sentence]
+        for a in decision.answers
+    ]
+    sentence = decision.sentence[:MAX_SENTENCE_CHARS]
+    return encode_canonical({"answers": answers, "hooks": _pairs(outcomes), "sentence": sentence})
+
+
+def _pairs(outcomes: Mapping[str, str]) -> list[list[str]]:
+    return [[hook, text] for hook, text in outcomes.items()]
+
+
+def _said_before(connection: sqlite3.Connection, incident: bytes, detail: bytes) -> bool:
+    row = connection.execute(
+        "SELECT detail FROM decisions WHERE incident = ? ORDER BY id DESC LIMIT 1", (incident,)
+    ).fetchone()
+    return row is not None and row[0] == detail

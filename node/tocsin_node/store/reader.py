@@ -1,0 +1,276 @@
+"""Read-only views of the database for the CLI, the feed and auditors: short reads, pages by key."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tocsin_protocol.admission import Reason
+from tocsin_protocol.audit import AuditEntry
+from tocsin_protocol.body import decode_body
+from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.encoding import decode_canonical
+from tocsin_protocol.envelope import Envelope, decode_envelope
+from tocsin_protocol.errors import DecodeError
+from tocsin_protocol.model import Signal
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_encoding import decode_roster
+from tocsin_protocol.signing import Domain
+
+from .actions import MAX_EVENT_BYTES, Arm, find_action, read_arms
+from .audit import read_audit
+from .database import StoreError, open_reader
+from .feeds import FeedState, read_feeds
+from .rosters import read_equivocators, read_rosters
+
+MAX_PAGE = 1000
+MAX_DECISION_BYTES = 1024 * 1024
+MIN_PREFIX_CHARS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRow:
+    """A stored signal; `signal` is None where its body does not parse. `id` is its place in order of arrival."""
+
+    id: int
+    envelope: Envelope
+    signal: Signal | None
+    received_ms: int
+    path: str
+    standing: Reason
+    incident: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """A thread of signals with what it has come to; times in UTC ms of our own clock."""
+
+    id: bytes
+    family: str
+    hint: str
+    first_ms: int
+    last_ms: int
+    signals: int
+    publishers: tuple[bytes, ...]
+    sentence: str
+    acts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """What one rule said in a decision."""
+
+    rule: str
+    hook: str
+    answer: str
+    members: tuple[str, ...]
+    digests: tuple[bytes, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """One recorded decision; `hooks` says for each hook of a met rule what became of it."""
+
+    id: int
+    incident: bytes
+    at_ms: int
+    acts: int
+    sentence: str
+    hooks: tuple[tuple[str, str], ...]
+    answers: tuple[RuleRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionEvent:
+    """One step in an action's life."""
+
+    at_ms: int
+    event: Event
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """An action with its life so far."""
+
+    action: Action
+    events: tuple[ActionEvent, ...]
+
+
+class Reader:
+    """One read-only connection. Use it from one thread at a time; `close` it, or use it in a `with`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open; raises StoreError when there is no database or it is of another schema."""
+        self._connection = open_reader(data_dir)
+        self.publisher, self.network_id = self._connection.execute("SELECT publisher, network FROM node").fetchone()
+        self._domain = Domain(self.network_id)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def roster(self) -> RosterIndex:
+        """The roster in force; raises StoreError when the node has none yet."""
+        epoch = self._connection.execute("SELECT MAX(epoch) FROM rosters").fetchone()[0]
+        if epoch is None:
+            raise StoreError("the database holds no roster yet; start the node once with `tocsin run`")
+        return RosterIndex(decode_roster(read_rosters(self._connection, epoch, 1)[0].body))
+
+    def feeds(self) -> list[FeedState]:
+        """Heads of all feeds."""
+        return read_feeds(self._connection)
+
+    def equivocators(self) -> frozenset[bytes]:
+        """Publishers proven to have told two histories."""
+        return read_equivocators(self._connection)
+
+    def arms(self) -> dict[str, Arm]:
+        """Arm states of hooks ever armed."""
+        return read_arms(self._connection)
+
+    def signals(
+        self, *, before: int | None = None, after: int | None = None, incident: bytes | None = None, limit: int = 50
+    ) -> list[SignalRow]:
+        """Signals by arrival: newest first below `before`, or oldest first above `after`."""
+        order, bound, edge = ("ASC", ">", after) if after is not None else ("DESC", "<", before)
+        where, values = ["1"], []
+        if edge is not None:
+            where.append(f"id {bound} ?")
+            values.append(edge)
+        if incident is not None:
+            where.append("incident = ?")
+            values.append(incident)  # type: ignore[arg-type]
+        rows = self._connection.execute(
+            "SELECT id, encoded, received_ms, path, standing, incident FROM signals"  # noqa: S608 - fixed parts
+            f" WHERE {' AND '.join(where)} ORDER BY id {order} LIMIT ?",
+            (*values, _page(limit)),
+        )
+        return [self._signal_row(row) for row in rows]
+
+    def signal(self, digest: bytes) -> SignalRow | None:
+        """One signal by digest."""
+        row = self._connection.execute(
+            "SELECT id, encoded, received_ms, path, standing, incident FROM signals WHERE digest = ?", (digest,)
+        ).fetchone()
+        return self._signal_row(row) if row else None
+
+    def incidents(self, *, before: tuple[int, bytes] | None = None, limit: int = 50) -> list[IncidentRow]:
+        """Incidents, latest begun first; `before` is (first_ms, id) of the last one seen."""
+        rows = self._connection.execute(
+            "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE (first_ms, id) < (?, ?)"
+            " ORDER BY first_ms DESC, id DESC LIMIT ?",
+            (*(before or (2**62, b"")), _page(limit)),
+        ).fetchall()
+        return [self._incident_row(row) for row in rows]
+
+    def incident(self, id_prefix: str) -> IncidentRow:
+        """The one incident whose hex id begins so; raises StoreError when none or several do."""
+        prefix = id_prefix.lower().removeprefix("0x")
+        if len(prefix) < MIN_PREFIX_CHARS:
+            raise StoreError(f"incident {id_prefix!r}: give at least {MIN_PREFIX_CHARS} hex digits of its id")
+        rows = self._connection.execute(
+            "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE substr(lower(hex(id)), 1, ?) = ? LIMIT 2",
+            (len(prefix), prefix),
+        ).fetchall()
+        if len(rows) != 1:
+            found = "no incident has" if not rows else "several incidents have"
+            raise StoreError(f"incident {id_prefix!r}: {found} an id that begins so; see `tocsin incidents`")
+        return self._incident_row(rows[0])
+
+    def incident_subjects(self, incident: bytes) -> list[str]:
+        """The subjects that tie an incident together."""
+        rows = self._connection.execute(
+            "SELECT subject FROM incident_subjects WHERE incident = ? LIMIT ?", (incident, MAX_PAGE)
+        )
+        return sorted(subject for (subject,) in rows)
+
+    def decisions(self, incident: bytes, *, limit: int = 50) -> list[DecisionRow]:
+        """Decisions about an incident, newest first."""
+        rows = self._connection.execute(
+            "SELECT id, incident, at_ms, acts, detail FROM decisions WHERE incident = ? ORDER BY id DESC LIMIT ?",
+            (incident, _page(limit)),
+        )
+        return [_decision_row(row) for row in rows]
+
+    def actions(self, *, incident: bytes | None = None, limit: int = 50) -> list[ActionRow]:
+        """Actions, latest first."""
+        where, values = ("WHERE incident = ?", (incident,)) if incident is not None else ("", ())
+        rows = self._connection.execute(
+            f"SELECT id FROM actions {where} ORDER BY created_ms DESC, id LIMIT ?",  # noqa: S608 - fixed parts
+            (*values, _page(limit)),
+        ).fetchall()
+        return [self._action_row(action_id) for (action_id,) in rows]
+
+    def audit(self, *, after: int = 0, limit: int = 100) -> list[AuditEntry]:
+        """Audit entries above a sequence, oldest first."""
+        return read_audit(self._connection, after, _page(limit))
+
+    def audit_head(self) -> int:
+        """The sequence of the newest audit entry; 0 without one."""
+        head: int = self._connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM audit").fetchone()[0]
+        return head
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed."""
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def _signal_row(self, row: tuple[int, bytes, int, str, str, bytes | None]) -> SignalRow:
+        number, encoded, received_ms, path, standing, incident = row
+        envelope = decode_envelope(self._domain, encoded)
+        try:
+            signal = decode_body(envelope.body)
+        except DecodeError:
+            signal = None
+        return SignalRow(number, envelope, signal, received_ms, path, Reason(standing), incident)
+
+    def _incident_row(self, row: tuple[bytes, str, str, int, int]) -> IncidentRow:
+        incident = row[0]
+        counts = self._connection.execute(
+            "SELECT publisher, COUNT(*) FROM signals WHERE incident = ? GROUP BY publisher", (incident,)
+        ).fetchall()
+        latest = self.decisions(incident, limit=1)
+        acted = self._connection.execute("SELECT 1 FROM actions WHERE incident = ? LIMIT 1", (incident,)).fetchone()
+        return IncidentRow(
+            *row,
+            signals=sum(count for _, count in counts),
+            publishers=tuple(publisher for publisher, _ in counts),
+            sentence=latest[0].sentence if latest else "",
+            acts=acted is not None,
+        )
+
+    def _action_row(self, action_id: bytes) -> ActionRow:
+        action = find_action(self._connection, action_id)
+        assert action is not None  # noqa: S101 - its row was just read and is never deleted
+        rows = self._connection.execute(
+            "SELECT at_ms, event, detail FROM action_events WHERE action = ? ORDER BY id", (action_id,)
+        )
+        events = []
+        for at_ms, event, detail in rows:
+            fields = decode_canonical(detail, max_bytes=MAX_EVENT_BYTES)
+            events.append(ActionEvent(at_ms, Event(event), str(fields.get("reason", ""))))
+        return ActionRow(action, tuple(events))
+
+
+def _page(limit: int) -> int:
+    return max(1, min(limit, MAX_PAGE))
+
+
+def _decision_row(row: tuple[int, bytes, int, int, bytes]) -> DecisionRow:
+    number, incident, at_ms, acts, detail = row
+    fields = decode_canonical(detail, max_bytes=MAX_DECISION_BYTES)
+    answers = tuple(RuleRow(a[0], a[1], a[2], tuple(a[3]), tuple(a[4]), a[5]) for a in fields["answers"])
+    hooks = tuple((hook, text) for hook, text in fields["hooks"])
+    return DecisionRow(number, incident, at_ms, acts, fields["sentence"], hooks, answers)
