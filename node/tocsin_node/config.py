@@ -14,6 +14,7 @@ from tocsin_protocol.ids import chain_of, check_slug
 
 from .chain.config import ChainConfig
 from .control import SOCKET_NAME
+from .detect.config import OutflowWatcherConfig
 from .errors import ConfigError
 from .hooks.config import EvmHookConfig, HookConfig, WebhookHookConfig
 from .keystore import read_credential, read_passphrase
@@ -167,6 +168,7 @@ class NodeConfig(Section):
     pins: PinsSection = PinsSection()
     chains: tuple[ChainConfig, ...] = Field(default=(), alias="chain", max_length=MAX_CHAINS)
     hooks: tuple[HookConfig, ...] = Field(default=(), alias="hook", max_length=MAX_HOOKS)
+    watchers: tuple[OutflowWatcherConfig, ...] = Field(default=(), alias="watcher", max_length=MAX_WATCHERS)
 
     @property
     def genesis_hash(self) -> bytes:
@@ -210,7 +212,11 @@ def load_config(path: Path, *, pinned: bool = True) -> NodeConfig:
     chains = {chain.chain for chain in config.chains}
     for place, hook in enumerate(config.hooks):
         if isinstance(hook, EvmHookConfig) and chain_of(hook.target) not in chains:
-            _no_chain(path, f"hook[{place}].target", hook.target)
+            raise _no_chain(path, f"hook[{place}].target", hook.target)
+    _check_names(path, "watcher", "name", (watcher.name for watcher in config.watchers))
+    for place, watcher in enumerate(config.watchers):
+        if watcher.chain not in chains:
+            raise _no_chain(path, f"watcher[{place}].accounts", watcher.accounts[0])
     return config.model_copy(update={"hooks": tuple(_resolve(path, hook) for hook in config.hooks)})
 
 
@@ -222,8 +228,8 @@ def _check_names(path: Path, table: str, key: str, names: Iterable[str]) -> None
         seen.add(name)
 
 
-def _no_chain(path: Path, key: str, value: str) -> None:
-    raise ConfigError(path, key, f"a [[chain]] section with chain = {chain_of(value)!r} is wanted", found=value)
+def _no_chain(path: Path, key: str, value: str) -> ConfigError:
+    return ConfigError(path, key, f"a [[chain]] section with chain = {chain_of(value)!r} is wanted", found=value)
 
 
 def _resolve(path: Path, hook: EvmHookConfig | WebhookHookConfig) -> EvmHookConfig | WebhookHookConfig:
