@@ -11,7 +11,7 @@ from typing import Any
 from tocsin_protocol.errors import DecodeError, ProtocolError, RosterError
 from tocsin_protocol.fields import bytes_of, map_of, text_of
 from tocsin_protocol.ids import NO_DIGEST, check_slug
-from tocsin_protocol.roster import sign_roster, verify_genesis, verify_successor
+from tocsin_protocol.roster import next_roster, sign_roster, verify_genesis, verify_successor
 from tocsin_protocol.roster_encoding import (
     decode_publisher,
     decode_roster,
@@ -174,9 +174,7 @@ def check_chain(genesis: Roster, successors: Iterable[SignedRoster]) -> Roster:
 
 
 def _next(current: Roster, members: Iterable[Member]) -> SignedRoster:
-    ordered = tuple(sorted(members, key=lambda member: member.name))
-    following = Roster(current.network_id, current.epoch + 1, roster_hash(encode_roster(current)), ordered)
-    return SignedRoster(encode_roster(following), ())
+    return SignedRoster(encode_roster(next_roster(current, members)), ())
 
 
 def _replaced(current: Roster, changed: Member) -> SignedRoster:

@@ -25,6 +25,9 @@ MAX_EVIDENCE = 32
 MAX_REFERENCES = 32
 MAX_TEXT_BYTES = 4096
 MAX_DETAIL_BYTES = 256
+MAX_INCIDENT_BYTES = 64
+MAX_CONFIDENCE = 100
+MAX_CREDIBILITY = 6
 MAX_TIER = 4
 MAX_LIFETIME_MS = 7 * 24 * 3600 * 1000
 
@@ -111,12 +114,12 @@ def decode_body(body: bytes) -> Signal:
         category=enum_of("category", fields["category"], Category),
         stage=enum_of("stage", fields["stage"], Stage),
         severity=enum_of("severity", fields["severity"], Severity),
-        confidence=uint_of("confidence", fields["confidence"], 0, 100),
-        credibility=uint_of("credibility", fields["credibility"], 1, 6),
+        confidence=uint_of("confidence", fields["confidence"], 0, MAX_CONFIDENCE),
+        credibility=uint_of("credibility", fields["credibility"], 1, MAX_CREDIBILITY),
         detected_ms=uint_of("detected", fields["detected"]),
         issued_ms=issued_ms,
         expires_ms=expires_ms,
-        incident=text_of("incident", fields["incident"], 64) if "incident" in fields else "",
+        incident=text_of("incident", fields["incident"], MAX_INCIDENT_BYTES) if "incident" in fields else "",
         subjects=subjects,
         evidence=tuple(_evidence(e) for e in list_of("evidence", fields["evidence"], 0, MAX_EVIDENCE)),
         detector=_detector(fields["detector"]) if "detector" in fields else None,
@@ -126,7 +129,7 @@ def decode_body(body: bytes) -> Signal:
         references=tuple(_reference(r) for r in list_of("refs", fields["refs"], 0, MAX_REFERENCES)),
         cause=enum_of("cause", fields["cause"], Cause) if "cause" in fields else None,
         drill=bool_of("drill", fields["drill"]),
-        text=text_of("text", fields["text"], MAX_TEXT_BYTES) if "text" in fields else "",
+        text=text_of("text", fields["text"], MAX_TEXT_BYTES, lines=True) if "text" in fields else "",
     )
 
 
@@ -138,14 +141,12 @@ def _subject(value: Any) -> Subject:
 
 def _evidence(value: Any) -> Evidence:
     kind, chain, block, reference, detail = list_of("evidence", value, 5, 5)
-    if type(detail) is not str or len(detail.encode()) > MAX_DETAIL_BYTES:
-        raise DecodeError(f"evidence detail is not text of 0…{MAX_DETAIL_BYTES} bytes")
     return Evidence(
         enum_of("evidence kind", kind, EvidenceKind),
         check_chain_id(text_of("evidence chain", chain)),
         uint_of("evidence block", block),
         text_of("evidence reference", reference),
-        detail,
+        text_of("evidence detail", detail, MAX_DETAIL_BYTES, least_bytes=0),
     )
 
 

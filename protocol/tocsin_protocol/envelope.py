@@ -12,6 +12,7 @@ from .signing import SIGNATURE_BYTES, Domain, sign_digest
 from .taxonomy import LANES
 
 ENVELOPE_VERSION = 1
+ENVELOPE_FIELDS = 7
 MAX_BODY_BYTES = 16 * 1024
 MAX_ENVELOPE_BYTES = MAX_BODY_BYTES + 256
 FIRST_SEQUENCE = 1
@@ -35,16 +36,18 @@ def seal_envelope(
     domain: Domain, secret: bytes, publisher: bytes, lane: int, sequence: int, previous: bytes, body: bytes
 ) -> Envelope:
     """Sign a body into its place in a feed; raises DecodeError where a field is out of bounds."""
-    digest = domain.signal_digest(publisher, lane, sequence, previous, body)
-    signature = sign_digest(secret, digest)
+    uint_of("lane", lane, 0, len(LANES) - 1)
+    uint_of("sequence", sequence, FIRST_SEQUENCE)
+    signature = sign_digest(secret, domain.signal_digest(publisher, lane, sequence, previous, body))
     encoded = encode_canonical([ENVELOPE_VERSION, publisher, lane, sequence, previous, body, signature])
     return decode_envelope(domain, encoded)
 
 
 def decode_envelope(domain: Domain, data: bytes) -> Envelope:
     """Parse an envelope and compute its digest; checks neither signature nor body. Raises DecodeError."""
-    fields = decode_canonical(data, max_bytes=MAX_ENVELOPE_BYTES)
-    version, publisher, lane, sequence, previous, body, signature = list_of("envelope", fields, 7, 7)
+    fields = decode_canonical(data, max_bytes=MAX_ENVELOPE_BYTES, max_items=ENVELOPE_FIELDS)
+    list_of("envelope", fields, ENVELOPE_FIELDS, ENVELOPE_FIELDS)
+    version, publisher, lane, sequence, previous, body, signature = fields
     uint_of("version", version, ENVELOPE_VERSION, ENVELOPE_VERSION)
     bytes_of("publisher", publisher, PUBLISHER_BYTES)
     uint_of("lane", lane, 0, len(LANES) - 1)

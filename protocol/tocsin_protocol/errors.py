@@ -9,6 +9,14 @@ class DecodeError(ProtocolError):
     """Bytes or text that are not the one spelling of a valid value. The message names the field."""
 
 
+class TruncatedError(DecodeError):
+    """Bytes that end before their value does."""
+
+
+class SpellingError(DecodeError):
+    """Bytes that hold an allowed value in another spelling than its canonical one."""
+
+
 class SignatureError(ProtocolError):
     """A signature that does not verify, or is not in its one spelling."""
 

@@ -10,7 +10,7 @@ from .envelope import FIRST_SEQUENCE, MAX_ENVELOPE_BYTES, Envelope, decode_envel
 from .errors import DecodeError, SignatureError
 from .fields import list_of
 from .ids import NO_DIGEST
-from .signing import Domain, verify_digest
+from .signing import Domain, address_of_key, verify_digest
 
 MAX_PROOF_BYTES = 2 * MAX_ENVELOPE_BYTES + 16
 
@@ -56,6 +56,9 @@ def encode_equivocation(one: Envelope, other: Envelope) -> bytes:
 def verify_equivocation(domain: Domain, public_key: bytes, proof: bytes) -> tuple[Envelope, Envelope]:
     """Check a proof against the publisher's key; raises DecodeError or SignatureError."""
     first, second = decode_equivocation(domain, proof)
+    # [FEED] A proof speaks against the publisher whose key made both signatures, and against nobody else.
+    if address_of_key(public_key) != first.publisher:
+        raise SignatureError("proof is checked with a key that is not its publisher's")
     verify_digest(public_key, first.digest, first.signature)
     verify_digest(public_key, second.digest, second.signature)
     return first, second
@@ -63,9 +66,9 @@ def verify_equivocation(domain: Domain, public_key: bytes, proof: bytes) -> tupl
 
 def decode_equivocation(domain: Domain, proof: bytes) -> tuple[Envelope, Envelope]:
     """Parse a proof, checking everything but the signatures; raises DecodeError."""
-    pair = list_of("proof", decode_canonical(proof, max_bytes=MAX_PROOF_BYTES), 2, 2)
+    pair = list_of("proof", decode_canonical(proof, max_bytes=MAX_PROOF_BYTES, max_items=2), 2, 2)
     if any(type(item) is not bytes for item in pair):
-        raise DecodeError("proof does not hold two envelopes")
+        raise DecodeError("proof does not hold two byte strings")
     first, second = (decode_envelope(domain, item) for item in pair)
     if (first.sequence, first.digest) >= (second.sequence, second.digest):
         raise DecodeError("proof's envelopes are not in rising order")

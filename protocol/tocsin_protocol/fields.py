@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from .errors import DecodeError
 
-MAX_TEXT_BYTES = 256
+MAX_LABEL_BYTES = 256
+# Control characters and direction overrides can rewrite the terminal or log line that shows them.
+_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSHOWABLE_IN_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -19,7 +24,7 @@ def map_of(where: str, value: Any, names: tuple[str, ...], optional: frozenset[s
         raise DecodeError(f"{where} is not a map")
     for name in value:
         if name not in names:
-            raise DecodeError(f"{where} has the unknown key {name!r}")
+            raise DecodeError(f"{where} has the unknown key {str(name)[:80]!r}")
     for name in names:
         if name not in value and name not in optional:
             raise DecodeError(f"{where} lacks the key {name!r}")
@@ -33,10 +38,14 @@ def list_of(where: str, value: Any, least: int, most: int) -> list[Any]:
     return value
 
 
-def text_of(where: str, value: Any, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Text of 1 to `max_bytes` bytes of UTF-8."""
-    if type(value) is not str or not 1 <= len(value.encode()) <= max_bytes:
-        raise DecodeError(f"{where} is not text of 1…{max_bytes} bytes")
+def text_of(
+    where: str, value: Any, max_bytes: int = MAX_LABEL_BYTES, *, least_bytes: int = 1, lines: bool = False
+) -> str:
+    """Text of `least_bytes` to `max_bytes` bytes of UTF-8 that is safe to show; line feeds only with `lines`."""
+    if type(value) is not str or (_UNSHOWABLE_IN_LINES if lines else _UNSHOWABLE).search(value):
+        raise DecodeError(f"{where} is not text without control characters")
+    if not least_bytes <= len(value.encode()) <= max_bytes:
+        raise DecodeError(f"{where} is not text of {least_bytes}…{max_bytes} bytes")
     return value
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgpack
-
-from .encoding import encode_canonical
+from .encoding import decode_canonical, encode_canonical
 from .errors import DecodeError
+from .fields import list_of
 
 MAX_FRAME_BYTES = 128 * 1024
 MAX_FRAME_ENVELOPES = 128
@@ -23,16 +22,12 @@ def encode_frame(envelopes: Sequence[bytes]) -> bytes:
 
 def decode_frame(data: bytes) -> list[bytes]:
     """The encoded envelopes of a frame, still unopened; raises DecodeError."""
-    if len(data) > MAX_FRAME_BYTES:
-        raise DecodeError(f"frame of {len(data)} bytes where at most {MAX_FRAME_BYTES} are allowed")
-    try:
-        envelopes = msgpack.unpackb(data)
-    except (ValueError, msgpack.UnpackException, RecursionError) as exc:
-        raise DecodeError(f"frame is not msgpack: {type(exc).__name__}") from exc
-    if type(envelopes) is not list or not 1 <= len(envelopes) <= MAX_FRAME_ENVELOPES:
-        raise DecodeError(f"frame is not an array of 1…{MAX_FRAME_ENVELOPES} envelopes")
+    envelopes: list[bytes] = list_of(
+        "frame",
+        decode_canonical(data, max_bytes=MAX_FRAME_BYTES, max_items=MAX_FRAME_ENVELOPES),
+        1,
+        MAX_FRAME_ENVELOPES,
+    )
     if any(type(envelope) is not bytes for envelope in envelopes):
         raise DecodeError("frame holds something else than byte strings")
-    if encode_canonical(envelopes) != data:
-        raise DecodeError("frame is not in canonical form")
     return envelopes

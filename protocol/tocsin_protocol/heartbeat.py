@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .encoding import decode_canonical, encode_canonical
 from .feed import FeedHead
-from .fields import enum_of, list_of, map_of, text_of, uint_of
+from .fields import check_unique, enum_of, list_of, map_of, text_of, uint_of
 from .ids import check_chain_id
 from .sync import decode_head_list
 from .taxonomy import Category
@@ -46,6 +46,8 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
     fields = map_of("heartbeat", value, ("coverage", "epoch", "heads", "heights", "sent"))
     heights = [list_of("height", pair, 2, 2) for pair in list_of("heights", fields["heights"], 0, MAX_CHAINS)]
     coverage = list_of("coverage", fields["coverage"], 0, len(Category))
+    check_unique("chain", [chain for chain, _ in heights if type(chain) is str])
+    check_unique("category", [category for category in coverage if type(category) is str])
     return Heartbeat(
         sent_ms=uint_of("sent", fields["sent"]),
         epoch=uint_of("epoch", fields["epoch"]),

@@ -10,12 +10,14 @@ PUBLISHER_BYTES = 20
 DIGEST_BYTES = 32
 NO_DIGEST = bytes(DIGEST_BYTES)
 
-_CHAIN = r"[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}"
+# An eip155 reference is a decimal number in its one spelling: `eip155:01` is not a second name of `eip155:1`.
+_CHAIN = r"(?:eip155:(?:0|[1-9][0-9]{0,31})|(?!eip155:)[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})"
 _ACCOUNT = r"[-.%a-zA-Z0-9]{1,128}"
 _HEX_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _CHAIN_ID = re.compile(_CHAIN)
 _ACCOUNT_ID = re.compile(rf"({_CHAIN}):({_ACCOUNT})")
 _ASSET_ID = re.compile(rf"({_CHAIN})/([-a-z0-9]{{3,8}}):({_ACCOUNT})(?:/([-.%a-zA-Z0-9]{{1,78}}))?")
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,77}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _SLUG = re.compile(r"[a-z0-9][-.a-z0-9]{0,63}")
 _DEPENDENCY = re.compile(r"[-a-z0-9_./@]{1,64} [-a-zA-Z0-9_.+<>=^~|]{1,63}")
@@ -44,6 +46,8 @@ def check_asset_id(text: str) -> str:
         raise DecodeError(f"{text[:160]!r} is not a CAIP-19 asset id such as eip155:1/erc20:0x…")
     if match[2].startswith("erc"):
         _check_eip155_address(match[1], match[3])
+    if match[1].startswith("eip155:") and match[4] is not None and not _TOKEN_ID.fullmatch(match[4]):
+        raise DecodeError(f"{match[4][:80]!r} is not a token id in decimal digits without leading zeros")
     return text
 
 

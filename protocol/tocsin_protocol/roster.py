@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from .errors import RosterError, SignatureError
@@ -9,6 +10,7 @@ from .ids import NO_DIGEST
 from .roster_encoding import decode_roster, encode_roster, roster_hash
 from .roster_model import Member, Publisher, Roster, SignedRoster
 from .signing import Domain, sign_digest, verify_digest
+from .taxonomy import LANES
 
 
 class RosterIndex:
@@ -65,9 +67,23 @@ def verify_genesis(signed: SignedRoster, pinned_hash: bytes) -> Roster:
     if roster_hash(signed.body) != pinned_hash:
         raise RosterError(f"genesis roster hashes to {roster_hash(signed.body).hex()}, pinned is {pinned_hash.hex()}")
     roster = decode_roster(signed.body)
-    if roster.epoch != 0 or roster.previous != NO_DIGEST:
-        raise RosterError("genesis roster is not epoch 0 without a predecessor")
+    if roster.epoch != 0 or roster.previous != NO_DIGEST or roster.retired:
+        raise RosterError("genesis roster is not epoch 0 without a predecessor and without retired keys")
     return roster
+
+
+def next_roster(current: Roster, members: Iterable[Member]) -> Roster:
+    """The roster that would follow with these members, unsigned; keys that leave are retired."""
+    ordered = tuple(sorted(members, key=lambda member: member.name))
+    staying = {p.id for m in ordered for p in m.publishers}
+    leaving = {p.id for m in current.members for p in m.publishers} - staying
+    return Roster(
+        network_id=current.network_id,
+        epoch=current.epoch + 1,
+        previous=roster_hash(encode_roster(current)),
+        members=ordered,
+        retired=tuple(sorted(leaving.union(current.retired))),
+    )
 
 
 def verify_successor(current: Roster, signed: SignedRoster) -> Roster:
@@ -87,12 +103,17 @@ def verify_successor(current: Roster, signed: SignedRoster) -> Roster:
     # [ROSTER] One change removes at most one member.
     if len(removed) > 1:
         raise RosterError(f"roster removes {len(removed)} members at once")
-    _check_revocations(current, roster)
+    # [ROSTER] A change that removes a member changes no other member and adds none.
+    if removed and roster.members != tuple(member for member in current.members if member not in removed):
+        raise RosterError("roster removes a member and changes others in one go")
+    _check_keys(current, roster)
     # [ROSTER] A change is signed by floor(2n/3)+1 roots of the n members before it, less the removed one.
     voters = {member.root for member in current.members if member not in removed}
     needed = quorum(len(voters))
     digest = Domain(roster.network_id).roster_change_digest(roster.epoch, roster_hash(signed.body))
-    # [ROSTER] One signature per root and epoch, each by a voter and each valid.
+    # [ROSTER] Each root signs once, each signer is a voter, and each signature is valid.
+    if len({root for root, _ in signed.signatures}) != len(signed.signatures):
+        raise RosterError("roster is signed twice by one root")
     for root, signature in signed.signatures:
         if root not in voters:
             raise RosterError(f"roster is signed by {root.hex()}, which is not a voting root")
@@ -105,13 +126,20 @@ def verify_successor(current: Roster, signed: SignedRoster) -> Roster:
     return roster
 
 
-def _check_revocations(current: Roster, roster: Roster) -> None:
-    """A revocation is never lifted or moved later."""
-    after = {p.id: p for m in roster.members for p in m.publishers}
-    for publisher in (p for m in current.members for p in m.publishers if p.revoked):
-        entry = after.get(publisher.id)
-        # [ROSTER] A revocation is never lifted, and its last sequence never rises.
-        if entry is not None and any(
-            not entry.revoked or entry.last_accepted(lane) > last for lane, last in publisher.revoked
+def _check_keys(current: Roster, roster: Roster) -> None:
+    """What may become of publisher keys: nothing that gives one of them a second life."""
+    before = {p.id: (m.name, p) for m in current.members for p in m.publishers}
+    after = {p.id: (m.name, p) for m in roster.members for p in m.publishers}
+    # [ROSTER] A change retires exactly the publisher keys that leave the roster; retired keys stay so and never return.
+    if set(roster.retired) != set(current.retired).union(before.keys() - after.keys()):
+        raise RosterError("roster's retired keys are not those retired before and those that leave")
+    for publisher_id in before.keys() & after.keys():
+        (name, publisher), (new_name, entry) = before[publisher_id], after[publisher_id]
+        # [ROSTER] A publisher key never moves to another member.
+        if name != new_name:
+            raise RosterError(f"roster moves 0x{publisher_id.hex()} from {name} to {new_name}")
+        # [ROSTER] A revocation is never lifted, and its last sequence never rises in either lane.
+        if publisher.revoked and (
+            not entry.revoked or any(entry.last_accepted(lane) > publisher.last_accepted(lane) for lane in LANES)
         ):
-            raise RosterError(f"roster lifts the revocation of 0x{publisher.id.hex()}")
+            raise RosterError(f"roster lifts the revocation of 0x{publisher_id.hex()}")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .encoding import decode_canonical, encode_canonical
 from .errors import DecodeError, SignatureError
 from .fields import bytes_of, check_unique, enum_of, list_of, map_of, text_of, texts_of, uint_of
-from .ids import DIGEST_BYTES, check_slug
+from .ids import DIGEST_BYTES, PUBLISHER_BYTES, check_slug
 from .roster_model import Capability, DetectorEntry, Member, Publisher, RateClass, Roster, SignedRoster
 from .signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, address_of_key, keccak256
+from .taxonomy import LANES
 
 ROSTER_VERSION = 1
 MAX_ROSTER_BYTES = 512 * 1024
 MAX_MEMBERS = 256
 MAX_PUBLISHERS_PER_MEMBER = 8
 MAX_LABELS = 16
+MAX_RETIRED = 4096
+
+# libp2p peer id of an Ed25519 key: base58btc of the identity multihash of its 36-byte protobuf.
+_PEER_ID = re.compile("12D3KooW[1-9A-HJ-NP-Za-km-z]{44}")
 
 
 def roster_hash(body: bytes) -> bytes:
@@ -25,23 +31,25 @@ def roster_hash(body: bytes) -> bytes:
 
 def encode_roster(roster: Roster) -> bytes:
     """The canonical body of a roster; raises DecodeError where an entry is out of bounds."""
-    body = encode_canonical(
-        {
-            "epoch": roster.epoch,
-            "members": [_member_map(member) for member in roster.members],
-            "network": roster.network_id,
-            "previous": roster.previous,
-            "version": ROSTER_VERSION,
-        }
-    )
+    fields: dict[str, Any] = {
+        "epoch": roster.epoch,
+        "members": [_member_map(member) for member in roster.members],
+        "network": roster.network_id,
+        "previous": roster.previous,
+        "version": ROSTER_VERSION,
+    }
+    if roster.retired:
+        fields["retired"] = list(roster.retired)
+    body = encode_canonical(fields)
     decode_roster(body)
     return body
 
 
 def decode_roster(body: bytes) -> Roster:
     """Parse a roster body; raises DecodeError naming the entry."""
-    value = decode_canonical(body, max_bytes=MAX_ROSTER_BYTES)
-    fields = map_of("roster", value, ("epoch", "members", "network", "previous", "version"))
+    value = decode_canonical(body, max_bytes=MAX_ROSTER_BYTES, max_items=MAX_RETIRED)
+    names = ("epoch", "members", "network", "previous", "retired", "version")
+    fields = map_of("roster", value, names, frozenset(("retired",)))
     uint_of("roster version", fields["version"], ROSTER_VERSION, ROSTER_VERSION)
     members = list_of("members", fields["members"], 1, MAX_MEMBERS)
     roster = Roster(
@@ -49,11 +57,17 @@ def decode_roster(body: bytes) -> Roster:
         epoch=uint_of("epoch", fields["epoch"]),
         previous=bytes_of("previous", fields["previous"], DIGEST_BYTES),
         members=tuple(_decode_member(f"members[{i}]", member) for i, member in enumerate(members)),
+        retired=_decode_retired(fields["retired"]) if "retired" in fields else (),
     )
+    publishers = [p for m in roster.members for p in m.publishers]
     check_unique("member name", [m.name for m in roster.members], ordered=True)
-    check_unique("root key", [m.root for m in roster.members])
-    check_unique("publisher key", [p.key for m in roster.members for p in m.publishers])
-    check_unique("peer id", [p.peer_id for m in roster.members for p in m.publishers])
+    # An organisation counts once in every quorum, so it is a member once.
+    check_unique("organisation", [m.organisation for m in roster.members])
+    # A root key that also signs signals would lie on an online node.
+    check_unique("root or publisher key", [m.root for m in roster.members] + [p.key for p in publishers])
+    check_unique("peer id", [p.peer_id for p in publishers])
+    if not {p.id for p in publishers}.isdisjoint(roster.retired):
+        raise DecodeError("a publisher of the roster is retired")
     return roster
 
 
@@ -126,12 +140,17 @@ def decode_publisher(where: str, value: Any) -> Publisher:
         for c in list_of(f"{where}.capabilities", fields["capabilities"], 0, len(Capability))
     )
     check_unique("capability", capabilities, ordered=True)
+    valid_from_ms = uint_of(f"{where}.valid[0]", valid[0])
+    revoked = tuple(
+        _decode_revocation(f"{where}.revoked", r) for r in list_of(f"{where}.revoked", fields["revoked"], 0, len(LANES))
+    )
+    check_unique("revoked lane", [lane for lane, _ in revoked], ordered=True)
     return Publisher(
         key=key,
-        peer_id=text_of(f"{where}.peer", fields["peer"]),
+        peer_id=_peer_id(f"{where}.peer", fields["peer"]),
         addresses=texts_of(f"{where}.addresses", fields["addresses"], MAX_LABELS),
-        valid_from_ms=uint_of(f"{where}.valid[0]", valid[0]),
-        valid_until_ms=uint_of(f"{where}.valid[1]", valid[1]),
+        valid_from_ms=valid_from_ms,
+        valid_until_ms=uint_of(f"{where}.valid[1]", valid[1], valid_from_ms + 1),
         capabilities=capabilities,
         rate_class=enum_of(f"{where}.rate", fields["rate"], RateClass),
         detectors=tuple(
@@ -139,9 +158,7 @@ def decode_publisher(where: str, value: Any) -> Publisher:
             for d in list_of(f"{where}.detectors", fields["detectors"], 0, MAX_LABELS)
         ),
         rpc_groups=texts_of(f"{where}.rpc", fields["rpc"], MAX_LABELS),
-        revoked=tuple(
-            _decode_revocation(f"{where}.revoked", r) for r in list_of(f"{where}.revoked", fields["revoked"], 0, 2)
-        ),
+        revoked=revoked,
     )
 
 
@@ -156,7 +173,20 @@ def _decode_detector(where: str, value: Any) -> DetectorEntry:
 
 def _decode_revocation(where: str, value: Any) -> tuple[int, int]:
     lane, last = list_of(where, value, 2, 2)
-    return uint_of(where, lane), uint_of(where, last)
+    return uint_of(where, lane, 0, len(LANES) - 1), uint_of(where, last)
+
+
+def _decode_retired(value: Any) -> tuple[bytes, ...]:
+    retired = tuple(bytes_of("retired", item, PUBLISHER_BYTES) for item in list_of("retired", value, 1, MAX_RETIRED))
+    check_unique("retired publisher", retired, ordered=True)
+    return retired
+
+
+def _peer_id(where: str, value: Any) -> str:
+    """An Ed25519 peer id in base58, its one spelling; the same peer under a second one would pass for another."""
+    if type(value) is not str or not _PEER_ID.fullmatch(value):
+        raise DecodeError(f"{where} is not the peer id of an Ed25519 key such as 12D3KooW…")
+    return value
 
 
 def _key(where: str, value: bytes) -> None:

@@ -72,12 +72,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """One epoch of the network's membership."""
+    """One epoch of the network's membership. `retired`: ids of publishers that left and never return."""
 
     network_id: bytes
     epoch: int
     previous: bytes
     members: tuple[Member, ...]
+    retired: tuple[bytes, ...] = ()
 
     def member_of(self, publisher: bytes) -> Member | None:
         """The member a publisher id belongs to."""

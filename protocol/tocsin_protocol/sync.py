@@ -111,7 +111,7 @@ def encode_heads(response: HeadsResponse) -> bytes:
 
 def decode_heads(data: bytes) -> HeadsResponse:
     """Parse heads; raises DecodeError."""
-    fields = decode_canonical(data, max_bytes=MAX_SYNC_RESPONSE_BYTES)
+    fields = decode_canonical(data, max_bytes=MAX_SYNC_RESPONSE_BYTES, max_items=MAX_HEADS)
     epoch, proofs, heads = list_of("heads response", fields, 3, 3)
     return HeadsResponse(uint_of("epoch", epoch), uint_of("proofs", proofs), decode_head_list(heads))
 
@@ -141,7 +141,8 @@ def encode_items(response: ItemsResponse) -> bytes:
 
 def decode_items(data: bytes, most: int) -> ItemsResponse:
     """Parse up to `most` items, unopened; raises DecodeError."""
-    items = list_of("items", decode_canonical(data, max_bytes=MAX_SYNC_RESPONSE_BYTES), 0, most)
+    value = decode_canonical(data, max_bytes=MAX_SYNC_RESPONSE_BYTES, max_items=MAX_RANGE_ENVELOPES)
+    items = list_of("items", value, 0, most)
     if any(type(item) is not bytes for item in items):
         raise DecodeError("items hold something else than byte strings")
     return ItemsResponse(tuple(items))
