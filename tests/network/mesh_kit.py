@@ -22,7 +22,7 @@ from tocsin_protocol.signing import Domain, address_of_key, public_key_of
 
 NETWORK_ID = hashlib.sha256(b"tocsin network tests").digest()
 FAR_FUTURE_MS = 4_000_000_000_000
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 
 T = TypeVar("T")
 
@@ -141,6 +141,10 @@ class Running:
         return self.envelopes()
 
 
+def _start(socket_path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "tocsin_node.mesh", str(socket_path)])
+
+
 @asynccontextmanager
 async def running_mesh(
     node: Node,
@@ -155,7 +159,7 @@ async def running_mesh(
     with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM) as listener:
         await listener.bind(str(path))
         listener.listen(1)
-        process = subprocess.Popen([sys.executable, "-m", "tocsin_node.mesh", str(path)])
+        process = _start(path)
         try:
             with trio.fail_after(DEADLINE_SECONDS):
                 accepted, _ = await listener.accept()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.io.exceptions import IncompleteReadError, IOException
 from libp2p.network.connection.exceptions import RawConnError
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
@@ -22,7 +23,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from tocsin_protocol.admission import Verdict
 
-from .hardening import MAX_RPC_BYTES, Conduct, MalformedRpc, close_connection_of, decode_rpc
+from .hardening import MAX_RPC_BYTES, Conduct, MalformedRpc, decode_rpc
 from .rpc_queue import OutgoingRpcs, RpcReader, frame_message, frame_rpc
 from .seen import SeenIds
 from .signatures import is_signed, sign_message
@@ -33,6 +34,9 @@ Validator = Callable[[str, str, bytes, str], Verdict]
 
 STREAM_FAULTS = (StreamError, IOException, IncompleteReadError, RawConnError, MuxedStreamError, OSError)
 READ_BYTES = 64 * 1024
+# Opening our gossip stream to a peer: how often, and how long each may take.
+MAX_REGISTRATIONS = 3
+REGISTRATION_SECONDS = 5.0
 # A reading task gives the others their turn after this long.
 TURN_SECONDS = 0.01
 MAX_KNOWN_PEERS = 4_096
@@ -82,6 +86,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
         self._seen = seen
         self._fast = fast
         self._texts: dict[bytes, str] = {}
+        self._inbound: dict[ID, INetStream] = {}
         self._taken = trio.Event()
 
     # sending
@@ -125,25 +130,31 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
             queue.push(framed, True)
         await trio.lowlevel.checkpoint()
 
+    # peers
+
     async def _handle_new_peer_with_retry(self, peer_id: ID, timeout: float | None = None) -> None:
         # Stock retries some failures for ever and gives others up in silence, which leaves a peer deaf.
-        with trio.move_on_after(10):
-            try:
-                await self._handle_new_peer(peer_id)
+        for _ in range(MAX_REGISTRATIONS):
+            with trio.move_on_after(REGISTRATION_SECONDS):
+                try:
+                    await self._handle_new_peer(peer_id)
+                    return
+                except Exception:  # noqa: BLE001 - the edge of one peer's registration; whatever failed, we dial again
+                    self._conduct.count("gossip-stream-failed")
+            if not self._peer_is_connected(peer_id):
                 return
-            except Exception:  # noqa: BLE001 - the edge of one peer's registration; whatever failed, we dial again
-                self._conduct.count("gossip-stream-failed")
-        if peer_id not in self.peers:
-            await self.host.disconnect(peer_id)
+        await self.part_with(peer_id)
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
-        if peer_id in self.peers:
+        if self._is_registered(peer_id):
             return
         stream = await self.host.new_stream(peer_id, self.protocols)
         await stream.write(frame_rpc(self.get_hello_packet().SerializeToString()))
-        if peer_id in self.peers:
+        if self._is_registered(peer_id):
             await stream.reset()
             return
+        if not self._is_current(peer_id, stream):
+            raise SwarmException("the connection was replaced")
         self.router.add_peer(peer_id, stream.get_protocol())
         self.peers[peer_id] = stream
         queue: Any = OutgoingRpcs(lambda: self._taken.set())
@@ -155,41 +166,75 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
             if peer_id in self.peer_topics.get(topic, ()):
                 self.router.welcome(peer_id, topic)
 
+    def _is_registered(self, peer_id: ID) -> bool:
+        stream = self.peers.get(peer_id)
+        if stream is None or self._is_current(peer_id, stream):
+            return stream is not None
+        self._forget_sender(peer_id)
+        return False
+
+    def _is_current(self, peer_id: ID, stream: INetStream) -> bool:
+        live = cast(Any, self.host.get_network()).connections.get(peer_id, ())
+        return any(conn is cast(Any, stream).swarm_conn and not conn.is_closed for conn in live)
+
+    def _forget_sender(self, peer_id: ID) -> None:
+        self.peers.pop(peer_id, None)
+        queue = self.peer_queues.pop(peer_id, None)
+        if queue is not None:
+            queue.close()
+        self.router.remove_peer(peer_id)
+
+    def _handle_dead_peer(self, peer_id: ID) -> None:
+        self._inbound.pop(peer_id, None)
+        self._forget_sender(peer_id)
+        self._forget_all_subscriptions(peer_id)
+
+    def take_over(self, peer_id: ID) -> None:
+        """A new connection takes the place of the peer's old one: both sides introduce themselves again."""
+        self._handle_dead_peer(peer_id)
+
+    async def part_with(self, peer_id: ID) -> None:
+        """End all connections with a peer; whoever dials first, both sides start afresh.
+
+        Stock forgets the peer's subscriptions on a stream fault and keeps the connection: one-way deafness.
+        """
+        self._handle_dead_peer(peer_id)
+        with trio.CancelScope(shield=True), trio.move_on_after(2):
+            await self.host.disconnect(peer_id)
+
     async def handle_sending_messages(self, peer_id: ID, stream: INetStream, queue: Any) -> None:
-        muxed = stream.muxed_stream
+        muxed = cast(Any, stream).muxed_stream
         try:
             while batch := await (queue.pop() if self._fast.batched_writes else queue.pop(0)):
                 await muxed.write(batch)
-            return
         except STREAM_FAULTS:
             self._conduct.count("send-fault")
-        await self._end_peer(peer_id, stream)
-
-    async def _end_peer(self, peer_id: ID, stream: INetStream) -> None:
-        if self.peers.get(peer_id) is stream:
-            self._handle_dead_peer(peer_id)
-        await close_connection_of(stream)
-
-    def _schedule_peer_stream_retry(self, peer_id: ID) -> None:
-        if self.manager.is_running:
-            super()._schedule_peer_stream_retry(peer_id)
+            if self.peers.get(peer_id) is stream:
+                await self.part_with(peer_id)
 
     # receiving
 
     async def stream_handler(self, stream: INetStream) -> None:
         peer_id = stream.muxed_conn.peer_id
+        older = self._inbound.get(peer_id)
+        self._inbound[peer_id] = stream
+        if older is not None:
+            with trio.move_on_after(1):
+                await older.reset()
         try:
             await self.continuously_read_stream(stream)
         except MalformedRpc:
             self._conduct.count("malformed-rpc")
             self._conduct.bar(self.text_of(peer_id.to_bytes()))
+            await self.part_with(peer_id)
         except STREAM_FAULTS:
             self._conduct.count("stream-closed")
-        await close_connection_of(stream)
+            if self._inbound.get(peer_id) is stream:
+                await self.part_with(peer_id)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
         peer_id = stream.muxed_conn.peer_id
-        muxed = stream.muxed_stream
+        muxed = cast(Any, stream).muxed_stream
         reader = RpcReader()
         chunk_bytes = READ_BYTES if self._fast.buffered_rpcs else 1
         turn_ends = trio.current_time() + TURN_SECONDS

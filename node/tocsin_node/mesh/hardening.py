@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from libp2p.abc import IMuxedConn, INetStream, ISecureConn
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
@@ -35,9 +36,8 @@ FIRST_BAR_SECONDS = 5.0
 LONGEST_BAR_SECONDS = 600.0
 # Rejected messages one forwarder may hand us in a minute before it is dropped as well.
 MAX_REJECTS_A_MINUTE = 16
-# A new inbound connection replaces one of the same peer that is older than this: the peer lost it.
+# A new connection replaces one of the same peer that is older than this: the peer lost it.
 REPLACE_AFTER_SECONDS = 3.0
-MAX_CONNECTIONS_A_PEER = 2
 
 
 class MalformedRpc(Exception):
@@ -141,6 +141,9 @@ class GatedUpgrader(TransportUpgrader):  # type: ignore[misc]
 class GuardedSwarm(Swarm):  # type: ignore[misc]
     """The library's swarm with an inbound slot that is given back and one live connection a peer."""
 
+    # Told before a connection takes the place of others.
+    on_take_over: Callable[[ID], None] = staticmethod(lambda peer_id: None)
+
     async def _do_handle_inbound_connection(
         self, read_write_closer: ReadWriteCloser, maddr: Multiaddr, failure_event: Any
     ) -> None:
@@ -154,16 +157,32 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
                 await raw.close()
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> Any:
+        # One connection a peer: with two, stock's gossip may send on one and hear on the other, and losing
+        # either leaves one side deaf.
         peer_id = muxed_conn.peer_id
-        known = [c for c in self.connections.get(peer_id, []) if c.muxed_conn is not muxed_conn]
+        live = [conn for conn in self.connections.get(peer_id, []) if not conn.is_closed]
+        if live and not self._takes_over(muxed_conn, live):
+            with trio.move_on_after(1):
+                await muxed_conn.close()
+            raise SwarmException("the other connection with this peer is kept")
+        if live:
+            del self.connections[peer_id]
+            for old in live:
+                self.manager.run_task(self._close_connection_async, old)
+            self.on_take_over(peer_id)
         conn = await super().add_conn(muxed_conn, direction)
-        age = trio.current_time()
-        cast(Any, conn).added_at = age
-        stale = [c for c in known if age - getattr(c, "added_at", age) > REPLACE_AFTER_SECONDS]
-        surplus = known[: max(0, len(known) + 1 - MAX_CONNECTIONS_A_PEER)]
-        for old in {*stale, *surplus}:
-            self.manager.run_task(self._close_connection_async, old)
+        cast(Any, conn).added_at = trio.current_time()
         return conn
+
+    def _takes_over(self, new: IMuxedConn, live: list[Any]) -> bool:
+        now = trio.current_time()
+        # An old connection is one the peer has lost, or it would not make another.
+        if all(now - getattr(conn, "added_at", now) > REPLACE_AFTER_SECONDS for conn in live):
+            return True
+        # Both dialled at once: both keep the one that the smaller peer id dialled.
+        first = min(self.self_id.to_bytes(), new.peer_id.to_bytes())
+        dialler = self.self_id if new.is_initiator else new.peer_id
+        return bool(dialler.to_bytes() == first)
 
 
 def guard_stream_handler(handler: Callable[[INetStream], Any], conduct: Conduct) -> Callable[[INetStream], Any]:
@@ -188,15 +207,3 @@ def check_port_free(host: str, port: int) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
-
-
-async def close_connection_of(stream: INetStream) -> None:
-    """Close the connection a faulty stream runs on.
-
-    Stock forgets the peer's subscriptions and keeps the connection: one-way deafness. A new connection
-    starts both sides afresh.
-    """
-    swarm_conn = getattr(stream, "swarm_conn", None)
-    with trio.CancelScope(shield=True), trio.move_on_after(2):
-        if swarm_conn is not None:
-            await swarm_conn.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +86,13 @@ class MeshHost:
             seen=seen,
             fast=settings.fast,
         )
+        self.swarm.on_take_over = self._take_over
+        # Told when a member connected again before its old connection was seen to end.
+        self.on_reconnected: Callable[[str], None] = lambda peer: None
+
+    def _take_over(self, peer_id: ID) -> None:
+        self.pubsub.take_over(peer_id)
+        self.on_reconnected(str(peer_id))
 
     @property
     def peer_id(self) -> str:

@@ -23,6 +23,8 @@ LONGEST_BACK_OFF_SECONDS = 8.0
 # Of two members the one with the smaller id dials; the other waits this long, so that they rarely cross.
 YIELD_SECONDS = 1.0
 DIAL_SECONDS = 5.0
+# A connection that lived this long was a good one: the next dial is not held back.
+STABLE_SECONDS = 3.0
 MAX_ADDRESSES = 4
 
 
@@ -35,6 +37,13 @@ class PeerWatch(INotifee):  # type: ignore[misc]
         self._on_down = on_down
         self.up: set[str] = set()
         self.down_events: dict[str, trio.Event] = {}
+        host.swarm.register_notifee(self)
+        host.on_reconnected = self._reconnected
+
+    def _reconnected(self, peer: str) -> None:
+        if peer in self.up:
+            self.up.discard(peer)
+            self._on_down(peer)
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         peer = str(conn.muxed_conn.peer_id)
@@ -77,11 +86,14 @@ class Dialer:
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._tasks: dict[str, trio.CancelScope] = {}
         self._changed = trio.Event()
+        self._readdressed = trio.Event()
 
     def set_addresses(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
         """Take over who is to be kept connected, and where: multiaddrs by peer id."""
         self._addresses = {peer: listed for peer, listed in addresses.items() if peer != self._host.peer_id}
         self._changed.set()
+        self._readdressed.set()
+        self._readdressed = trio.Event()
 
     async def run_dialer(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep one task for each member, as the roster changes."""
@@ -93,20 +105,30 @@ class Dialer:
                 for peer in set(self._addresses) - set(self._tasks):
                     scope = self._tasks[peer] = trio.CancelScope()
                     nursery.start_soon(self._keep, peer, scope)
-                self._changed = trio.Event()
                 await self._changed.wait()
+                self._changed = trio.Event()
 
     async def _keep(self, peer: str, scope: trio.CancelScope) -> None:
         first = 0.0 if self._host.peer_id < peer else YIELD_SECONDS
+        delay = first
         with scope:
-            delay = first
             while True:
+                since = trio.current_time()
                 await self._watch.wait_down(peer)
-                await trio.sleep(delay * (1 + secrets.randbelow(250) / 1000))
-                if peer in self._watch.up or (self._host.is_allowed(peer) and await self._dial(peer)):
+                # A peer that ends each connection at once is dialled less and less.
+                if trio.current_time() - since > STABLE_SECONDS:
                     delay = first
-                else:
-                    delay = min(max(delay * 2, FIRST_BACK_OFF_SECONDS), LONGEST_BACK_OFF_SECONDS)
+                while await self._is_readdressed_within(delay * (1 + secrets.randbelow(250) / 1000)):
+                    delay = first
+                if peer not in self._watch.up and self._host.is_allowed(peer):
+                    await self._dial(peer)
+                delay = min(max(delay * 2, FIRST_BACK_OFF_SECONDS), LONGEST_BACK_OFF_SECONDS)
+
+    async def _is_readdressed_within(self, seconds: float) -> bool:
+        with trio.move_on_after(seconds):
+            await self._readdressed.wait()
+            return True
+        return False
 
     async def _dial(self, peer: str) -> bool:
         for address in self._addresses.get(peer, ())[:MAX_ADDRESSES]:

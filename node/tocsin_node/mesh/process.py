@@ -115,7 +115,6 @@ class MeshProcess:
             lambda peer: self._note(PeerUp(peer)),
             lambda peer: self._note(PeerDown(peer)),
         )
-        self._host.swarm.register_notifee(self._watch)
         self._dialer = Dialer(self._host, self._watch)
         self._sync = SyncStreams(self._host, self._answer)
         self._builder = FrameBuilder()
