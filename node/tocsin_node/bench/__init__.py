@@ -1,0 +1,1 @@
+"""The figures Tocsin promises, measured."""
