@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .envelope import Envelope, decode_envelope
-from .errors import DecodeError
+from .errors import DecodeError, SpellingError, TruncatedError
 from .feed import FeedHead, is_valid_signature
 from .frame import MAX_FRAME_BYTES, decode_frame
 from .rates import RateLimiter
@@ -33,6 +33,8 @@ class Reason(StrEnum):
     ADMITTED = "admitted"
     OVERSIZED = "oversized"
     MALFORMED = "malformed"
+    TRUNCATED = "truncated"
+    NON_CANONICAL = "non-canonical"
     MIXED_PUBLISHERS = "mixed-publishers"
     MIXED_LANES = "mixed-lanes"
     UNKNOWN_PUBLISHER = "unknown-publisher"
@@ -42,10 +44,12 @@ class Reason(StrEnum):
     NOT_CAPABLE = "not-capable"
     EQUIVOCATOR = "equivocator"
     DUPLICATE = "duplicate"
+    BELOW_HEAD = "below-head"
     EQUIVOCATION = "equivocation"
     OVER_RATE = "over-rate"
     BAD_SIGNATURE = "bad-signature"
     NOTHING_NEW = "nothing-new"
+    UNCHECKED = "unchecked"
     BAD_BODY = "bad-body"
     WRONG_LANE = "wrong-lane"
     FROM_FUTURE = "from-future"
@@ -54,9 +58,16 @@ class Reason(StrEnum):
     DRILL = "drill"
 
 
+# Only the store holds what these are to be compared with.
+_FOR_THE_STORE = frozenset((Reason.EQUIVOCATION, Reason.BELOW_HEAD))
+
+
 @dataclass(slots=True)
 class FrameOutcome:
-    """What became of a frame: envelopes admitted, reasons of those dropped, and those only the store can judge."""
+    """What became of a frame: envelopes admitted, reasons of those dropped, and those only the store can judge.
+
+    Admitted and doubtful envelopes are signed by their publisher. A frame that is not passed on may still admit some.
+    """
 
     verdict: Verdict
     reason: Reason
@@ -72,6 +83,7 @@ class Admission:
         self._roster = roster
         self._rates = RateLimiter()
         self._heads: dict[tuple[bytes, int], int] = {}
+        # The envelope admitted at each (publisher, lane, sequence), as digest and signature.
         self._seen: OrderedDict[tuple[bytes, int, int], bytes] = OrderedDict()
         self._equivocators: frozenset[bytes] = frozenset()
 
@@ -96,8 +108,8 @@ class Admission:
         # [REJECT] The frame is a canonical array of 1 to MAX_FRAME_ENVELOPES well-formed envelopes.
         try:
             envelopes = [decode_envelope(self._roster.domain, item) for item in decode_frame(data)]
-        except DecodeError:
-            return _refuse(Verdict.REJECT, Reason.MALFORMED)
+        except DecodeError as exc:
+            return _refuse(Verdict.REJECT, malformation(exc))
         publisher_id, lane = envelopes[0].publisher, envelopes[0].lane
         # [REJECT] All envelopes of a frame name one publisher.
         if any(envelope.publisher != publisher_id for envelope in envelopes):
@@ -125,51 +137,81 @@ class Admission:
 
     def _admit_envelopes(self, envelopes: list[Envelope], publisher: Publisher, now_ms: int) -> FrameOutcome:
         outcome = FrameOutcome(Verdict.ACCEPT, Reason.ADMITTED)
+        fresh: dict[int, bytes] = {}
+        unchecked = 0
         for envelope in envelopes:
-            reason = self._check_envelope(envelope, publisher, now_ms, outcome)
-            # [REJECT] Every new envelope of a frame is signed by its publisher.
-            if reason is Reason.BAD_SIGNATURE:
+            reason = self._place(envelope, publisher, fresh, now_ms)
+            if reason is not Reason.ADMITTED:
+                outcome.dropped.append(reason)
+                if self._is_known(envelope, fresh):
+                    continue
+                if not self._rates.allow_doubtful(envelope.publisher, now_ms):
+                    unchecked += 1
+                    continue
+            # [REJECT] Every envelope of a frame is signed by its publisher; those dropped are checked at DOUBTFUL_RATE.
+            if not is_valid_signature(envelope, publisher.key):
                 return _refuse(Verdict.REJECT, Reason.BAD_SIGNATURE)
             if reason is Reason.ADMITTED:
+                fresh[envelope.sequence] = _identity(envelope)
                 outcome.admitted.append(envelope)
-            else:
-                outcome.dropped.append(reason)
+            elif reason in _FOR_THE_STORE:
+                outcome.doubtful.append(envelope)
         # [IGNORE] The frame holds at least one envelope that is new and admitted.
         if not outcome.admitted:
             outcome.verdict, outcome.reason = Verdict.IGNORE, Reason.NOTHING_NEW
+        # [IGNORE] No envelope of the frame went unchecked; those admitted stay admitted.
+        elif unchecked:
+            outcome.verdict, outcome.reason = Verdict.IGNORE, Reason.UNCHECKED
         for envelope in outcome.admitted:
             self._remember(envelope)
         return outcome
 
-    def _check_envelope(self, envelope: Envelope, publisher: Publisher, now_ms: int, outcome: FrameOutcome) -> Reason:
+    def _place(self, envelope: Envelope, publisher: Publisher, fresh: dict[int, bytes], now_ms: int) -> Reason:
+        """What an envelope is before its signature is looked at; `fresh` are those admitted earlier in its frame."""
         # [DROP] A sequence past the publisher's revocation is dropped.
         if envelope.sequence > publisher.last_accepted(envelope.lane):
             return Reason.KEY_REVOKED
-        feed = (envelope.publisher, envelope.lane)
-        seen = self._seen.get((*feed, envelope.sequence))
+        seen = self._known_at(envelope, fresh)
         # [DROP] A signal already seen is dropped.
-        if seen == envelope.digest:
+        if seen is not None and seen.startswith(envelope.digest):
             return Reason.DUPLICATE
         # [DROP] A second signal with a sequence already seen is dropped; the store makes the proof.
         if seen is not None:
-            outcome.doubtful.append(envelope)
             return Reason.EQUIVOCATION
         # [DROP] A signal at or below the head held without a gap is dropped; the store compares it.
-        if envelope.sequence <= self._heads.get(feed, 0):
-            outcome.doubtful.append(envelope)
-            return Reason.DUPLICATE
+        if envelope.sequence <= self._heads.get((envelope.publisher, envelope.lane), 0):
+            return Reason.BELOW_HEAD
         # [DROP] A signal beyond the publisher's rate in its lane is dropped; sync fetches it later.
-        if not self._rates.allow(*feed, publisher.rate_class, now_ms):
+        if not self._rates.allow(envelope.publisher, envelope.lane, publisher.rate_class, now_ms):
             return Reason.OVER_RATE
-        if not is_valid_signature(envelope, publisher.key):
-            return Reason.BAD_SIGNATURE
         return Reason.ADMITTED
+
+    def _known_at(self, envelope: Envelope, fresh: dict[int, bytes]) -> bytes | None:
+        key = (envelope.publisher, envelope.lane, envelope.sequence)
+        return fresh.get(envelope.sequence) or self._seen.get(key)
+
+    def _is_known(self, envelope: Envelope, fresh: dict[int, bytes]) -> bool:
+        """Whether these very bytes were admitted before, signature and all."""
+        return self._known_at(envelope, fresh) == _identity(envelope)
 
     def _remember(self, envelope: Envelope) -> None:
         key = (envelope.publisher, envelope.lane, envelope.sequence)
-        self._seen[key] = envelope.digest
+        self._seen[key] = _identity(envelope)
         while len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
+
+
+def malformation(error: DecodeError) -> Reason:
+    """The reason that tells how bytes failed to decode."""
+    if isinstance(error, TruncatedError):
+        return Reason.TRUNCATED
+    if isinstance(error, SpellingError):
+        return Reason.NON_CANONICAL
+    return Reason.MALFORMED
+
+
+def _identity(envelope: Envelope) -> bytes:
+    return envelope.digest + envelope.signature
 
 
 def may_publish(publisher: Publisher, lane: int) -> bool:

@@ -27,6 +27,10 @@ CRITICAL_RATES = {
     RateClass.STANDARD: Rate(5, 50),
     RateClass.HIGH: Rate(50, 1_000),
 }
+# Envelopes that are not admitted but deserve a look: a signature check and a comparison in the store.
+DOUBTFUL_RATE = Rate(50, 1_000)
+
+_DOUBTFUL = -1
 
 
 class RateLimiter:
@@ -39,12 +43,18 @@ class RateLimiter:
 
     def allow(self, publisher: bytes, lane: int, rate_class: RateClass, now_ms: int) -> bool:
         """Take one token if there is one. `now_ms` may jump; a bucket never holds more than its burst."""
-        rate = (CRITICAL_RATES if lane == CRITICAL else STANDARD_RATES)[rate_class]
+        return self._take(publisher, lane, (CRITICAL_RATES if lane == CRITICAL else STANDARD_RATES)[rate_class], now_ms)
+
+    def allow_doubtful(self, publisher: bytes, now_ms: int) -> bool:
+        """Take one token for a look at an envelope that is not admitted; a bucket of its own."""
+        return self._take(publisher, _DOUBTFUL, DOUBTFUL_RATE, now_ms)
+
+    def _take(self, publisher: bytes, bucket: int, rate: Rate, now_ms: int) -> bool:
         full = rate.burst * 1000
-        level, updated_ms = self._buckets.get((publisher, lane), (full, now_ms))
+        level, updated_ms = self._buckets.get((publisher, bucket), (full, now_ms))
         level = min(full, level + max(0, now_ms - updated_ms) * rate.per_second)
         allowed = level >= 1000
-        self._buckets[publisher, lane] = (level - 1000 if allowed else level, now_ms)
+        self._buckets[publisher, bucket] = (level - 1000 if allowed else level, now_ms)
         return allowed
 
     def forget_except(self, publishers: frozenset[bytes]) -> None:
