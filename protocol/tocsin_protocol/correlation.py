@@ -9,6 +9,8 @@ from .model import Signal
 from .taxonomy import Relation, SubjectKind
 
 CORRELATION_WINDOW_MS = 24 * 3600 * 1000
+# However steadily it is fed: else one member could keep an incident open for ever, with all that comes later in it.
+MAX_INCIDENT_MS = 7 * 24 * 3600 * 1000
 META_FAMILY = "meta"
 
 
@@ -23,8 +25,9 @@ class Incident:
 
 
 def correlating_subjects(signal: Signal) -> tuple[str, ...]:
-    """The subjects two signals must share to be about one event; a whole chain is too wide to tie them."""
-    return tuple(sorted({s.value for s in signal.subjects if s.kind is not SubjectKind.CHAIN}))
+    """The subjects two signals must share to be about one event; a whole chain ties only signals that name no more."""
+    narrow = {s.value for s in signal.subjects if s.kind is not SubjectKind.CHAIN}
+    return tuple(sorted(narrow or {s.value for s in signal.subjects}))
 
 
 def referenced_digests(signal: Signal) -> tuple[bytes, ...]:
@@ -44,7 +47,7 @@ def choose_incident(
     tied += [
         incident
         for incident in by_subject
-        if is_open(incident, received_ms) and META_FAMILY not in (family, incident.family) and incident.family == family
+        if is_open(incident, received_ms) and incident.family == family != META_FAMILY
     ]
     if not tied and family == META_FAMILY:
         tied = [incident for incident in by_subject if is_open(incident, received_ms)]
@@ -53,4 +56,4 @@ def choose_incident(
 
 def is_open(incident: Incident, now_ms: int) -> bool:
     """Whether a signal received now can still join."""
-    return now_ms - incident.last_ms <= CORRELATION_WINDOW_MS
+    return now_ms - incident.last_ms <= CORRELATION_WINDOW_MS and now_ms - incident.first_ms <= MAX_INCIDENT_MS

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .admission import Reason
+from .body import MAX_CONFIDENCE
 from .errors import PolicyError
 from .freshness import actionable_until_ms
 from .model import Signal
-from .taxonomy import Category, Relation, Severity
+from .taxonomy import Category, Relation, Role, Severity
 
 MAX_RULES = 256
+# To be named as tool, recipient or attacker is no threat to the one who is named.
+THREATENED_ROLES = frozenset((Role.VICTIM, Role.AT_RISK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,19 @@ class Rule:
     subjects: frozenset[str]
     organisations: int
     hook: str
+    roles: frozenset[Role] = THREATENED_ROLES
 
     def __post_init__(self) -> None:
         if self.organisations < 1:
             raise PolicyError(f"rule {self.name!r}: organisations is {self.organisations} where 1 or more is wanted")
         if not self.subjects:
             raise PolicyError(f"rule {self.name!r}: subjects is empty, so it could never be about us")
-        if not self.categories:
-            raise PolicyError(f"rule {self.name!r}: categories is empty")
+        if not self.categories or not self.roles:
+            raise PolicyError(f"rule {self.name!r}: {'roles' if self.categories else 'categories'} is empty")
+        if not 0 <= self.min_confidence <= MAX_CONFIDENCE:
+            raise PolicyError(f"rule {self.name!r}: min_confidence is {self.min_confidence}, not 0…{MAX_CONFIDENCE}")
+        if not self.hook:
+            raise PolicyError(f"rule {self.name!r}: hook is empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +120,12 @@ def decide(policy: Policy, sightings: Sequence[Sighting]) -> Decision:
 
 
 def is_about(rule: Rule, signal: Signal) -> bool:
-    """Whether a signal is of the rule's kind: category, severity, confidence and one of its subjects."""
+    """Whether a signal is of the rule's kind: category, severity, confidence, and a subject in one of its roles."""
     return (
         signal.category in rule.categories
         and signal.severity.rank >= rule.min_severity.rank
         and signal.confidence >= rule.min_confidence
-        and any(subject.value in rule.subjects for subject in signal.subjects)
+        and any(subject.value in rule.subjects and subject.role in rule.roles for subject in signal.subjects)
     )
 
 
