@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import trio
+
+from tocsin_node.clock import now_ms
 
 from .figures import MeshFigures, Usage, mesh_figures, shares
 
@@ -149,7 +150,7 @@ async def _send(senders: list[_Node], mesh: list[_Node], total: int, rate: int |
     if size is not None:
         for node, count in zip(senders, shares(total, len(senders)), strict=True):
             await node.ask("prepare", count=count, size=size, first=0)
-    start_ms = (time.time() + HEAD_START_SECONDS) * 1000
+    start_ms = now_ms() + HEAD_START_SECONDS * 1000
     async with trio.open_nursery() as nursery:
         for number, node in enumerate(senders):
             # Senders take turns instead of sending at the same moments.

@@ -21,16 +21,19 @@ const TLPS = ['clear', 'green', 'amber', 'amber+strict', 'red']
 const RELATIONS = ['corroborates', 'disputes', 'updates', 'retracts', 'derived-from']
 const CAUSES = ['SC01', 'SC02', 'SC03', 'SC04', 'SC05', 'SC06', 'SC07', 'SC08', 'SC09', 'SC10']
 
-const CHAIN = '[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}'
+const EIP155 = 'eip155:(?:0|[1-9][0-9]{0,31})'
+const OTHER_CHAIN = '(?!eip155:)[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}'
 const ACCOUNT = '[-.%a-zA-Z0-9]{1,128}'
 const SLUG = /^[a-z0-9][-.a-z0-9]{0,63}$/
-const CHAIN_ID = new RegExp(`^${CHAIN}$`)
-// eip155 addresses stand in lower case only: a mixed-case one would be a second spelling.
+const CHAIN_ID = new RegExp(`^(?:${EIP155}|${OTHER_CHAIN})$`)
+const ADDRESS = '0x[0-9a-f]{40}'
+// eip155 numbers and addresses have one spelling: decimal without leading zeros, lower case.
 const SUBJECTS = {
   chain: CHAIN_ID,
-  account: new RegExp(`^(?:eip155:[-_a-zA-Z0-9]{1,32}:0x[0-9a-f]{40}|(?!eip155:)${CHAIN}:${ACCOUNT})$`),
-  asset: new RegExp(`^(?:eip155:[-_a-zA-Z0-9]{1,32}/erc[-a-z0-9]{0,5}:0x[0-9a-f]{40}|` +
-    `(?!eip155:[^/]*/erc)${CHAIN}/[-a-z0-9]{3,8}:${ACCOUNT})(?:/[-.%a-zA-Z0-9]{1,78})?$`),
+  account: new RegExp(`^(?:${EIP155}:${ADDRESS}|${OTHER_CHAIN}:${ACCOUNT})$`),
+  asset: new RegExp(
+    `^(?:${EIP155}/(?:erc[-a-z0-9]{0,5}:${ADDRESS}|(?!erc)[-a-z0-9]{3,8}:${ACCOUNT})(?:/(?:0|[1-9][0-9]{0,77}))?|` +
+    `${OTHER_CHAIN}/[-a-z0-9]{3,8}:${ACCOUNT}(?:/[-.%a-zA-Z0-9]{1,78})?)$`),
   'code-hash': /^0x[0-9a-f]{64}$/,
   dependency: /^[-a-z0-9_./@]{1,64} [-a-zA-Z0-9_.+<>=^~|]{1,63}$/,
   lineage: SLUG
@@ -72,7 +75,7 @@ export function decodeBody (body) {
   if (fields.has('cause')) field('cause', oneOf, CAUSES)
   if (fields.has('detector')) checkDetector(fields.get('detector'))
   if (fields.has('incident')) field('incident', textOf, 64)
-  if (fields.has('text')) field('text', textOf, 4096)
+  if (fields.has('text')) field('text', textOf, 4096, 1, true)
   return Object.fromEntries(fields)
 }
 

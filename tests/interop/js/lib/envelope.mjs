@@ -2,7 +2,7 @@
 
 import { bytesOf, listOf, same, uintOf } from './fields.mjs'
 import { DecodeError, decode, encode } from './msgpack.mjs'
-import { signDigest, verifyDigest } from './signing.mjs'
+import { SignatureError, addressOfKey, signDigest, verifyDigest } from './signing.mjs'
 
 export const CRITICAL = 0
 export const STANDARD = 1
@@ -23,7 +23,7 @@ export function sealEnvelope (domain, secret, { publisher, lane, sequence, previ
 
 // Checks neither signature nor body. `digest` is the identity of the signal.
 export function decodeEnvelope (domain, encoded) {
-  const fields = listOf('envelope', decode(encoded, MAX_ENVELOPE_BYTES), 7, 7)
+  const fields = listOf('envelope', decode(encoded, MAX_ENVELOPE_BYTES, 7), 7, 7)
   const [version, publisher, lane, sequence, previous, body, signature] = fields
   uintOf('version', version, ENVELOPE_VERSION, ENVELOPE_VERSION)
   bytesOf('publisher', publisher, 20)
@@ -49,7 +49,7 @@ export function encodeFrame (envelopes) {
 
 // The encoded envelopes of a frame, still unopened.
 export function decodeFrame (data) {
-  const envelopes = listOf('frame', decode(data, MAX_FRAME_BYTES), 1, MAX_FRAME_ENVELOPES)
+  const envelopes = listOf('frame', decode(data, MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES), 1, MAX_FRAME_ENVELOPES)
   for (const envelope of envelopes) bytesOf('envelope', envelope, 0, MAX_FRAME_BYTES)
   return envelopes
 }
@@ -63,12 +63,13 @@ export function encodeEquivocation (one, other) {
 // A proof that a publisher told two histories: throws unless both envelopes are his and contradict each other.
 export function verifyEquivocation (domain, publicKey, proof) {
   const pair = decodeEquivocation(domain, proof)
+  if (!same(addressOfKey(publicKey), pair[0].publisher)) throw new SignatureError("proof is not checked with its publisher's key")
   for (const envelope of pair) verifyDigest(publicKey, envelope.digest, envelope.signature)
   return pair
 }
 
 export function decodeEquivocation (domain, proof) {
-  const items = listOf('proof', decode(proof, MAX_PROOF_BYTES), 2, 2)
+  const items = listOf('proof', decode(proof, MAX_PROOF_BYTES, 2), 2, 2)
   const [first, second] = items.map((item) => decodeEnvelope(domain, bytesOf('envelope', item, 1, MAX_ENVELOPE_BYTES)))
   if (!inOrder(first, second)) throw new DecodeError("proof's envelopes are not in rising order")
   checkContradiction(first, second)

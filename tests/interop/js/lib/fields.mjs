@@ -23,8 +23,16 @@ export function bytesOf (where, value, least, most = least) {
   return value
 }
 
-export function textOf (where, value, maxBytes = 256, leastBytes = 1) {
-  if (typeof value !== 'string' || Buffer.byteLength(value) < leastBytes || Buffer.byteLength(value) > maxBytes) {
+// Control characters and direction overrides can rewrite the terminal or log line that shows them.
+const UNSHOWABLE = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
+const UNSHOWABLE_IN_LINES = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
+
+// Text that is safe to show; line feeds only where `lines` says so.
+export function textOf (where, value, maxBytes = 256, leastBytes = 1, lines = false) {
+  if (typeof value !== 'string' || (lines ? UNSHOWABLE_IN_LINES : UNSHOWABLE).test(value)) {
+    throw new DecodeError(`${where} is not text without control characters`)
+  }
+  if (Buffer.byteLength(value) < leastBytes || Buffer.byteLength(value) > maxBytes) {
     throw new DecodeError(`${where} is not text of ${leastBytes}…${maxBytes} bytes`)
   }
   return value
@@ -58,4 +66,14 @@ export function same (a, b) {
 
 export function hex (bytes) {
   return Buffer.from(bytes).toString('hex')
+}
+
+export function checkUnique (what, values) {
+  if (new Set(values).size !== values.length) throw new DecodeError(`the same ${what} stands twice`)
+}
+
+export function checkRising (what, values, compare) {
+  for (let i = 1; i < values.length; i++) {
+    if (compare(values[i - 1], values[i]) >= 0) throw new DecodeError(`${what}s are not in rising order`)
+  }
 }

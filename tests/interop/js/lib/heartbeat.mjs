@@ -1,6 +1,6 @@
 // Heartbeats (specs/gossip.md): feed heads, chain heights and coverage.
 
-import { listOf, mapOf, textOf, uintOf } from './fields.mjs'
+import { checkUnique, listOf, mapOf, textOf, uintOf } from './fields.mjs'
 import { decode, encode } from './msgpack.mjs'
 import { decodeHeadList, headList } from './sync.mjs'
 
@@ -18,11 +18,14 @@ export function decodeHeartbeat (data) {
     const [chain, height] = listOf('height', pair, 2, 2)
     return [textOf('height chain', chain), uintOf('height', height)]
   })
+  const coverage = listOf('coverage', fields.get('coverage'), 0, 24).map((category) => textOf('coverage', category))
+  checkUnique('chain', heights.map(([chain]) => chain))
+  checkUnique('category', coverage)
   return {
     sentMs: uintOf('sent', fields.get('sent')),
     epoch: uintOf('epoch', fields.get('epoch')),
     heads: decodeHeadList(fields.get('heads')),
     heights,
-    coverage: listOf('coverage', fields.get('coverage'), 0, 24).map((category) => textOf('coverage', category))
+    coverage
   }
 }

@@ -1,6 +1,8 @@
 // Canonical msgpack (specs/encoding.md): one value, one spelling. Maps are plain objects or Maps with text keys.
 
 export const MAX_DEPTH = 8
+// Messages with longer lists say so.
+export const MAX_ITEMS = 256
 
 export class DecodeError extends Error {}
 
@@ -81,9 +83,9 @@ export function compareText (a, b) {
   return Buffer.compare(utf8.encode(a), utf8.encode(b))
 }
 
-export function decode (data, maxBytes) {
+export function decode (data, maxBytes, maxItems = MAX_ITEMS) {
   if (data.length > maxBytes) throw new DecodeError(`${data.length} bytes where at most ${maxBytes} are allowed`)
-  const reader = { data: Buffer.from(data.buffer, data.byteOffset, data.length), at: 0 }
+  const reader = { data: Buffer.from(data.buffer, data.byteOffset, data.length), at: 0, maxItems }
   const value = read(reader, 0)
   if (reader.at !== data.length) throw new DecodeError('bytes after the value')
   return value
@@ -146,16 +148,19 @@ function readText (reader, length) {
 
 function readArray (reader, length, depth) {
   checkDepth(depth)
-  // Each item takes a byte at least: a length beyond the data is refused before memory is set aside for it.
-  if (length > reader.data.length - reader.at) throw new DecodeError('value is cut short')
+  checkItems(reader, length)
   const items = []
   for (let i = 0; i < length; i++) items.push(read(reader, depth + 1))
   return items
 }
 
+function checkItems (reader, length) {
+  if (length > reader.maxItems) throw new DecodeError(`${length} items where at most ${reader.maxItems} are allowed`)
+}
+
 function readMap (reader, length, depth) {
   checkDepth(depth)
-  if (2 * length > reader.data.length - reader.at) throw new DecodeError('value is cut short')
+  checkItems(reader, length)
   const map = new Map()
   let previous = null
   for (let i = 0; i < length; i++) {

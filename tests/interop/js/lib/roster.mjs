@@ -1,6 +1,6 @@
 // Rosters (specs/roster.md): who may speak, with which key, from which peer.
 
-import { bytesOf, hex, listOf, mapOf, oneOf, textOf, uintOf } from './fields.mjs'
+import { bytesOf, checkRising, checkUnique, hex, listOf, mapOf, oneOf, same, textOf, uintOf } from './fields.mjs'
 import { DecodeError, compareText, decode, encode } from './msgpack.mjs'
 import { Domain, SignatureError, addressOfKey, keccak256, verifyDigest } from './signing.mjs'
 
@@ -9,7 +9,10 @@ export const MAX_ROSTER_BYTES = 512 * 1024
 export const MAX_MEMBERS = 256
 export const MAX_PUBLISHERS_PER_MEMBER = 8
 export const MAX_LABELS = 16
+export const MAX_RETIRED = 4096
 
+// The base58 of an Ed25519 key's peer id, its one spelling.
+const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/
 const SLUG = /^[a-z0-9][-.a-z0-9]{0,63}$/
 
 export function rosterHash (body) {
@@ -17,22 +20,34 @@ export function rosterHash (body) {
 }
 
 export function decodeRoster (body) {
-  const names = ['epoch', 'members', 'network', 'previous', 'version']
-  const fields = mapOf('roster', decode(body, MAX_ROSTER_BYTES), names)
+  const names = ['epoch', 'members', 'network', 'previous', 'retired', 'version']
+  const fields = mapOf('roster', decode(body, MAX_ROSTER_BYTES, MAX_RETIRED), names, ['retired'])
   uintOf('roster version', fields.get('version'), ROSTER_VERSION, ROSTER_VERSION)
   const members = listOf('members', fields.get('members'), 1, MAX_MEMBERS)
     .map((member, i) => decodeMember(`members[${i}]`, member))
   const publishers = members.flatMap((member) => member.publishers)
   checkRising('member name', members.map((member) => member.name), compareText)
-  checkUnique('root key', members.map((member) => hex(member.root)))
-  checkUnique('publisher key', publishers.map((publisher) => hex(publisher.key)))
+  checkUnique('organisation', members.map((member) => member.organisation))
+  checkUnique('root or publisher key', [...members.map((m) => m.root), ...publishers.map((p) => p.key)].map(hex))
   checkUnique('peer id', publishers.map((publisher) => publisher.peer))
+  const retired = fields.has('retired') ? decodeRetired(fields.get('retired')) : []
+  const gone = new Set(retired.map(hex))
+  if (publishers.some((publisher) => gone.has(hex(publisher.id)))) {
+    throw new DecodeError('a publisher of the roster is retired')
+  }
   return {
     network: bytesOf('network', fields.get('network'), 32),
     epoch: uintOf('epoch', fields.get('epoch')),
     previous: bytesOf('previous', fields.get('previous'), 32),
-    members
+    members,
+    retired
   }
+}
+
+function decodeRetired (value) {
+  const retired = listOf('retired', value, 1, MAX_RETIRED).map((item) => bytesOf('retired', item, 20))
+  checkRising('retired publisher', retired, Buffer.compare)
+  return retired
 }
 
 function decodeMember (where, value) {
@@ -51,23 +66,27 @@ function decodePublisher (where, value) {
   const fields = mapOf(where, value, names)
   const list = (name, most, check) => listOf(`${where}.${name}`, fields.get(name), 0, most).map(check)
   const key = keyOf(`${where}.key`, fields.get('key'))
-  const [validFromMs, validUntilMs] = listOf(`${where}.valid`, fields.get('valid'), 2, 2)
-    .map((time) => uintOf(`${where}.valid`, time))
+  const [validFrom, validUntil] = listOf(`${where}.valid`, fields.get('valid'), 2, 2)
+  const validFromMs = uintOf(`${where}.valid[0]`, validFrom)
+  const revoked = list('revoked', 2, (pair) => {
+    const [lane, last] = listOf(`${where}.revoked`, pair, 2, 2)
+    return [uintOf(`${where}.revoked`, lane, 0, 1), uintOf(`${where}.revoked`, last)]
+  })
+  checkRising('revoked lane', revoked.map(([lane]) => lane), (a, b) => a - b)
   const capabilities = list('capabilities', 2, (c) => oneOf(`${where}.capabilities`, c, ['publish', 'critical']))
   checkRising('capability', capabilities, compareText)
   return {
     id: addressOfKey(key),
     key,
-    peer: textOf(`${where}.peer`, fields.get('peer')),
+    peer: peerOf(`${where}.peer`, fields.get('peer')),
     addresses: list('addresses', MAX_LABELS, (address) => textOf(`${where}.addresses`, address)),
     validFromMs,
-    validUntilMs,
+    validUntilMs: uintOf(`${where}.valid[1]`, validUntil, validFromMs + 1),
     capabilities,
     rate: oneOf(`${where}.rate`, fields.get('rate'), ['low', 'standard', 'high']),
     detectors: list('detectors', MAX_LABELS, (detector) => decodeDetector(`${where}.detectors`, detector)),
     rpcGroups: list('rpc', MAX_LABELS, (group) => textOf(`${where}.rpc`, group)),
-    revoked: list('revoked', 2, (pair) => listOf(`${where}.revoked`, pair, 2, 2)
-      .map((number) => uintOf(`${where}.revoked`, number)))
+    revoked
   }
 }
 
@@ -87,19 +106,14 @@ function keyOf (where, value) {
   return value
 }
 
-function slugOf (where, value) {
-  if (!SLUG.test(textOf(where, value))) throw new DecodeError(`${where} is not a short name of a-z, 0-9, '-' and '.'`)
+function peerOf (where, value) {
+  if (typeof value !== 'string' || !PEER_ID.test(value)) throw new DecodeError(`${where} is not an Ed25519 peer id`)
   return value
 }
 
-function checkUnique (what, values) {
-  if (new Set(values).size !== values.length) throw new DecodeError(`the same ${what} stands twice`)
-}
-
-function checkRising (what, values, compare) {
-  for (let i = 1; i < values.length; i++) {
-    if (compare(values[i - 1], values[i]) >= 0) throw new DecodeError(`${what}s are not in rising order`)
-  }
+function slugOf (where, value) {
+  if (!SLUG.test(textOf(where, value))) throw new DecodeError(`${where} is not a short name of a-z, 0-9, '-' and '.'`)
+  return value
 }
 
 // A roster with the root signatures that brought it into force; checks neither.
@@ -134,7 +148,11 @@ export function verifySuccessor (currentBody, signed) {
   const names = new Set(roster.members.map((member) => member.name))
   const removed = current.members.filter((member) => !names.has(member.name))
   demand(removed.length <= 1, `roster removes ${removed.length} members at once`)
-  checkRevocations(current, roster)
+  // A removal comes alone. Members are compared by their bytes: the decoder allows one spelling of each.
+  const staying = membersOf(currentBody).filter((member) => names.has(member.get('name')))
+  demand(removed.length === 0 || same(encode(membersOf(signed.body)), encode(staying)),
+    'roster removes a member and changes others in one go')
+  checkKeys(current, roster)
   const voters = new Set(current.members.filter((m) => names.has(m.name)).map((m) => hex(m.root)))
   const digest = new Domain(roster.network).rosterChangeDigest(roster.epoch, rosterHash(signed.body))
   for (const { root, signature } of signed.signatures) {
@@ -145,16 +163,33 @@ export function verifySuccessor (currentBody, signed) {
   return roster
 }
 
-function checkRevocations (current, roster) {
-  const after = new Map(publishersOf(roster).map((publisher) => [hex(publisher.id), publisher]))
-  for (const publisher of publishersOf(current)) {
-    const entry = after.get(hex(publisher.id))
-    for (const [lane, last] of entry === undefined ? [] : publisher.revoked) {
-      if (entry.revoked.length === 0 || lastAccepted(entry, lane) > last) {
-        throw new DecodeError(`roster lifts the revocation of 0x${hex(publisher.id)}`)
-      }
+function membersOf (body) {
+  return decode(body, MAX_ROSTER_BYTES, MAX_RETIRED).get('members')
+}
+
+// What may become of publisher keys: nothing that gives one of them a second life.
+function checkKeys (current, roster) {
+  const before = homes(current)
+  const after = homes(roster)
+  const gone = [...before.keys()].filter((id) => !after.has(id))
+  const retired = [...new Set([...current.retired.map(hex), ...gone])].sort()
+  if (roster.retired.map(hex).join() !== retired.join()) {
+    throw new DecodeError("roster's retired keys are not those retired before and those that leave")
+  }
+  for (const [id, { member, publisher }] of before) {
+    const entry = after.get(id)
+    if (entry === undefined) continue
+    if (entry.member !== member) throw new DecodeError(`roster moves 0x${id} from ${member} to ${entry.member}`)
+    const risen = [0, 1].some((lane) => lastAccepted(entry.publisher, lane) > lastAccepted(publisher, lane))
+    if (publisher.revoked.length > 0 && (entry.publisher.revoked.length === 0 || risen)) {
+      throw new DecodeError(`roster lifts the revocation of 0x${id}`)
     }
   }
+}
+
+function homes (roster) {
+  return new Map(roster.members.flatMap((member) =>
+    member.publishers.map((publisher) => [hex(publisher.id), { member: member.name, publisher }])))
 }
 
 export function publishersOf (roster) {

@@ -1,6 +1,6 @@
 // Catching up: heads, ranges, rosters and proofs over one request and one response (specs/sync.md).
 
-import { bytesOf, hex, listOf, uintOf } from './fields.mjs'
+import { bytesOf, checkUnique, hex, listOf, uintOf } from './fields.mjs'
 import { CRITICAL, STANDARD } from './envelope.mjs'
 import { DecodeError, decode, encode } from './msgpack.mjs'
 
@@ -44,7 +44,7 @@ export function encodeHeads ({ epoch, proofs, heads }) {
 }
 
 export function decodeHeads (data) {
-  const [epoch, proofs, heads] = listOf('heads response', decode(data, MAX_SYNC_RESPONSE_BYTES), 3, 3)
+  const [epoch, proofs, heads] = listOf('heads response', decode(data, MAX_SYNC_RESPONSE_BYTES, MAX_HEADS), 3, 3)
   return { epoch: uintOf('epoch', epoch), proofs: uintOf('proofs', proofs), heads: decodeHeadList(heads) }
 }
 
@@ -62,9 +62,7 @@ export function decodeHeadList (value) {
     bytesOf('head digest', digest, 32)
     return { publisher, lane, sequence, digest }
   })
-  if (new Set(heads.map((h) => `${hex(h.publisher)}/${h.lane}`)).size !== heads.length) {
-    throw new DecodeError('the same feed stands twice in the heads')
-  }
+  checkUnique('feed', heads.map((h) => `${hex(h.publisher)}/${h.lane}`))
   return heads
 }
 
@@ -74,7 +72,7 @@ export function encodeItems (items) {
 }
 
 export function decodeItems (data, most) {
-  const items = listOf('items', decode(data, MAX_SYNC_RESPONSE_BYTES), 0, most)
+  const items = listOf('items', decode(data, MAX_SYNC_RESPONSE_BYTES, MAX_RANGE_ENVELOPES), 0, most)
   for (const item of items) bytesOf('item', item, 0, MAX_SYNC_RESPONSE_BYTES)
   return items
 }
