@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
+from tocsin_node.outbound import open_client, post_json
+
 from .errors import RpcRefused, RpcUnavailable
 
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
@@ -31,14 +33,7 @@ class RpcEndpoint:
         self._url = url
         self.name = urlsplit(url).netloc.rpartition("@")[2]
         self._timeout_s = timeout_ms / 1_000
-        # Proxies and certificates come from our configuration, never from whatever the environment holds.
-        self._client = httpx.AsyncClient(
-            timeout=None,  # noqa: S113 - the deadline of the whole exchange is trio's, below
-            trust_env=False,
-            follow_redirects=False,
-            headers={"content-type": "application/json"},
-            limits=httpx.Limits(max_connections=16, max_keepalive_connections=16),
-        )
+        self._client = open_client()
         self._last_id = 0
         self._takes_batches = True
 
@@ -110,16 +105,13 @@ class RpcEndpoint:
             raise RpcUnavailable(f"{self.name}: the answer is not JSON") from exc
 
     async def _post(self, content: bytes) -> bytes:
-        raw = bytearray()
-        async with self._client.stream("POST", self._url, content=content) as response:
-            async for chunk in response.aiter_bytes():
-                raw += chunk
-                if len(raw) > MAX_RESPONSE_BYTES:
-                    raise RpcUnavailable(f"{self.name}: an answer of more than {MAX_RESPONSE_BYTES} bytes")
-            # Some nodes send JSON-RPC errors with a 4xx or 5xx: an answer is an answer when it is JSON.
-            if response.status_code != 200 and not raw.lstrip().startswith((b"{", b"[")):
-                raise RpcUnavailable(f"{self.name}: HTTP status {response.status_code}")
-        return bytes(raw)
+        status, raw = await post_json(self._client, self._url, content, max_bytes=MAX_RESPONSE_BYTES)
+        if raw is None:
+            raise RpcUnavailable(f"{self.name}: an answer of more than {MAX_RESPONSE_BYTES} bytes")
+        # Some nodes send JSON-RPC errors with a 4xx or 5xx: an answer is an answer when it is JSON.
+        if status != 200 and not raw.lstrip().startswith((b"{", b"[")):
+            raise RpcUnavailable(f"{self.name}: HTTP status {status}")
+        return raw
 
 
 def _result(answer: Any, request_id: int) -> Any:

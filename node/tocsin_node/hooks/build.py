@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from tocsin_protocol.ids import chain_of
 
 from tocsin_node.chain.client import ChainClient, open_chain
@@ -15,6 +14,7 @@ from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.guardian import Guardian
 from tocsin_node.chain.sender import Sender
 from tocsin_node.errors import ConfigError
+from tocsin_node.outbound import open_client
 
 from .config import EvmHookConfig, HookConfig, WebhookHookConfig
 from .evm import EvmHook
@@ -54,18 +54,8 @@ async def open_hooks(
 
 async def _open_webhook(config: WebhookHookConfig, folder: Path, stack: AsyncExitStack) -> WebhookHook:
     secret = read_secret(folder / config.secret_file)
-    client = await stack.enter_async_context(open_webhook_client())
+    client = await stack.enter_async_context(open_client())
     return WebhookHook(config, secret, client)
-
-
-def open_webhook_client() -> httpx.AsyncClient:
-    """A client that follows no redirect and takes nothing from the environment."""
-    return httpx.AsyncClient(
-        timeout=None,  # noqa: S113 - the deadline of the whole exchange is trio's, in the hook
-        trust_env=False,
-        follow_redirects=False,
-        limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
-    )
 
 
 def _check_hooks(configs: Sequence[HookConfig], chains: Sequence[ChainConfig], config_file: Path) -> None:

@@ -20,6 +20,7 @@ from tocsin_protocol.containment import Action, Event, State
 
 from tocsin_node.clock import now_ms as read_clock
 from tocsin_node.errors import ConfigError
+from tocsin_node.outbound import post_json
 from tocsin_node.private_files import read_private_file
 
 from .config import WebhookHookConfig
@@ -131,25 +132,16 @@ class WebhookHook:
         webhook_id = action.action_id.hex()
         timestamp_s = self._now_ms() // 1_000
         headers = {
-            "content-type": "application/json",
             "webhook-id": webhook_id,
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": sign_webhook(self._secret, webhook_id, timestamp_s, action.payload),
         }
+        client, url, longest = self._client, self._config.url, MAX_ANSWER_BYTES
         try:
             with trio.fail_after(self._config.timeout_ms / 1_000):
-                status = await self._exchange(headers, action.payload)
+                status, _ = await post_json(client, url, action.payload, max_bytes=longest, headers=headers)
         except trio.TooSlowError:
             return None, f"no answer within {self._config.timeout_ms} ms"
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             return None, f"no answer: {type(exc).__name__}"
         return status, f"answered {status}"
-
-    async def _exchange(self, headers: dict[str, str], body: bytes) -> int:
-        async with self._client.stream("POST", self._config.url, content=body, headers=headers) as response:
-            size = 0
-            async for chunk in response.aiter_raw():
-                size += len(chunk)
-                if size > MAX_ANSWER_BYTES:
-                    break
-            return response.status_code

@@ -1,0 +1,193 @@
+"""A deployed chain, a journal in memory and an endpoint that can lie, for the tests of chain and hooks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+from http_server import Call, Reply, serve_http
+from tocsin_node.chain.client import open_chain
+from tocsin_node.chain.config import ChainConfig
+from tocsin_node.chain.guardian import Guardian
+from tocsin_node.chain.rpc import RpcEndpoint
+from tocsin_node.chain.sender import Sender
+from tocsin_node.clock import now_ms
+from tocsin_node.demo.anvil import Anvil
+from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, unpause
+from tocsin_node.hooks.config import EvmHookConfig
+from tocsin_node.hooks.evm import EvmHook
+from tocsin_node.hooks.hook import Occasion
+from tocsin_protocol.containment import Action, Detail, Event, State, apply_event, new_action
+
+GUARDIAN_KEYS = tuple(hashlib.sha256(f"guardian {name}".encode()).digest() for name in ("lender", "dex", "vault"))
+FAR_MS = 600_000
+DEADLINE_S = 60
+PAUSED_TOPIC = "0x62e78cea01bee320cd4e420270b5ea74000d11b0c9f74754ebdbfc544b05a258"
+
+OCCASION = Occasion(
+    incident_id=b"\1" * 32,
+    decision_id=b"\2" * 8,
+    category="asset.drain",
+    severity="critical",
+    subjects=("eip155:31337:0x" + "ab" * 20,),
+    summary="two organisations report a drain",
+    decided_ms=1_678_697_400_000,
+)
+
+
+@dataclass
+class MemoryJournal:
+    """Durable as far as the tests go: what `record` stored is what a restarted process finds."""
+
+    actions: dict[bytes, Action] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    on_record: Callable[[Event], None] | None = None
+
+    def add(self, action: Action) -> Action:
+        return self.actions.setdefault(action.action_id, action)
+
+    async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
+        await trio.lowlevel.checkpoint()
+        after = apply_event(self.actions[action_id], event, detail)
+        self.actions[action_id] = after
+        self.events.append(event)
+        if self.on_record is not None:
+            self.on_record(event)
+        await trio.lowlevel.checkpoint()
+        return after
+
+
+@dataclass
+class Bench:
+    """The deployed scenario; hooks act on the pool with its guardian's key."""
+
+    anvil: Anvil
+    scenario: Scenario
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+
+    @property
+    def target(self) -> str:
+        return self.scenario.account(self.scenario.dex)
+
+    @property
+    def guardian(self) -> str:
+        return Guardian(GUARDIAN_KEYS[1]).address
+
+    def chain_config(self, *urls: str, **settings: Any) -> ChainConfig:
+        patience = {"settle_ms": 30_000, "poll_max_ms": 50, "rebroadcast_ms": 100, "request_timeout_ms": 10_000}
+        return ChainConfig(chain=self.anvil.chain, endpoints=list(urls or [self.anvil.url]), **(patience | settings))
+
+    @asynccontextmanager
+    async def open_hook(self, *urls: str, clock: Callable[[], int] = now_ms, **settings: Any) -> AsyncIterator[EvmHook]:
+        """One process's worth of hook: its own client, sender and nonces."""
+        async with open_chain(self.chain_config(*urls, **settings)) as client:
+            yield EvmHook(self.hook_config(), Sender(client, Guardian(GUARDIAN_KEYS[1])), clock)
+
+    def hook_config(self, **settings: Any) -> EvmHookConfig:
+        return EvmHookConfig(**({"kind": "evm", "name": "pause-pool", "target": self.target} | settings))
+
+    def intend(self, *, epoch: int = 1, for_ms: int = FAR_MS) -> Action:
+        """Make an intent durable, or return what has become of the one that is."""
+        now = now_ms()
+        action = new_action(
+            hook="pause-pool",
+            target=self.target,
+            arm_epoch=epoch,
+            incident_id=OCCASION.incident_id,
+            decision_id=OCCASION.decision_id,
+            payload=self.hook_config().calldata(),
+            created_ms=now,
+            deadline_ms=now + for_ms,
+        )
+        return self.journal.add(action)
+
+    async def run(self, action: Action, *urls: str, **settings: Any) -> Action:
+        with trio.fail_after(DEADLINE_S):
+            async with self.open_hook(*urls, **settings) as hook:
+                return await hook.run(action, self.journal)
+
+    async def run_and_die(self, action: Action, event: Event) -> Action:
+        """Run until `event` is durable and end there, as a killed process would; returns what is durable."""
+        scope = trio.CancelScope()
+        self.journal.on_record = lambda recorded: scope.cancel() if recorded is event else None
+        with trio.fail_after(DEADLINE_S), scope:
+            async with self.open_hook() as hook:
+                await hook.run(action, self.journal)
+        self.journal.on_record = None
+        assert scope.cancelled_caught
+        return self.journal.actions[action.action_id]
+
+    async def count_sent(self) -> int:
+        """Transactions of the guardian that the chain holds."""
+        return int(await self.anvil.call("eth_getTransactionCount", self.guardian, "latest"), 16)
+
+    async def count_pauses(self) -> int:
+        """Times that the pool was paused, by its own events."""
+        query = {"address": self.scenario.dex, "fromBlock": "0x0", "topics": [PAUSED_TOPIC]}
+        return len(await self.anvil.call("eth_getLogs", query))
+
+    async def unpause(self) -> None:
+        await unpause(self.anvil, self.scenario, self.scenario.dex)
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        with trio.fail_after(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110 - what is waited for happens on the chain, which sets no event
+                await trio.sleep(0.005)
+
+
+async def open_bench(anvil: Anvil) -> Bench:
+    guardians = Guardians(*(Guardian(key).address for key in GUARDIAN_KEYS))
+    return Bench(anvil, await deploy_scenario(anvil, guardians))
+
+
+@dataclass
+class Proxy:
+    """An endpoint in front of anvil; `lie` may change a result, `errors` answers a method with an error."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    is_down: bool = False
+    loses_answers_to: str = ""
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lie: Callable[[str, Any], Any] = lambda method, result: result
+
+
+@asynccontextmanager
+async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
+    proxy = Proxy()
+    upstream = RpcEndpoint(anvil.url, timeout_ms=30_000)
+
+    async def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] in proxy.errors:
+            return {"jsonrpc": "2.0", "id": request["id"], "error": proxy.errors[request["method"]]}
+        raw = await upstream._exchange(request)  # the whole answer, errors included
+        if "result" in raw:
+            raw["result"] = proxy.lie(request["method"], raw["result"])
+        return dict(raw)
+
+    async def handle(call: Call) -> Reply | None:
+        if proxy.is_down:
+            return None
+        parsed = json.loads(call.body)
+        requests = parsed if isinstance(parsed, list) else [parsed]
+        methods = [str(request["method"]) for request in requests]
+        proxy.asked += methods
+        answers = [await answer(request) for request in requests]
+        if proxy.loses_answers_to in methods:
+            return None
+        return Reply(body=json.dumps(answers if isinstance(parsed, list) else answers[0]).encode())
+
+    async with serve_http(handle) as url:
+        proxy.url = url
+        try:
+            yield proxy
+        finally:
+            await upstream.aclose()
+
+
+__all__ = ["DEADLINE_S", "GUARDIAN_KEYS", "OCCASION", "Bench", "MemoryJournal", "Proxy", "State", "open_proxy"]

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import trio
+from chain_kit import Bench, open_proxy
+from tocsin_node.demo.scenario_chain import is_paused, unpause
+from tocsin_protocol.containment import Event, State
+
+
+async def test_pause_is_sent_mined_and_confirmed(bench: Bench) -> None:
+    done = await bench.run(bench.intend())
+    assert done.state is State.CONFIRMED
+    assert bench.journal.events == [Event.SIGN, Event.SEND, Event.INCLUDE, Event.CONFIRM]
+    assert await is_paused(bench.anvil, bench.scenario.dex)
+    assert await bench.count_sent() == 1
+
+
+async def test_a_final_action_is_left_alone(bench: Bench) -> None:
+    done = await bench.run(bench.intend())
+    again = await bench.run(done)
+    assert again == done
+    assert await bench.count_sent() == 1
+
+
+async def test_already_paused_is_refused_before_anything_is_signed(bench: Bench) -> None:
+    await bench.run(bench.intend())
+    second = await bench.run(bench.intend(epoch=2))
+    assert second.state is State.REFUSED
+    assert second.reason.startswith("already in effect")
+    assert second.transactions == ()
+    assert await bench.count_sent() == 1
+
+
+async def test_a_stranger_is_refused_with_the_decoded_reason(bench: Bench) -> None:
+    await bench.anvil.send(
+        bench.scenario.owner,
+        bench.scenario.dex,
+        bytes.fromhex("8a0dac4a") + bytes(12) + bytes.fromhex(bench.scenario.owner[2:]),  # setGuardian(address)
+    )
+    done = await bench.run(bench.intend())
+    assert done.state is State.REFUSED
+    assert done.reason == "the simulation reverts with NotGuardian"
+
+
+async def test_an_intent_past_its_deadline_lapses(bench: Bench) -> None:
+    done = await bench.run(bench.intend(for_ms=-1))
+    assert done.state is State.LAPSED
+    assert await bench.count_sent() == 0
+
+
+async def test_an_unpaused_pool_is_paused_again_under_a_new_epoch(bench: Bench) -> None:
+    await bench.run(bench.intend())
+    await unpause(bench.anvil, bench.scenario, bench.scenario.dex)
+    done = await bench.run(bench.intend(epoch=2))
+    assert done.state is State.CONFIRMED
+    assert await bench.count_pauses() == 2
+
+
+async def test_without_a_simulation_it_acts(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = lambda method, result: 7 if method == "eth_call" else result
+        done = await bench.run(bench.intend(), proxy.url)
+    assert done.state is State.CONFIRMED
+
+
+async def test_a_revert_that_one_endpoint_invents_does_not_forbid(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.errors["eth_call"] = {"code": 3, "message": "execution reverted", "data": "0xd93c0665"}  # EnforcedPause()
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
+        assert done.state is State.CONFIRMED
+        alone = await bench.run(bench.intend(epoch=2), proxy.url)
+        assert alone.state is State.REFUSED
+
+
+async def test_a_revert_that_says_nothing_does_not_forbid(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.errors["eth_call"] = {"code": -32000, "message": "execution reverted"}
+        done = await bench.run(bench.intend(), proxy.url)
+    assert done.state is State.CONFIRMED
+
+
+async def test_one_dead_endpoint_delays_nothing_but_the_second_witness(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.is_down = True
+        action = bench.intend()
+        async with trio.open_nursery() as nursery, bench.open_hook(bench.anvil.url, proxy.url) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
+            assert await is_paused(bench.anvil, bench.scenario.dex)
+            assert Event.CONFIRM not in bench.journal.events
+            proxy.is_down = False
+            await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
+    assert await bench.count_sent() == 1
+
+
+async def test_with_a_witness_missing_for_good_the_outcome_is_unknown(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.is_down = True
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=300)
+        assert done.state is State.UNKNOWN
+        assert "2 are wanted, 1 answer" in done.reason
+        proxy.is_down = False
+        done = await bench.run(done, bench.anvil.url, proxy.url)
+    assert done.state is State.CONFIRMED
+    assert await bench.count_sent() == 1
+
+
+async def test_one_lying_endpoint_cannot_confirm(bench: Bench) -> None:
+    def invent_success(method: str, result: object) -> object:
+        if method == "eth_getTransactionReceipt" and isinstance(result, dict):
+            return result | {"blockHash": "0x" + "77" * 32}
+        return result
+
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = invent_success
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=300)
+        assert done.state is State.UNKNOWN
+        assert "disagree" in done.reason
+        assert Event.CONFIRM not in bench.journal.events
+        proxy.lie = lambda method, result: result
+        done = await bench.run(done, bench.anvil.url, proxy.url)
+    assert done.state is State.CONFIRMED
+    assert await bench.count_sent() == 1
+
+
+async def test_an_endpoint_of_another_chain_has_no_say_in_what_is_signed(bench: Bench) -> None:
+    def move_chain(method: str, result: object) -> object:
+        return {"eth_chainId": "0x1", "eth_getTransactionCount": "0x63"}.get(method, result)
+
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = move_chain
+        action = bench.intend()
+        async with trio.open_nursery() as nursery, bench.open_hook(bench.anvil.url, proxy.url) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
+            nursery.cancel_scope.cancel()
+    assert bench.journal.actions[action.action_id].transactions[0].nonce == 0
+
+
+async def test_endpoints_down_at_first_are_tried_until_they_are_back(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.is_down = True
+        action = bench.intend()
+        async with trio.open_nursery() as nursery, bench.open_hook(proxy.url) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await trio.sleep(0.3)
+            assert bench.journal.events == []
+            proxy.is_down = False
+            await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
+    assert await bench.count_sent() == 1
+
+
+async def test_endpoints_down_until_the_deadline_let_the_intent_lapse(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.is_down = True
+        done = await bench.run(bench.intend(for_ms=300), proxy.url)
+    assert done.state is State.LAPSED
+    assert await bench.count_sent() == 0
+
+
+async def test_a_broadcast_whose_answer_is_lost_is_found_on_chain(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.loses_answers_to = "eth_sendRawTransaction"
+        done = await bench.run(bench.intend(), proxy.url)
+    assert done.state is State.CONFIRMED
+    assert await bench.count_sent() == 1
+
+
+async def test_endpoints_that_fall_silent_after_signing_leave_the_outcome_unknown(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+
+        def fall_silent(event: Event) -> None:
+            proxy.is_down = proxy.is_down or event is Event.SIGN
+
+        bench.journal.on_record = fall_silent
+        done = await bench.run(bench.intend(), proxy.url, settle_ms=400)
+        assert done.state is State.UNKNOWN
+        assert "no endpoint answers" in done.reason
+        bench.journal.on_record = None
+        proxy.is_down = False
+        first = done.transactions[0].raw
+        done = await bench.run(done, proxy.url)
+    assert done.state is State.CONFIRMED
+    assert [item.raw for item in done.transactions] == [first]
+    assert await bench.count_sent() == 1
+
+
+async def test_a_reorg_that_drops_the_transaction_has_it_sent_again(bench: Bench) -> None:
+    action = bench.intend()
+    before = await bench.anvil.snapshot()
+    async with trio.open_nursery() as nursery, bench.open_hook(confirmations=3) as hook:
+        nursery.start_soon(hook.run, action, bench.journal)
+        await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
+        await bench.anvil.restore(before)
+        await bench.wait_for(lambda: bench.journal.events.count(Event.INCLUDE) == 2)
+        await bench.anvil.mine(3)
+        await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
+    done = bench.journal.actions[action.action_id]
+    assert Event.REORG in bench.journal.events
+    assert len(done.transactions) == 1
+    assert await bench.count_sent() == 1
+    assert await is_paused(bench.anvil, bench.scenario.dex)
+
+
+async def test_a_nonce_used_by_another_transaction_fails_with_the_state_of_the_contract(bench: Bench) -> None:
+    action = bench.intend()
+    await bench.anvil.call("anvil_impersonateAccount", bench.guardian)
+    async with open_proxy(bench.anvil) as proxy:
+        bench.journal.on_record = lambda event: setattr(proxy, "is_down", True)
+        unknown = await bench.run(action, proxy.url, settle_ms=200)
+        assert unknown.state is State.UNKNOWN
+        await bench.anvil.send(bench.guardian, bench.scenario.owner, b"")
+        proxy.is_down, bench.journal.on_record = False, None
+        done = await bench.run(unknown, proxy.url)
+    assert done.state is State.FAILED
+    assert done.reason == "nonce 0 was used by another transaction; paused()(bool) says no"
+    assert await bench.count_pauses() == 0
+
+
+async def test_a_stuck_transaction_is_bumped_at_the_same_nonce(bench: Bench) -> None:
+    action = bench.intend()
+    await bench.anvil.call("evm_setAutomine", False)
+    async with trio.open_nursery() as nursery, bench.open_hook(bump_ms=150, max_bumps=2) as hook:
+        nursery.start_soon(hook.run, action, bench.journal)
+        await bench.wait_for(lambda: bench.journal.events.count(Event.SIGN) == 3)
+        await trio.sleep(0.4)
+        assert bench.journal.events.count(Event.SIGN) == 3, "bumps are bounded"
+        await bench.anvil.mine()
+        await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
+    done = bench.journal.actions[action.action_id]
+    assert {item.nonce for item in done.transactions} == {0}
+    for low, high in zip(done.transactions, done.transactions[1:], strict=False):
+        assert high.max_fee_wei * 1_000 >= low.max_fee_wei * 1_125
+        assert high.priority_fee_wei * 1_000 >= low.priority_fee_wei * 1_125
+    assert done.mined_hash == done.transactions[2].hash
+    assert await bench.count_sent() == 1
+
+
+async def test_every_endpoint_refusing_the_bytes_fails_within_bounds(bench: Bench) -> None:
+    await bench.anvil.fund(bench.guardian, 0)
+    done = await bench.run(bench.intend())
+    assert done.state is State.FAILED
+    assert done.reason.startswith("every endpoint refuses it")
+    assert done.attempts == 5
+
+
+async def test_a_call_that_reverts_on_chain_is_reverted(bench: Bench) -> None:
+    action = bench.intend()
+    await bench.anvil.call("evm_setAutomine", False)
+    async with trio.open_nursery() as nursery, bench.open_hook() as hook:
+        nursery.start_soon(hook.run, action, bench.journal)
+        await bench.wait_for(lambda: Event.SEND in bench.journal.events)
+        await bench.anvil.call("anvil_setStorageAt", bench.scenario.dex, "0x1", "0x" + "00" * 32)  # another guardian
+        await bench.anvil.mine()
+        await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_final)
+    assert bench.journal.actions[action.action_id].state is State.REVERTED
+
+
+async def test_signed_but_never_sent_past_the_deadline_is_not_sent(bench: Bench) -> None:
+    signed = await bench.run_and_die(bench.intend(), Event.SIGN)
+    late = signed.deadline_ms + 1
+    assert await bench.count_sent() in (0, 1)
+    with trio.fail_after(60):
+        async with bench.open_hook(clock=lambda: late) as hook:
+            before = bench.journal.events.count(Event.SEND)
+            done = await hook.run(signed, bench.journal)
+    assert bench.journal.events.count(Event.SEND) == before
+    assert done.state in (State.UNKNOWN, State.CONFIRMED)
+
+
+async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
+    first, second = bench.intend(epoch=1), bench.intend(epoch=2)
+    await bench.anvil.call("evm_setAutomine", False)
+    async with trio.open_nursery() as nursery, bench.open_hook() as hook:
+        nursery.start_soon(hook.run, first, bench.journal)
+        nursery.start_soon(hook.run, second, bench.journal)
+        await bench.wait_for(lambda: bench.journal.events.count(Event.SEND) >= 2)
+        await bench.anvil.mine()
+        await bench.wait_for(lambda: all(item.is_final for item in bench.journal.actions.values()))
+    states = sorted(item.state for item in bench.journal.actions.values())
+    assert states == [State.CONFIRMED, State.REVERTED]
+    assert {item.transactions[0].nonce for item in bench.journal.actions.values()} == {0, 1}
+
+
+async def test_a_new_action_leaves_the_nonce_of_a_signed_one_alone(bench: Bench) -> None:
+    signed = await bench.run_and_die(bench.intend(), Event.SIGN)
+    assert signed.state is State.SIGNED
+    other = bench.intend(epoch=2)
+    async with bench.open_hook() as hook:
+        hook.claim(signed)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hook.run, other, bench.journal)
+                await bench.wait_for(lambda: bench.journal.actions[other.action_id].transactions != ())
+                nursery.start_soon(hook.run, signed, bench.journal)
+    nonces = {item.arm_epoch: item.transactions[0].nonce for item in bench.journal.actions.values()}
+    assert nonces == {1: 0, 2: 1}
+    assert bench.journal.actions[signed.action_id].state is State.CONFIRMED
