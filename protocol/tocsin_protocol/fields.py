@@ -42,7 +42,10 @@ def text_of(
     where: str, value: Any, max_bytes: int = MAX_LABEL_BYTES, *, least_bytes: int = 1, lines: bool = False
 ) -> str:
     """Text of `least_bytes` to `max_bytes` bytes of UTF-8 that is safe to show; line feeds only with `lines`."""
-    if type(value) is not str or (_UNSHOWABLE_IN_LINES if lines else _UNSHOWABLE).search(value):
+    if type(value) is not str:
+        raise DecodeError(f"{where} is not text")
+    # Printable text holds none of them, and most text is; the pattern alone is the rule.
+    if not value.isprintable() and (_UNSHOWABLE_IN_LINES if lines else _UNSHOWABLE).search(value):
         raise DecodeError(f"{where} is not text without control characters")
     if not least_bytes <= len(value.encode()) <= max_bytes:
         raise DecodeError(f"{where} is not text of {least_bytes}…{max_bytes} bytes")
