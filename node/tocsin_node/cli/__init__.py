@@ -1,0 +1,38 @@
+"""The `tocsin` command. Each command's module is imported when it is used, so that --help is quick."""
+
+from __future__ import annotations
+
+import click
+
+from .base import EXIT_CODES, LazyGroup, version_option
+
+_COMMANDS = {
+    "init": ("init", "Make a new node: keys, config, policy, roster entry."),
+    "roster": ("roster", "Create, read, propose, sign and apply rosters."),
+    "run": ("run", "Run the relay with its mesh."),
+    "serve": ("run", "Run the feed: the read API and live streams."),
+    "up": ("run", "Run all of it: relay, mesh and feed."),
+    "status": ("operate", "Say how the running node is."),
+    "publish": ("publish", "Sign and publish a signal."),
+    "drill": ("publish", "Publish a drill: it exercises everything and never acts."),
+    "signals": ("read", "List the signals this node holds."),
+    "incidents": ("read", "List incidents and what was decided."),
+    "explain": ("read", "Say why an incident did, or did not, lead to action."),
+    "actions": ("read", "List containment actions and their state."),
+    "arm": ("operate", "Let a hook fire, once."),
+    "disarm": ("operate", "Keep a hook from firing."),
+    "resume": ("operate", "Publish again though no peer is in reach."),
+    "demo": ("demo", "Three protocols, one real incident, on a local chain."),
+    "bench": ("bench", "Measure this machine against the goals."),
+}
+
+
+@click.group(cls=LazyGroup, commands_table=_COMMANDS, epilog=EXIT_CODES)
+@version_option
+def cli() -> None:
+    """Share signed threat signals between DeFi protocols, and contain your own when your policy says so."""
+
+
+def main() -> None:
+    """The console entry point."""
+    cli(prog_name="tocsin")

@@ -1,0 +1,5 @@
+"""`python -m tocsin_node.cli`."""
+
+from . import main
+
+main()

@@ -1,0 +1,86 @@
+"""`tocsin status`, `arm`, `disarm`, `resume`: requests to the running node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..control_verbs import Verb
+from ..errors import ConfigError
+from .base import EXIT_CODES, ask_node, confirm, home_option, open_config, output_option
+from .output import Output, styled
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command(epilog=EXIT_CODES)
+@home_option
+@output_option
+def status(home: Path, out: Output) -> None:
+    """Say how the running node is: mesh, peers, feeds, hooks, and what it dropped and why."""
+    from .status_view import show_status
+
+    answer = ask_node(open_config(home), Verb.STATUS)
+    if out.as_json:
+        out.emit(answer)
+    else:
+        show_status(out, answer)
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("hook")
+@_YES
+@home_option
+@output_option
+def arm(hook: str, yes: bool, home: Path, out: Output) -> None:
+    """Let HOOK fire, once: it stays used until it is armed again."""
+    config = open_config(home)
+    _check_hook(home, hook, config.hook_names)
+    target = next(configured.target for configured in config.hooks if configured.name == hook)
+    confirm(f"Let the policy fire {hook!r} at {target}?", yes=yes)
+    _report(out, ask_node(config, Verb.ARM, hook=hook))
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("hook")
+@home_option
+@output_option
+def disarm(hook: str, home: Path, out: Output) -> None:
+    """Keep HOOK from firing. The node goes on listening, deciding and recording."""
+    config = open_config(home)
+    _check_hook(home, hook, config.hook_names)
+    _report(out, ask_node(config, Verb.DISARM, hook=hook))
+
+
+@click.command(epilog=EXIT_CODES)
+@_YES
+@home_option
+@output_option
+def resume(yes: bool, home: Path, out: Output) -> None:
+    """Publish again though no peer is in reach to say where our feeds end.
+
+    After a restore from an old copy of the database this forks the feeds, which every member will hold against you.
+    """
+    config = open_config(home)
+    confirm("Is this node's database its own latest, not a restored copy?", yes=yes)
+    answer = ask_node(config, Verb.RESUME)
+    if out.as_json:
+        out.emit(answer)
+    else:
+        out.say("Publishing: ", str(answer.get("publishing", "yes")))
+
+
+def _check_hook(home: Path, hook: str, known: frozenset[str]) -> None:
+    if hook not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ConfigError(home / "node.toml", "hook", f"has no hook {hook!r} (it has {names})")
+
+
+def _report(out: Output, answer: dict[str, Any]) -> None:
+    if out.as_json:
+        out.emit(answer)
+        return
+    word = "armed" if answer.get("armed") else "disarmed"
+    out.console.print(str(answer.get("hook")), "is", styled(word), f"(arm epoch {answer.get('epoch')})")

@@ -1,0 +1,203 @@
+"""`tocsin publish` and `tocsin drill`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..control_verbs import Verb
+from ..errors import ConfigError, NodeError
+from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
+from .output import Output, short_hex, styled
+
+if TYPE_CHECKING:
+    from tocsin_protocol.policy import Rule
+
+    from ..config import NodeConfig
+
+MAX_SIGNAL_FILE_BYTES = 64 * 1024
+DECISION_POLL_SECONDS = 0.1
+
+_SEVERITIES = ("low", "medium", "high", "critical")
+_STAGES = ("funding", "preparation", "exploitation", "laundering")
+_TLPS = ("clear", "green", "amber", "amber+strict", "red")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="A signal as JSON; - for stdin.",
+)
+@click.option("--category", help="From the taxonomy, e.g. asset.drain.")
+@click.option("--severity", type=click.Choice(_SEVERITIES))
+@click.option("--confidence", type=click.IntRange(0, 100), help="How sure you are, in percent.")
+@click.option("--subject", multiple=True, metavar="ROLE=ID", help="e.g. victim=eip155:1:0x…; several are possible.")
+@click.option("--stage", type=click.Choice(_STAGES))
+@click.option(
+    "--evidence", multiple=True, nargs=4, metavar="KIND CHAIN BLOCK REFERENCE", help="What others can check again."
+)
+@click.option("--incident", help="Your own id of the incident: a hint to others.")
+@click.option("--text", help="For people.")
+@click.option("--tlp", type=click.Choice(_TLPS))
+@click.option("--observed-usd", type=click.IntRange(0), help="Lost so far, in whole dollars.")
+@click.option("--at-risk-usd", type=click.IntRange(0), help="Still at risk, in whole dollars.")
+@click.option(
+    "--refers-to",
+    multiple=True,
+    metavar="RELATION=DIGEST",
+    help="corroborates, disputes, updates, retracts or derived-from.",
+)
+@click.option("--lifetime-minutes", type=click.IntRange(1, 7 * 24 * 60), help="60, if not given.")
+@home_option
+@output_option
+def publish(path: Path | None, home: Path, out: Output, **options: Any) -> None:
+    """Sign and publish a signal, from a JSON file or from options (which override the file's fields)."""
+    document = _read_signal(path) if path else {}
+    document |= _from_options(**options)
+    _send(open_config(home), document, out)
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option("--rule", help="The rule of your policy to exercise; the first, if not given.")
+@click.option("--wait-seconds", type=click.IntRange(0, 600), default=10, show_default=True, help="For the decision.")
+@home_option
+@output_option
+def drill(rule: str | None, wait_seconds: int, home: Path, out: Output) -> None:
+    """Publish a drill: signed, gossiped, stored, correlated and decided on by everybody, and never acted on."""
+    from ..policy_file import load_policy
+
+    config = open_config(home)
+    rules = load_policy(config.policy.file, config.hook_names).policy.rules
+    chosen = next((candidate for candidate in rules if rule in (None, candidate.name)), None)
+    if chosen is None and rule is not None:
+        names = ", ".join(repr(candidate.name) for candidate in rules) or "none"
+        raise ConfigError(config.policy.file, "rule", f"has no rule {rule!r} (it has {names})")
+    started = time.monotonic()
+    digest = _send(config, _drill_of(chosen), out)
+    decision = _wait_for_decision(config, digest, wait_seconds)
+    took_ms = round(1000 * (time.monotonic() - started))
+    if out.as_json:
+        out.emit({"digest": digest, "decided_after_ms": took_ms if decision else None, "decision": decision})
+    elif decision:
+        out.say(("Decided ", "bold"), f"{took_ms} ms after: ", decision)
+    else:
+        out.say(("No decision", "yellow"), f" within {wait_seconds} s: none of the rules is about this drill.")
+
+
+def _read_signal(path: Path) -> dict[str, Any]:
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(MAX_SIGNAL_FILE_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(MAX_SIGNAL_FILE_BYTES + 1)
+        if len(data) > MAX_SIGNAL_FILE_BYTES:
+            raise NodeError(f"{path}: is longer than {MAX_SIGNAL_FILE_BYTES} bytes")
+        document = json.loads(data)
+    except OSError as exc:
+        raise NodeError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise NodeError(f"{path}: is not JSON: {exc}") from exc
+    if not isinstance(document, dict):
+        raise NodeError(f"{path}: a JSON object is wanted")
+    return document
+
+
+def _from_options(
+    *,
+    subject: tuple[str, ...],
+    evidence: tuple[tuple[str, str, str, str], ...],
+    refers_to: tuple[str, ...],
+    observed_usd: int | None,
+    at_risk_usd: int | None,
+    lifetime_minutes: int | None,
+    **plain_fields: Any,
+) -> dict[str, Any]:
+    """The fields that were given, as they stand in a signal's JSON."""
+    from ..clock import now_ms
+
+    document = {name: value for name, value in plain_fields.items() if value is not None}
+    if subject:
+        document["subjects"] = [dict(zip(("role", "value"), _pair("--subject", s), strict=True)) for s in subject]
+    if refers_to:
+        pairs = [_pair("--refers-to", reference) for reference in refers_to]
+        document["references"] = [{"relation": relation, "digest": digest} for relation, digest in pairs]
+    if evidence:
+        document["evidence"] = [_evidence(*item) for item in evidence]
+    if observed_usd is not None or at_risk_usd is not None:
+        document["loss"] = {
+            "observed_micro_usd": 1_000_000 * (observed_usd or 0),
+            "at_risk_micro_usd": 1_000_000 * (at_risk_usd or 0),
+        }
+    if lifetime_minutes is not None:
+        document["expires_ms"] = now_ms() + 60_000 * lifetime_minutes
+    return document
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    left, separator, right = text.partition("=")
+    if not separator or not left or not right:
+        raise click.UsageError(f"{option} {text!r}: two parts with = between them are wanted")
+    return left, right
+
+
+def _evidence(kind: str, chain: str, block: str, reference: str) -> dict[str, Any]:
+    if not (block.isascii() and block.isdecimal()):
+        raise click.UsageError(f"--evidence: block {block!r} is not a number")
+    return {"kind": kind, "chain": chain, "block": int(block), "reference": reference}
+
+
+def _send(config: NodeConfig, document: dict[str, Any], out: Output) -> str:
+    from ..clock import now_ms
+    from ..signal_json import draft_signal
+
+    # Checked here as well: a mistake is told at once, whether or not a node runs.
+    drill = draft_signal(document, now_ms()).drill
+    answer = ask_node(config, Verb.PUBLISH, signal=document)
+    digest = str(answer["digest"])
+    if drill:
+        out.say("Drill published: ", (digest, "cyan"))
+    elif out.as_json:
+        out.emit(answer)
+    else:
+        out.say(("Published ", "bold green"), (digest, "cyan"))
+        lane = "critical" if answer.get("lane") == 0 else "standard"
+        out.console.print("as number", str(answer.get("sequence")), "of the", styled(lane), "lane")
+        out.say("See what came of it: tocsin explain ", short_hex(digest))
+    return digest
+
+
+def _drill_of(rule: Rule | None) -> dict[str, Any]:
+    """A drill that is about what a rule is about; without a rule, about nobody in particular."""
+    if rule is None:
+        subject = {"role": "related", "value": "drill"}
+        return {"category": "meta.drill", "severity": "low", "confidence": 100, "drill": True, "subjects": [subject]}
+    return {
+        "category": str(min(rule.categories)),
+        "severity": str(rule.min_severity),
+        "confidence": 100,
+        "drill": True,
+        "subjects": [{"role": "at-risk", "value": min(rule.subjects)}],
+        "text": f"Drill of rule {rule.name}",
+    }
+
+
+def _wait_for_decision(config: NodeConfig, digest: str, wait_seconds: int) -> str:
+    """The decision's sentence, or nothing when there is none in time."""
+    deadline = time.monotonic() + wait_seconds
+    with open_store(config) as reader:
+        while True:
+            row = reader.signal(bytes.fromhex(digest))
+            decisions = reader.decisions(row.incident, limit=1) if row and row.incident else []
+            if decisions:
+                return decisions[0].sentence
+            if time.monotonic() >= deadline:
+                return ""
+            time.sleep(DECISION_POLL_SECONDS)

@@ -1,0 +1,269 @@
+"""`tocsin signals`, `incidents`, `explain`, `actions`: from the database, whether or not the node runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import NodeError
+from .base import EXIT_CODES, home_option, open_config, open_store, output_option
+from .output import Output, money_text, plain, short_hex, styled, time_text
+
+if TYPE_CHECKING:
+    from tocsin_protocol.model import Signal
+    from tocsin_protocol.roster import RosterIndex
+
+    from ..store.reader import ActionRow, DecisionRow, IncidentRow, Reader, SignalRow
+
+MAX_LIMIT = 1000
+FOLLOW_POLL_SECONDS = 0.2
+MAX_SHOWN_SUBJECTS = 3
+
+_LIMIT = click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+_SIGNAL_COLUMNS = ("received (UTC)", "member", "severity", "category", "%", "subjects", "standing", "by", "incident")
+
+
+@click.command(epilog=EXIT_CODES)
+@_LIMIT
+@click.option("--incident", help="Only those of an incident (first hex digits of its id).")
+@click.option("--follow", "-f", is_flag=True, help="Go on with those that arrive, until interrupted.")
+@home_option
+@output_option
+def signals(limit: int, incident: str | None, follow: bool, home: Path, out: Output) -> None:
+    """List the signals this node holds, oldest first; JSON: one object a line."""
+    with open_store(open_config(home)) as reader:
+        only = None if incident is None else _find(reader, incident).id
+        rows = reader.signals(incident=only, limit=limit)[::-1]
+        roster = _roster(reader)
+        _print_signals(out, rows, roster)
+        last = rows[-1].id if rows else 0
+        while follow:
+            rows = reader.signals(after=last, incident=only, limit=MAX_LIMIT)
+            if rows:
+                _print_signals(out, rows, _roster(reader))
+                last = rows[-1].id
+            else:
+                time.sleep(FOLLOW_POLL_SECONDS)
+
+
+@click.command(epilog=EXIT_CODES)
+@_LIMIT
+@home_option
+@output_option
+def incidents(limit: int, home: Path, out: Output) -> None:
+    """List incidents, latest first, with what was decided; JSON: one object a line."""
+    from ..views import incident_view, member_name
+
+    with open_store(open_config(home)) as reader:
+        rows, roster = reader.incidents(limit=limit), _roster(reader)
+    if out.as_json:
+        for row in rows:
+            out.emit(incident_view(row, roster))
+        return
+    if not rows:
+        out.say("No incidents.")
+        return
+    out.table(
+        "",
+        ("id", "first (UTC)", "last (UTC)", "family", "signals", "members", "acted", "decision"),
+        (
+            (
+                short_hex(row.id),
+                time_text(row.first_ms)[:-4],
+                time_text(row.last_ms)[11:-4],
+                row.family,
+                str(row.signals),
+                ", ".join(sorted({member_name(roster, publisher) for publisher in row.publishers})),
+                styled("yes" if row.acts else "no"),
+                row.sentence,
+            )
+            for row in rows
+        ),
+    )
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("incident")
+@home_option
+@output_option
+def explain(incident: str, home: Path, out: Output) -> None:
+    """Say why INCIDENT (first hex digits of its id, or of a signal in it) did, or did not, lead to action."""
+    from ..views import action_view, decision_view, incident_view, signal_view
+
+    with open_store(open_config(home)) as reader:
+        row, roster = _find(reader, incident), _roster(reader)
+        subjects = reader.incident_subjects(row.id)
+        held = reader.signals(incident=row.id, limit=MAX_LIMIT)[::-1]
+        decisions = reader.decisions(row.id, limit=MAX_LIMIT)[::-1]
+        taken = reader.actions(incident=row.id, limit=MAX_LIMIT)[::-1]
+    if out.as_json:
+        out.emit(
+            incident_view(row, roster)
+            | {
+                "subjects": subjects,
+                "signals": [signal_view(signal, roster) for signal in held],
+                "decisions": [decision_view(decision) for decision in decisions],
+                "actions": [action_view(action) for action in taken],
+            }
+        )
+        return
+    _explain_incident(out, row, subjects)
+    _print_signals(out, held, roster)
+    for decision in decisions:
+        _explain_decision(out, decision)
+    for action in taken:
+        _explain_action(out, action)
+    if not taken:
+        out.say(("No action was taken.", "bold"))
+
+
+@click.command(epilog=EXIT_CODES)
+@_LIMIT
+@click.option("--incident", help="Only those of an incident (first hex digits of its id).")
+@home_option
+@output_option
+def actions(limit: int, incident: str | None, home: Path, out: Output) -> None:
+    """List containment actions, latest first; JSON: one object a line."""
+    from ..views import action_view
+
+    with open_store(open_config(home)) as reader:
+        only = None if incident is None else _find(reader, incident).id
+        rows = reader.actions(incident=only, limit=limit)
+    if out.as_json:
+        for row in rows:
+            out.emit(action_view(row))
+        return
+    if not rows:
+        out.say("No actions.")
+        return
+    out.table(
+        "",
+        ("id", "created (UTC)", "hook", "target", "epoch", "state", "took", "transaction", "reason"),
+        (
+            (
+                short_hex(row.action.action_id),
+                time_text(row.action.created_ms),
+                row.action.hook,
+                row.action.target,
+                str(row.action.arm_epoch),
+                styled(row.action.state.value),
+                f"{row.events[-1].at_ms - row.action.created_ms} ms" if row.events else "",
+                "0x" + short_hex(row.action.transactions[-1].hash) + "…" if row.action.transactions else "",
+                row.action.reason,
+            )
+            for row in rows
+        ),
+    )
+
+
+def _roster(reader: Reader) -> RosterIndex:
+    from ..store.database import StoreError
+
+    try:
+        return reader.roster()
+    except StoreError as exc:
+        raise NodeError(str(exc)) from exc
+
+
+def _find(reader: Reader, text: str) -> IncidentRow:
+    """An incident by the first digits of its id, or by a whole digest of a signal in it."""
+    from ..store.database import StoreError
+
+    digits = text.removeprefix("0x").lower()
+    try:
+        if len(digits) == 64:
+            signal = reader.signal(bytes.fromhex(digits))
+            if signal is not None and signal.incident is not None:
+                return reader.incident(signal.incident.hex())
+        return reader.incident(text)
+    except (StoreError, ValueError) as exc:
+        raise NodeError(str(exc)) from exc
+
+
+def _print_signals(out: Output, rows: list[SignalRow], roster: RosterIndex) -> None:
+    from ..views import member_name, signal_view
+
+    if out.as_json:
+        for row in rows:
+            out.emit(signal_view(row, roster))
+        return
+    if not rows:
+        out.say("No signals.")
+        return
+    cells = []
+    for row in rows:
+        signal = row.signal
+        cells.append(
+            (
+                time_text(row.received_ms),
+                member_name(roster, row.envelope.publisher) or "0x" + short_hex(row.envelope.publisher),
+                styled(str(signal.severity)) if signal else "",
+                _category_text(signal),
+                str(signal.confidence) if signal else "",
+                _subjects_text(signal),
+                styled(str(row.standing)),
+                row.path,
+                short_hex(row.incident) if row.incident else "",
+            )
+        )
+    out.table("", _SIGNAL_COLUMNS, cells)
+
+
+def _category_text(signal: Signal | None) -> str:
+    if signal is None:
+        return "(unreadable)"
+    return f"{signal.category} (drill)" if signal.drill else str(signal.category)
+
+
+def _subjects_text(signal: Signal | None) -> str:
+    if signal is None:
+        return ""
+    shown = [f"{subject.role} {subject.value}" for subject in signal.subjects[:MAX_SHOWN_SUBJECTS]]
+    more = len(signal.subjects) - len(shown)
+    lines = [*shown, f"and {more} more"] if more else shown
+    return "\n".join([*lines, _loss_text(signal)] if _loss_text(signal) else lines)
+
+
+def _explain_incident(out: Output, row: IncidentRow, subjects: list[str]) -> None:
+    out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  {row.family}")
+    out.say(f"  first heard {time_text(row.first_ms)}, last {time_text(row.last_ms)} UTC; {row.signals} signals")
+    if row.hint:
+        out.say("  called ", (row.hint, "italic"), " by its first publisher")
+    for subject in subjects:
+        out.say("  about ", subject)
+
+
+def _explain_decision(out: Output, decision: DecisionRow) -> None:
+    out.say("")
+    out.say((f"Decision {decision.id}", "bold"), f"  {time_text(decision.at_ms)} UTC")
+    out.say("  ", decision.sentence)
+    for answer in decision.answers:
+        out.console.print("   ", styled(answer.answer), plain(answer.sentence), markup=False)
+    for hook, outcome in decision.hooks:
+        out.say("    hook ", (hook, "bold"), f": {outcome}")
+
+
+def _explain_action(out: Output, row: ActionRow) -> None:
+    action = row.action
+    out.say("")
+    out.say(("Action ", "bold"), short_hex(action.action_id), f"  {action.hook} at {action.target}")
+    out.console.print("  state", styled(action.state.value), plain(action.reason), markup=False)
+    out.say(f"  {time_text(action.created_ms)}  intended")
+    for event in row.events:
+        reason = f": {event.reason}" if event.reason else ""
+        out.say(f"  {time_text(event.at_ms)}  {event.event.value}{reason}")
+    for transaction in action.transactions:
+        out.say("  transaction 0x", transaction.hash.hex())
+
+
+def _loss_text(signal: Signal) -> str:
+    """What a signal says was lost and is at risk; empty when it says neither."""
+    parts = []
+    if signal.loss.observed_micro_usd:
+        parts.append(f"{money_text(signal.loss.observed_micro_usd)} lost")
+    if signal.loss.at_risk_micro_usd:
+        parts.append(f"{money_text(signal.loss.at_risk_micro_usd)} at risk")
+    return ", ".join(parts)

@@ -1,0 +1,135 @@
+"""`tocsin run`, `serve` and `up`."""
+
+from __future__ import annotations
+
+import signal as signals
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ConfigError, NodeError
+from .base import EXIT_CODES, home_option, open_config
+
+if TYPE_CHECKING:
+    from ..config import NodeConfig
+
+# The feed is started again after this long, doubled each time it ends at once.
+FEED_RESTART_MIN_SECONDS = 0.5
+FEED_RESTART_MAX_SECONDS = 30.0
+FEED_STABLE_SECONDS = 30.0
+
+
+@click.command(epilog=EXIT_CODES)
+@home_option
+def run(home: Path) -> None:
+    """Run the relay with its mesh until interrupted."""
+    config = _prepare(home)
+    _run(_node(config))
+
+
+@click.command(epilog=EXIT_CODES)
+@home_option
+def serve(home: Path) -> None:
+    """Run the feed until interrupted: the read API, live streams, health and metrics."""
+    config = _prepare(home)
+    from ..api.server import run_feed
+    from ..store.database import StoreError
+
+    try:
+        run_feed(config)
+    except StoreError as exc:
+        raise NodeError(str(exc)) from exc
+
+
+@click.command(epilog=EXIT_CODES)
+@home_option
+def up(home: Path) -> None:
+    """Run all of it until interrupted: relay, mesh and feed, each a process of its own."""
+    config = _prepare(home)
+    node = _node(config)
+
+    async def run_all() -> None:
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_run_feed_process, home)
+            await node()
+            nursery.cancel_scope.cancel()
+
+    _run(run_all)
+
+
+def _prepare(home: Path) -> NodeConfig:
+    from ..logs import configure_logs
+
+    config = open_config(home)
+    configure_logs(config.log.level, as_json=config.log.as_json)
+    return config
+
+
+def _node(config: NodeConfig) -> Callable[[], Awaitable[Any]]:
+    from ..app import run_node
+
+    async def node() -> None:
+        await run_node(config)
+
+    return node
+
+
+def _run(main: Callable[[], Awaitable[Any]]) -> None:
+    """Run until done, or until SIGINT or SIGTERM asks for an orderly end."""
+    import trio
+
+    from ..store.database import StoreError
+
+    async def until_told(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signals.SIGINT, signals.SIGTERM) as received:
+            task_status.started()
+            async for _ in received:
+                scope.cancel()
+
+    async def run_main() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(until_told, nursery.cancel_scope)
+            await main()
+            nursery.cancel_scope.cancel()
+
+    try:
+        trio.run(run_main, strict_exception_groups=True)
+    except* (NodeError, StoreError) as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[Any]) -> NodeError:
+    """The one thing to tell the operator: what is wrong with a file before what follows from it."""
+    leaves: list[Exception] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        exc = pending.pop()
+        if isinstance(exc, BaseExceptionGroup):
+            pending += exc.exceptions
+        elif isinstance(exc, Exception):
+            leaves.append(exc)
+    chosen = next((exc for exc in leaves if isinstance(exc, ConfigError)), leaves[0])
+    return chosen if isinstance(chosen, NodeError) else NodeError(str(chosen))
+
+
+async def _run_feed_process(home: Path) -> None:
+    """Keep `tocsin serve` running beside the relay; it reads the database, so it may die and come back."""
+    import structlog
+    import trio
+
+    log = structlog.get_logger("tocsin.up")
+    command = [sys.executable, "-m", "tocsin_node.cli", "serve", "--home", str(home)]
+    pause = FEED_RESTART_MIN_SECONDS
+    while True:
+        started = trio.current_time()
+        ended = await trio.run_process(command, check=False, stdin=b"")
+        if trio.current_time() - started > FEED_STABLE_SECONDS:
+            pause = FEED_RESTART_MIN_SECONDS
+        log.warning("the feed ended and is started again", exit_code=ended.returncode, in_seconds=pause)
+        await trio.sleep(pause)
+        pause = min(2 * pause, FEED_RESTART_MAX_SECONDS)
