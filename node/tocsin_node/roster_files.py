@@ -136,9 +136,12 @@ def sign_with_root(signed: SignedRoster, root_secret: bytes, current: Roster | N
     `current` is the roster that is in force, whose members vote; None for a genesis.
     """
     root = public_key_of(root_secret)
-    voters = (current or decode_roster(signed.body)).members
-    if all(member.root != root for member in voters):
+    proposed = decode_roster(signed.body)
+    member = next((member for member in (current or proposed).members if member.root == root), None)
+    if member is None:
         raise RosterError(f"root key {root.hex()} is not one of a member's in the roster that is in force")
+    if all(other.name != member.name for other in proposed.members):
+        raise RosterError(f"member {member.name!r} has no vote on its own removal")
     return sign_roster(signed, root_secret, root)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from ..control_verbs import Verb
-from ..errors import ConfigError
 from .base import EXIT_CODES, ask_node, confirm, home_option, open_config, output_option
 from .output import Output, styled
 
@@ -37,7 +36,7 @@ def status(home: Path, out: Output) -> None:
 def arm(hook: str, yes: bool, home: Path, out: Output) -> None:
     """Let HOOK fire, once: it stays used until it is armed again."""
     config = open_config(home)
-    _check_hook(home, hook, config.hook_names)
+    _check_hook(hook, config.hook_names)
     target = next(configured.target for configured in config.hooks if configured.name == hook)
     confirm(f"Let the policy fire {hook!r} at {target}?", yes=yes)
     _report(out, ask_node(config, Verb.ARM, hook=hook))
@@ -50,7 +49,7 @@ def arm(hook: str, yes: bool, home: Path, out: Output) -> None:
 def disarm(hook: str, home: Path, out: Output) -> None:
     """Keep HOOK from firing. The node goes on listening, deciding and recording."""
     config = open_config(home)
-    _check_hook(home, hook, config.hook_names)
+    _check_hook(hook, config.hook_names)
     _report(out, ask_node(config, Verb.DISARM, hook=hook))
 
 
@@ -72,10 +71,10 @@ def resume(yes: bool, home: Path, out: Output) -> None:
         out.say("Publishing: ", str(answer.get("publishing", "yes")))
 
 
-def _check_hook(home: Path, hook: str, known: frozenset[str]) -> None:
+def _check_hook(hook: str, known: frozenset[str]) -> None:
     if hook not in known:
         names = ", ".join(sorted(known)) or "none"
-        raise ConfigError(home / "node.toml", "hook", f"has no hook {hook!r} (it has {names})")
+        raise click.UsageError(f"node.toml has no hook {hook!r} (it has {names})")
 
 
 def _report(out: Output, answer: dict[str, Any]) -> None:

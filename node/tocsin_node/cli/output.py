@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SHORT_HEX_CHARS = 12
+PIPE_COLUMNS = 220
 
 _STYLES = {
     "critical": "bold red",
@@ -56,7 +57,9 @@ class Output:
         if self._console is None:
             from rich.console import Console
 
-            self._console = Console(highlight=False)
+            console = Console(highlight=False)
+            # a pipe has no width: what is wide enough for whole ids
+            self._console = console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
         return self._console
 
     def emit(self, document: dict[str, Any]) -> None:
@@ -73,7 +76,7 @@ class Output:
         for part in parts:
             text, style = (part, "") if isinstance(part, str) else part
             line.append(plain(text), style)
-        self.console.print(line)
+        self.console.print(line, soft_wrap=True)
 
     def show(self, renderable: RenderableType) -> None:
         """Print something of rich's."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..control_verbs import Verb
-from ..errors import ConfigError, NodeError
+from ..errors import NodeError
 from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
 from .output import Output, short_hex, styled
 
@@ -78,7 +78,7 @@ def drill(rule: str | None, wait_seconds: int, home: Path, out: Output) -> None:
     chosen = next((candidate for candidate in rules if rule in (None, candidate.name)), None)
     if chosen is None and rule is not None:
         names = ", ".join(repr(candidate.name) for candidate in rules) or "none"
-        raise ConfigError(config.policy.file, "rule", f"has no rule {rule!r} (it has {names})")
+        raise click.UsageError(f"{config.policy.file} has no rule {rule!r} (it has {names})")
     started = time.monotonic()
     digest = _send(config, _drill_of(chosen), out)
     decision = _wait_for_decision(config, digest, wait_seconds)

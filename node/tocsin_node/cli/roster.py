@@ -311,21 +311,17 @@ def _show(out: Output, body: Roster, signed: SignedRoster | None) -> None:
     )
     if count < 4:
         out.warn("below four members nothing Byzantine is tolerated")
-    rows = [
-        (
-            member.name,
-            member.organisation,
-            "0x" + publisher.id.hex(),
-            publisher.peer_id,
-            ", ".join(publisher.addresses),
-            f"{', '.join(publisher.capabilities)} ({publisher.rate_class})"
-            + (", revoked" if publisher.revoked else ""),
-            time_text(publisher.valid_until_ms)[:10],
-        )
-        for member in body.members
-        for publisher in member.publishers
-    ]
-    out.table("", ("member", "organisation", "publisher", "peer id", "addresses", "may", "until"), rows)
+    for member in body.members:
+        out.say("")
+        out.say((member.name, "bold cyan"), "  ", member.organisation)
+        out.say("  root       ", member.root.hex())
+        for publisher in member.publishers:
+            may = f"{', '.join(publisher.capabilities) or 'nothing'} at rate {publisher.rate_class}"
+            out.say("  publisher  0x", publisher.id.hex(), ("  revoked" if publisher.revoked else "", "bold red"))
+            out.say("    peer id    ", publisher.peer_id)
+            out.say("    addresses  ", ", ".join(publisher.addresses))
+            out.say("    may        ", f"{may}, until {time_text(publisher.valid_until_ms)[:10]}")
+    out.say("")
     for root in sorted(signers):
         name = next((member.name for member in body.members if member.root == root), "a former member")
         out.say("signed by ", name, (f"  {short_hex(root)}…", "dim"))
