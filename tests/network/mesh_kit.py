@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import trio
-from tocsin_node.meshlink import Admitted, Configure, Link, Message, PeerUp, Publish, Ready, UseRoster
+from tocsin_node.meshlink import Admitted, Configure, Link, Message, PeerDown, PeerUp, Publish, Ready, UseRoster
 from tocsin_node.peer_ids import peer_id_of_seed
 from tocsin_protocol.envelope import Envelope, seal_envelope
 from tocsin_protocol.ids import NO_DIGEST
@@ -60,8 +60,10 @@ class Node:
         return envelope
 
     def message(self, body: bytes = b"x" * 300, lane: int = 1) -> Publish:
-        envelope = self.seal(body, lane)
-        return Publish(lane, envelope.sequence, envelope.encoded)
+        return self.message_of(self.seal(body, lane))
+
+    def message_of(self, envelope: Envelope) -> Publish:
+        return Publish(envelope.lane, envelope.sequence, envelope.encoded)
 
 
 def make_nodes(count: int, label: str = "node") -> list[Node]:
@@ -116,6 +118,16 @@ class Running:
     def envelopes(self) -> list[bytes]:
         return [envelope for m in self.messages if isinstance(m, Admitted) for envelope in m.envelopes]
 
+    def peers_up(self) -> set[str]:
+        """Peers that are connected, as the process told."""
+        up: set[str] = set()
+        for message in self.messages:
+            if isinstance(message, PeerUp):
+                up.add(message.peer_id)
+            elif isinstance(message, PeerDown):
+                up.discard(message.peer_id)
+        return up
+
     async def run_receiver(self) -> None:
         while (messages := await self.link.receive()) is not None:
             for message in messages:
@@ -134,7 +146,7 @@ class Running:
             return value
 
     async def wait_peers(self, count: int) -> None:
-        await self.wait_for(lambda: len({m.peer_id for m in self.messages if isinstance(m, PeerUp)}) >= count)
+        await self.wait_for(lambda: len(self.peers_up()) >= count)
 
     async def wait_envelopes(self, count: int, seconds: float = DEADLINE_SECONDS) -> list[bytes]:
         await self.wait_for(lambda: len(self.envelopes()) >= count, seconds)
@@ -164,21 +176,30 @@ async def running_mesh(
             with trio.fail_after(DEADLINE_SECONDS):
                 accepted, _ = await listener.accept()
             link = Link(trio.SocketStream(accepted))
-            await link.send(Configure(node.seed, [listen], node.publisher, roster, addresses or {}))
-            with trio.fail_after(DEADLINE_SECONDS):
-                first = await link.receive()
-            assert first, "the mesh process closed the link"
-            assert isinstance(first[0], Ready)
-            running = Running(node, process, link, first[0].listen)
-            running.messages += first[1:]
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(running.run_receiver)
-                yield running
-                nursery.cancel_scope.cancel()
-            await link.aclose()
+            try:
+                running = await _greet(
+                    node, link, process, Configure(node.seed, [listen], node.publisher, roster, addresses or {})
+                )
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(running.run_receiver)
+                    yield running
+                    nursery.cancel_scope.cancel()
+            finally:
+                await link.aclose()
         finally:
             process.kill()
             process.wait()
+
+
+async def _greet(node: Node, link: Link, process: subprocess.Popen[bytes], configure: Configure) -> Running:
+    await link.send(configure)
+    with trio.fail_after(DEADLINE_SECONDS):
+        first = await link.receive()
+    assert first, "the mesh process closed the link"
+    assert isinstance(first[0], Ready)
+    running = Running(node, process, link, first[0].listen)
+    running.messages += first[1:]
+    return running
 
 
 async def introduce(runnings: Sequence[Running], roster: bytes) -> None:

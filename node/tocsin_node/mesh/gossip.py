@@ -231,6 +231,9 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
             self._conduct.count("stream-closed")
             if self._inbound.get(peer_id) is stream:
                 await self.part_with(peer_id)
+        except Exception:  # noqa: BLE001 - the edge of one peer's stream; an unforeseen fault ends this peer only
+            self._conduct.count("gossip-fault")
+            await self.part_with(peer_id)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
         peer_id = stream.muxed_conn.peer_id

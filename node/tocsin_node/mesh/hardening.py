@@ -16,6 +16,7 @@ import trio
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 from libp2p.abc import IMuxedConn, INetStream, ISecureConn
 from libp2p.io.abc import ReadWriteCloser
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
@@ -138,11 +139,22 @@ class GatedUpgrader(TransportUpgrader):  # type: ignore[misc]
         return secure
 
 
+class NoAutoConnector(AutoConnector):  # type: ignore[misc]
+    """Dials nobody: stock dials whatever peer identify told it of, beside our own dialler and its back-off."""
+
+    async def maybe_connect(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
 class GuardedSwarm(Swarm):  # type: ignore[misc]
     """The library's swarm with an inbound slot that is given back and one live connection a peer."""
 
     # Told before a connection takes the place of others.
     on_take_over: Callable[[ID], None] = staticmethod(lambda peer_id: None)
+
+    def _init_connection_management(self) -> None:
+        super()._init_connection_management()
+        self.auto_connector = NoAutoConnector(swarm=self)
 
     async def _do_handle_inbound_connection(
         self, read_write_closer: ReadWriteCloser, maddr: Multiaddr, failure_event: Any

@@ -148,7 +148,6 @@ def _connection_config() -> ConnectionConfig:
     return ConnectionConfig(
         max_connections=MAX_CONNECTIONS,
         high_watermark=MAX_CONNECTIONS,
-        # 0: the library's auto-connector stays out of it.
         min_connections=0,
         low_watermark=0,
         dial_timeout=HANDSHAKE_SECONDS,
