@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import chain_of, check_account_id, check_asset_id, check_slug
-from tocsin_protocol.outflow import BPS, LimiterParams, OutflowError
+from tocsin_protocol.outflow import BPS, MAX_REORG_BLOCKS, LimiterParams, OutflowError
 
 from tocsin_node.chain.config import check_eip155_chain
 
@@ -59,7 +59,8 @@ class OutflowWatcherConfig(_Config):
     window_s: int = Field(default=3_600, ge=1, le=7 * 86_400)
     tick_s: int = Field(default=12, ge=1, le=86_400)
     poll_ms: int = Field(default=1_000, ge=5, le=600_000)
-    max_blocks: int = Field(default=256, ge=1, le=10_000, description="blocks of one query for logs")
+    max_blocks: int = Field(default=32, ge=1, le=62, description="blocks read at a time")
+    backfill_blocks: int = Field(default=300, ge=0, le=MAX_REORG_BLOCKS * 100, description="read at start")
 
     @model_validator(mode="after")
     def _check_together(self) -> OutflowWatcherConfig:
