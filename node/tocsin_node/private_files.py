@@ -44,13 +44,14 @@ def read_private_file(path: Path, *, acl_mask: bool = False) -> bytes:
     `acl_mask` allows group bits: on a systemd credential they show the mask of an ACL, not a group's rights.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as exc:
         raise ConfigError(path, "", f"cannot be read: {exc.strerror}") from exc
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ConfigError(path, "", "is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(path, "", "is not a regular file")
         mode = stat.S_IMODE(status.st_mode)
         if mode & (0o007 if acl_mask else 0o077):
             raise ConfigError(path, "mode", f"0600 is wanted: run chmod 600 {path}", found=f"{mode:04o}")

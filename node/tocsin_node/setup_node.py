@@ -51,7 +51,7 @@ _SAMPLE_KEYS = (public_key_of(bytes(31) + b"\1"), peer_id_of_seed(bytes(32)))
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What a new node is to be. `addresses` are those that the others dial; none: those of `listen`."""
+    """What a new node is to be. `addresses` are those that the others dial; none: those of `listen` that name a host."""
 
     member: str
     organisation: str
@@ -209,7 +209,7 @@ def _publisher(plan: NodePlan, key: bytes, peer_id: str, now_ms: int) -> Publish
     return Publisher(
         key=key,
         peer_id=peer_id,
-        addresses=plan.addresses or plan.listen,
+        addresses=plan.addresses or tuple(address for address in plan.listen if not _is_wildcard(address)),
         valid_from_ms=max(0, now_ms - VALID_BEFORE_MS),
         valid_until_ms=now_ms + VALIDITY_MS,
         capabilities=tuple(sorted(plan.capabilities)),
@@ -218,6 +218,10 @@ def _publisher(plan: NodePlan, key: bytes, peer_id: str, now_ms: int) -> Publish
         rpc_groups=plan.rpc_groups,
         revoked=(),
     )
+
+
+def _is_wildcard(address: str) -> bool:
+    return address.startswith(("/ip4/0.0.0.0/", "/ip6/::/")) or address.endswith("/tcp/0")
 
 
 def _new_passphrase(path: Path) -> bytes:

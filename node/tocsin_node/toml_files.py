@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from .errors import ConfigError
 
@@ -63,8 +64,9 @@ def check_document(path: Path, document: Mapping[str, Any], model: type[_M]) -> 
 
 
 def explain(path: Path, document: Mapping[str, Any], model: type[BaseModel], exc: ValidationError) -> ConfigError:
-    """The first of pydantic's errors as one sentence."""
-    error = exc.errors(include_url=False)[0]
+    """One of pydantic's errors as a sentence: a slip in a key before the missing key that it makes."""
+    errors = exc.errors(include_url=False)
+    error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
     key, found, is_there = _locate(document, error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
@@ -72,7 +74,7 @@ def explain(path: Path, document: Mapping[str, Any], model: type[BaseModel], exc
     if kind == "missing" or not is_there:
         return ConfigError(path, key, "is missing" if kind == "missing" else message)
     if kind.startswith("union_tag"):
-        return ConfigError(path, f"{key}.type", f"one of {_tags(error)} is wanted", found=_type_of(found))
+        return _wrong_tag(path, key, found, error["ctx"])
     if message.startswith("Input should be "):
         message = message.removeprefix("Input should be ") + " is wanted"
     return ConfigError(path, key, message, found=None if isinstance(found, dict) else found)
@@ -94,8 +96,16 @@ def _locate(document: Any, location: tuple[int | str, ...]) -> tuple[str, Any, b
     return key, value, True
 
 
+def _wrong_tag(path: Path, key: str, found: Any, context: Mapping[str, Any]) -> ConfigError:
+    """A section of several kinds whose kind is missing or unknown."""
+    tag, wanted = str(context["discriminator"]).strip("'"), f"one of {context.get('expected_tags', '')} is wanted"
+    if not isinstance(found, dict) or tag not in found:
+        return ConfigError(path, f"{key}.{tag}", "is missing")
+    return ConfigError(path, f"{key}.{tag}", wanted, found=found[tag])
+
+
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    names = set(model.model_fields) if len(location) == 1 else _names_at(model, location[:-1])
+    names = _names_at(model, location[:-1])
     near = difflib.get_close_matches(str(location[-1]), sorted(names), n=1)
     if near:
         return f": did you mean {near[0]!r}?"
@@ -104,22 +114,19 @@ def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
 
 def _names_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
     """The keys of the section that stands at a location; empty where that is not a plain section."""
-    current: Any = model
+    current: type[BaseModel] | None = model
     for part in location:
-        if isinstance(part, int):
-            continue
-        field = current.model_fields.get(part) if isinstance(current, type) and issubclass(current, BaseModel) else None
-        if field is None:
-            return set()
-        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        current = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return set(current.model_fields) if current is not None else set()
+        if isinstance(part, str) and current is not None:
+            fields = {_name(name, field): field for name, field in current.model_fields.items()}
+            current = _section_in(fields[part].annotation) if part in fields else None
+    return {_name(name, field) for name, field in current.model_fields.items()} if current else set()
 
 
-def _tags(error: Any) -> str:
-    expected = error.get("ctx", {}).get("expected_tags", "'evm', 'webhook'")
-    return str(expected)
+def _name(name: str, field: FieldInfo) -> str:
+    return field.alias or name
 
 
-def _type_of(found: Any) -> Any:
-    return found.get("type", "(missing)") if isinstance(found, dict) else found
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field is, or is a list of."""
+    kinds = [kind for kind in (annotation, *getattr(annotation, "__args__", ())) if isinstance(kind, type)]
+    return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)

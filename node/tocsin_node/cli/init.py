@@ -97,6 +97,8 @@ def init(
     _say_next_steps(out, home, made.entry_path, None if root_path else made.root_path, pinned=bool(genesis))
     if pins:
         say_pins(out, pins)
+    if not publisher.addresses:
+        out.warn("the entry names no address: the others cannot dial you, only you them; --address would name one")
 
 
 def say_pins(out: Output, pins: tuple[str, ...]) -> None:

@@ -1,0 +1,180 @@
+"""node.toml: what is taken, and that each fault is one sentence with file, key, value and what was wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tocsin_node.config import NodeConfig, check_listen, check_multiaddr, load_config
+from tocsin_node.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[2]
+PEER = "12D3KooWCSkz9z1BVFUvSCD6En47pgz2N7AWb9T3puTRHZyTwT4j"
+BASE = f"""
+[node]
+member = "lender"
+data_dir = "data"
+[network]
+genesis = "genesis.roster"
+genesis_hash = "{"ab" * 32}"
+[keys]
+keystore = "keystore.json"
+passphrase_file = "passphrase"
+[policy]
+file = "policy.toml"
+"""
+CHAIN = """
+[[chain]]
+chain = "eip155:1"
+endpoints = ["http://127.0.0.1:8545"]
+"""
+HOOK = f"""
+[[hook]]
+kind = "evm"
+name = "pause"
+target = "eip155:1:0x{"11" * 20}"
+"""
+WATCHER = f"""
+[[watcher]]
+name = "outflow"
+accounts = ["eip155:1:0x{"11" * 20}"]
+[[watcher.assets]]
+asset = "eip155:1/erc20:0x{"22" * 20}"
+decimals = 6
+price_micro_usd = 1_000_000
+"""
+
+
+def load(directory: Path, text: str, *, pinned: bool = True) -> NodeConfig:
+    path = directory / "node.toml"
+    path.write_text(text)
+    return load_config(path, pinned=pinned)
+
+
+def sentence(directory: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(directory, text)
+    message = str(caught.value)
+    assert message.startswith(f"{directory / 'node.toml'}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{directory / 'node.toml'}: ")
+
+
+def test_smallest_config_has_defaults(tmp_path: Path) -> None:
+    config = load(tmp_path, BASE)
+    assert config.node.member == "lender"
+    assert config.feed.host == "127.0.0.1"
+    assert config.feed.port == 9480
+    assert config.mesh.listen == ("/ip4/0.0.0.0/tcp/9400",)
+    assert config.genesis_hash == bytes.fromhex("ab" * 32)
+    assert (config.chains, config.hooks, config.watchers, config.pins.members) == ((), (), (), ())
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "node.toml").write_text(BASE)
+    monkeypatch.chdir(tmp_path)
+    config = load_config(Path("home/node.toml"))
+    assert config.node.data_dir == tmp_path / "home" / "data"
+    assert config.keys.keystore == tmp_path / "home" / "keystore.json"
+    assert config.control_path == tmp_path / "home" / "data" / "control.sock"
+
+
+def test_example_is_taken(tmp_path: Path) -> None:
+    config = load(tmp_path, (REPOSITORY / "deploy" / "node.example.toml").read_text())
+    assert config.hook_names == {"pause-vault", "page-on-call"}
+    assert [watcher.name for watcher in config.watchers] == ["vault-outflow"]
+    webhook = config.hooks[1]
+    assert getattr(webhook, "secret_file") == tmp_path / "webhook.secret"  # noqa: B009 - of one kind of hook only
+
+
+def test_sections_of_other_modules_are_checked_with_it(tmp_path: Path) -> None:
+    config = load(tmp_path, BASE + CHAIN + HOOK + WATCHER)
+    assert config.chains[0].chain_id == 1
+    assert config.hook_names == {"pause"}
+    assert config.watchers[0].assets[0].decimals == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ('member = "lender"', "", "node.member: is missing"),
+        ('member = "lender"', 'member = "Lender Ltd"', "node.member = 'Lender Ltd': 'Lender Ltd' is not a short name"),
+        ('member = "lender"', "member = 7", "node.member = 7: a valid string is wanted"),
+        ('member = "lender"', 'membre = "lender"', "node.membre: is no known key: did you mean 'member'?"),
+        ("[node]", "[nodes]", "nodes: is no known key: did you mean 'node'?"),
+        ('genesis_hash = "', 'genesis_hash = "0x', "network.genesis_hash = "),
+        ('passphrase_file = "passphrase"', "", "keys: one of passphrase_file and passphrase_credential is wanted"),
+        ("[policy]", 'passphrase_credential = "x"\n[policy]', "keys: one of passphrase_file and passphrase_credential"),
+        ("[policy]", '[feed]\nlisten = "localhost"\n[policy]', "feed.listen = 'localhost': 'localhost' is not"),
+        ("[policy]", '[feed]\nlisten = "127.0.0.1:70000"\n[policy]', "feed.listen = '127.0.0.1:70000'"),
+        ("[policy]", "[mesh]\nlisten = []\n[policy]", "mesh.listen = []"),
+        ("[policy]", '[mesh]\nlisten = ["0.0.0.0:1"]\n[policy]', "mesh.listen[0] = '0.0.0.0:1': "),
+        ("[policy]", '[mesh.addresses]\nQm = ["/ip4/1.2.3.4/tcp/1"]\n[policy]', "mesh.addresses.Qm = "),
+        ("[policy]", f'[mesh.addresses]\n{PEER} = ["/ip4/1.2.3/tcp/1"]\n[policy]', f"mesh.addresses.{PEER}[0]"),
+        ("[policy]", '[log]\nlevel = "loud"\n[policy]', "log.level = 'loud': 'debug', 'info',"),
+        ("[policy]", '[log]\njson = "yes"\n[policy]', "log.json = 'yes': a valid boolean is wanted"),
+        ("[policy]", '[pins]\nmembers = ["a", "a"]\n[policy]', "pins.members = ['a', 'a']: a member is named twice"),
+        ("[policy]", "when = 2026-01-01\n[policy]", "keys.when: is no known key"),
+        ("[policy]", "[policy", "is not TOML: "),
+    ],
+)  # fmt: skip
+def test_each_fault_is_named(tmp_path: Path, old: str, new: str, wanted: str) -> None:
+    assert old in BASE
+    assert sentence(tmp_path, BASE.replace(old, new)).startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (HOOK, f"hook[0].target = 'eip155:1:0x{'11' * 20}': a [[chain]] section with chain = 'eip155:1' is wanted"),
+        (WATCHER, "watcher[0].accounts = "),
+        (CHAIN + HOOK + HOOK, "hook[1].name = 'pause': is taken by another [[hook]] already"),
+        (CHAIN + CHAIN, "chain[1].chain = 'eip155:1': is taken by another [[chain]] already"),
+        (CHAIN + WATCHER + WATCHER, "watcher[1].name = 'outflow': is taken"),
+        (CHAIN + HOOK.replace('"evm"', '"safe"'), "hook[0].kind = 'safe': one of 'evm', 'webhook' is wanted"),
+        (CHAIN + HOOK.replace('kind = "evm"', ""), "hook[0].kind: is missing"),
+        (CHAIN + HOOK.replace("target", "tarjet"), "hook[0].tarjet: is no known key"),
+        (CHAIN + HOOK + "colour = 1", "hook[0].colour: is no known key"),
+        (CHAIN.replace('"http://127.0.0.1:8545"', ""), "chain[0].endpoints = []"),
+        (CHAIN.replace("http:", "ftp:"), "chain[0].endpoints = ['ftp://127.0.0.1:8545']: "),
+        (CHAIN + WATCHER.replace("decimals = 6", "decimals = -1"), "watcher[0].assets[0].decimals = -1: "),
+        ("[[chains]]\nx = 1", "chains: is no known key: did you mean 'chain'?"),
+    ],
+)
+def test_each_fault_of_a_list_is_named_with_its_place(tmp_path: Path, text: str, wanted: str) -> None:
+    assert sentence(tmp_path, BASE + text).startswith(wanted)
+
+
+def test_unpinned_network_says_what_to_do(tmp_path: Path) -> None:
+    text = BASE.replace("ab" * 32, "")
+    assert sentence(tmp_path, text).endswith("the hash of the genesis roster is wanted: run tocsin roster pin")
+    assert load(tmp_path, text, pinned=False).network.genesis_hash == ""
+
+
+def test_missing_and_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"node\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "node.toml")
+    (tmp_path / "node.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_config(tmp_path / "node.toml")
+
+
+@pytest.mark.parametrize("text", ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/9400", "/dns4/node.example.org/tcp/65535"])
+def test_tcp_multiaddrs_are_taken(text: str) -> None:
+    assert check_multiaddr(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/ip4/127.0.0.1", "/ip4/::1/tcp/1", "/ip6/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/65536", "/ip4/1.2.3.4/tcp/01",
+     "/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/tcp/1/p2p/x"],
+)  # fmt: skip
+def test_other_addresses_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        check_multiaddr(text)
+
+
+def test_ipv6_feed_address_has_brackets(tmp_path: Path) -> None:
+    assert check_listen("[::1]:80") == "[::1]:80"
+    assert load(tmp_path, BASE + '[feed]\nlisten = "[::1]:80"').feed.host == "::1"
