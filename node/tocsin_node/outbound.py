@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 import httpx
+import trio
 
 MAX_CONNECTIONS = 16
 """Of one client, idle ones included."""
@@ -49,12 +50,15 @@ async def post_json(
     request = client.build_request("POST", url, headers={**fixed, **(headers or {})})
     request.stream = _Body(content)
     response = await client.send(request, stream=True)
+    raw = bytearray()
     try:
-        raw = bytearray()
-        async for chunk in response.aiter_bytes():
-            raw += chunk
-            if len(raw) > max_bytes:
-                return response.status_code, None
-        return response.status_code, bytes(raw)
+        # Cancelled, not left: httpx's nested generators end cleanly only when the innermost one does.
+        with trio.CancelScope() as too_long:
+            async for chunk in response.aiter_bytes():
+                if len(raw) + len(chunk) > max_bytes:
+                    too_long.cancel()
+                else:
+                    raw += chunk
+        return response.status_code, None if too_long.cancel_called else bytes(raw)
     finally:
         await response.aclose()

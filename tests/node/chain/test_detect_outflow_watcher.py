@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+from chain_kit import DEADLINE_S, Bench, open_proxy
+from tocsin_node.chain.client import open_chain
+from tocsin_node.clock import now_ms
+from tocsin_node.demo.scenario_chain import BITES, UNIT, StepKind, run_step
+from tocsin_node.detect.config import OutflowWatcherConfig
+from tocsin_node.detect.finding import Finding, WatcherStatus
+from tocsin_node.detect.outflow_watcher import OutflowWatcher, run_outflow_watcher
+
+
+def watcher_config(bench: Bench, **settings: Any) -> OutflowWatcherConfig:
+    return OutflowWatcherConfig(
+        **{
+            "name": "lender-outflow",
+            "accounts": [bench.scenario.account(bench.scenario.lender)],
+            "assets": [
+                {
+                    "asset": bench.scenario.asset,
+                    "decimals": 6,
+                    "price_micro_usd": 1_000_000,
+                    "max_outflow_bps": 1_000,
+                    "min_outflow": 100_000,
+                }
+            ],
+            "poll_ms": 10,
+            "backfill_blocks": 0,
+            **settings,
+        }
+    )
+
+
+@dataclass
+class Findings:
+    """What was reported; `number` waits for so many."""
+
+    found: list[Finding] = field(default_factory=list)
+    status: WatcherStatus = field(default_factory=WatcherStatus)
+    _arrived: trio.Event = field(default_factory=trio.Event)
+
+    async def report(self, finding: Finding) -> None:
+        self.found.append(finding)
+        self._arrived.set()
+        self._arrived = trio.Event()
+
+    async def wait(self, number: int) -> None:
+        with trio.fail_after(DEADLINE_S):
+            while len(self.found) < number:
+                await self._arrived.wait()
+
+
+@asynccontextmanager
+async def running(bench: Bench, *urls: str, **settings: Any) -> AsyncIterator[Findings]:
+    findings = Findings()
+    async with open_chain(bench.chain_config(*urls)) as client, trio.open_nursery() as nursery:
+        config = watcher_config(bench, **settings)
+
+        async def run(task_status: trio.TaskStatus[WatcherStatus]) -> None:
+            await run_outflow_watcher(config, client, findings.report, status=findings.status, task_status=task_status)
+
+        with trio.fail_after(DEADLINE_S):
+            await nursery.start(run)
+        yield findings
+        nursery.cancel_scope.cancel()
+
+
+async def wait_for_head(bench: Bench, findings: Findings) -> None:
+    head = int(await bench.anvil.call("eth_blockNumber"), 16)
+    await bench.wait_for(lambda: findings.status.head_number >= head)
+
+
+async def test_the_second_bite_crosses_and_is_reported_once(bench: Bench) -> None:
+    async with running(bench) as findings:
+        mined = [await run_step(bench.anvil, bench.scenario, step) for step in bench.scenario.steps[:2]]
+        await findings.wait(1)
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[2])
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[3])
+        await wait_for_head(bench, findings)
+    assert len(findings.found) == 1
+    finding = findings.found[0]
+    lost = sum(BITES[:2]) * UNIT
+    assert finding.account == bench.scenario.account(bench.scenario.lender)
+    assert finding.asset == bench.scenario.asset
+    assert finding.net_outflow == lost
+    assert finding.limit == 20_000_000 * UNIT
+    assert finding.balance_at_start == 200_000_000 * UNIT
+    assert finding.loss_micro_usd == lost  # six decimals at one dollar
+    assert finding.at_risk_micro_usd == 200_000_000 * UNIT - lost
+    assert finding.block_number == mined[1].block
+    assert set(finding.transactions) == {item.hash for item in mined}
+    assert len(finding.recipients) == 2
+    assert finding.account not in finding.recipients
+
+
+async def test_a_reorg_takes_back_what_left_and_the_crossing_comes_again(bench: Bench) -> None:
+    async with running(bench) as findings:
+        before = await bench.anvil.snapshot()
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await findings.wait(1)
+        await bench.anvil.restore(before)
+        await bench.anvil.mine(3)
+        await bench.wait_for(lambda: findings.status.reorgs == 1)
+        await wait_for_head(bench, findings)
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[0])
+        await wait_for_head(bench, findings)
+        assert len(findings.found) == 1, "the first bite alone is below the limit"
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[1])
+        await findings.wait(2)
+    first, second = findings.found
+    assert first.net_outflow == second.net_outflow
+    assert first.key != second.key
+
+
+async def test_a_reorg_deeper_than_what_is_kept_starts_again_from_the_balances(bench: Bench) -> None:
+    before = await bench.anvil.snapshot()
+    await bench.anvil.mine(2)
+    async with running(bench) as findings:
+        await bench.anvil.restore(before)
+        await bench.anvil.mine(4)
+        await bench.wait_for(lambda: findings.status.restarts == 1)
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await wait_for_head(bench, findings)
+    assert findings.status.errors == 0
+
+
+async def test_blocks_missed_while_the_endpoint_was_down_are_read_later(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, running(bench, proxy.url, max_blocks=5) as findings:
+        proxy.is_down = True
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[0])
+        await bench.anvil.mine(40)
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[1])
+        await bench.wait_for(lambda: findings.status.errors > 0)
+        assert findings.status.head_age_ms(now_ms() + 5_000) >= 4_000
+        proxy.is_down = False
+        await findings.wait(1)
+    assert findings.found[0].net_outflow == sum(BITES[:2]) * UNIT
+
+
+async def test_another_endpoint_takes_over(bench: Bench) -> None:
+    async with (
+        open_proxy(bench.anvil) as proxy,
+        open_proxy(bench.anvil) as third,
+        running(bench, proxy.url, bench.anvil.url, third.url) as findings,
+    ):
+        proxy.is_down = True
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await findings.wait(1)
+    assert findings.status.endpoint != proxy.url.removeprefix("http://")
+
+
+async def test_an_outflow_that_only_one_endpoint_shows_is_not_reported(bench: Bench) -> None:
+    def hide_logs(method: str, result: Any) -> Any:
+        return [] if method == "eth_getLogs" else result
+
+    async with open_proxy(bench.anvil) as proxy, running(bench, bench.anvil.url, proxy.url) as findings:
+        proxy.lie = hide_logs
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await wait_for_head(bench, findings)
+        assert findings.found == []
+        proxy.lie = lambda method, result: result
+        await findings.wait(1)
+
+
+async def test_a_crossing_without_a_second_witness_is_dropped_after_bounded_tries(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, running(bench, bench.anvil.url, proxy.url) as findings:
+        proxy.lie = lambda method, result: [] if method == "eth_getLogs" else result
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await bench.wait_for(lambda: findings.status.unwitnessed == 1)
+    assert findings.found == []
+
+
+async def test_a_drain_from_before_the_start_counts_within_the_window(bench: Bench) -> None:
+    await run_step(bench.anvil, bench.scenario, bench.scenario.steps[0])
+    blocks = 1
+    async with running(bench, backfill_blocks=blocks) as findings:
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[1])
+        await findings.wait(1)
+    assert findings.found[0].net_outflow == sum(BITES[:2]) * UNIT
+    assert findings.found[0].balance_at_start == 200_000_000 * UNIT
+
+
+async def test_outflow_that_has_left_the_window_is_forgotten(bench: Bench) -> None:
+    async with running(bench, window_s=600, tick_s=60) as findings:
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[0])
+        await bench.anvil.call("evm_increaseTime", 700)
+        await bench.anvil.mine()
+        await wait_for_head(bench, findings)
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[1])
+        await wait_for_head(bench, findings)
+    assert findings.found == [], "8.9 and 18.5 million in two windows are each below a tenth of what was there"
+
+
+async def test_the_pool_is_watched_in_both_of_its_assets(bench: Bench) -> None:
+    assets = [
+        {"asset": asset, "decimals": 6, "price_micro_usd": 1_000_000, "max_outflow_bps": 500}
+        for asset in (bench.scenario.asset, bench.scenario.receipt_asset)
+    ]
+    accounts = [bench.scenario.account(bench.scenario.dex)]
+    async with running(bench, assets=assets, accounts=accounts) as findings:
+        for step in bench.scenario.steps[:3]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await findings.wait(1)
+    dump = bench.scenario.steps[2]
+    assert dump.kind is StepKind.DUMP
+    assert findings.found[0].net_outflow == dump.loss
+    assert findings.found[0].recipients == (bench.scenario.account(bench.scenario.attacker),)
+
+
+async def test_a_poll_without_news_asks_for_the_head_alone(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, open_chain(bench.chain_config(proxy.url)) as client:
+        findings = Findings()
+        watcher = OutflowWatcher(watcher_config(bench), client, findings.report, now_ms, findings.status)
+        await watcher.poll()
+        proxy.asked.clear()
+        await watcher.poll()
+    assert proxy.asked == ["eth_getBlockByNumber"]
