@@ -13,7 +13,7 @@ import click
 from ..control_verbs import Verb
 from ..errors import NodeError
 from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
-from .output import Output, short_hex, styled
+from .output import Output, short_hex
 
 if TYPE_CHECKING:
     from tocsin_protocol.policy import Rule
@@ -81,10 +81,12 @@ def drill(rule: str | None, wait_seconds: int, home: Path, out: Output) -> None:
         raise click.UsageError(f"{config.policy.file} has no rule {rule!r} (it has {names})")
     started = time.monotonic()
     digest = _send(config, _drill_of(chosen), out)
-    decision = _wait_for_decision(config, digest, wait_seconds)
+    decision = _wait_for_decision(config, digest, wait_seconds) if digest else ""
     took_ms = round(1000 * (time.monotonic() - started))
     if out.as_json:
         out.emit({"digest": digest, "decided_after_ms": took_ms if decision else None, "decision": decision})
+    elif digest is None:
+        return
     elif decision:
         out.say(("Decided ", "bold"), f"{took_ms} ms after: ", decision)
     else:
@@ -154,24 +156,33 @@ def _evidence(kind: str, chain: str, block: str, reference: str) -> dict[str, An
     return {"kind": kind, "chain": chain, "block": int(block), "reference": reference}
 
 
-def _send(config: NodeConfig, document: dict[str, Any], out: Output) -> str:
+def _send(config: NodeConfig, document: dict[str, Any], out: Output) -> str | None:
+    """Hand a signal to the node; returns its digest, or None while it waits for its place in the feed."""
     from ..clock import now_ms
     from ..signal_json import draft_signal
 
     # Checked here as well: a mistake is told at once, whether or not a node runs.
     drill = draft_signal(document, now_ms()).drill
-    answer = ask_node(config, Verb.PUBLISH, signal=document)
-    digest = str(answer["digest"])
-    if drill:
-        out.say("Drill published: ", (digest, "cyan"))
-    elif out.as_json:
+    answer = ask_node(config, Verb.PUBLISH, signals=[document])
+    sealed = answer.get("sealed", [])
+    if out.as_json and not drill:
         out.emit(answer)
-    else:
-        out.say(("Published ", "bold green"), (digest, "cyan"))
-        lane = "critical" if answer.get("lane") == 0 else "standard"
-        out.console.print("as number", str(answer.get("sequence")), "of the", styled(lane), "lane")
-        out.say("See what came of it: tocsin explain ", short_hex(digest))
-    return digest
+    elif not sealed:
+        out.say(
+            ("Waiting: ", "bold yellow"), "the node does not know yet where its feed ends, for no peer is in reach."
+        )
+        out.say("The signal counts for its own decisions already. `tocsin resume` publishes without waiting.")
+    elif not out.as_json:
+        _say_published(out, sealed[0], "Drill published " if drill else "Published ")
+    return str(sealed[0]["digest"]) if sealed else None
+
+
+def _say_published(out: Output, sealed: dict[str, Any], what: str) -> None:
+    lane = "critical" if sealed.get("lane") == 0 else "standard"
+    out.say(
+        (what, "bold green"), (str(sealed["digest"]), "cyan"), f" as number {sealed.get('sequence')} of its lane ", lane
+    )
+    out.say("See what comes of it: tocsin explain ", short_hex(str(sealed["digest"])))
 
 
 def _drill_of(rule: Rule | None) -> dict[str, Any]:
