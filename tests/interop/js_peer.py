@@ -59,9 +59,11 @@ class JsPeer:
     async def poll(self, found: Callable[[dict[str, Any]], T], seconds: float = DEADLINE_SECONDS) -> T:
         """Ask for the peer's state until `found` finds something true in it."""
         with trio.fail_after(seconds):
-            while not (value := found(await self.call("state"))):
+            while True:
+                value = found(await self.call("state"))
+                if value:
+                    return value
                 await trio.sleep(0.1)
-            return value
 
     def signals(self, publisher: bytes, lane: int = 1) -> list[int]:
         """Sequences of a feed the peer admitted, in the order they came."""

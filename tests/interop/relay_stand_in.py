@@ -84,9 +84,7 @@ class RelayStandIn:
         await self._running.link.send(Ask(number, peer_id, encode_request(request)))
 
         def answered() -> Answered | None:
-            return next(
-                (m for m in self._running.messages if isinstance(m, Answered) and m.request_id == number), None
-            )
+            return next((m for m in self._running.messages if isinstance(m, Answered) and m.request_id == number), None)
 
         answer = await self._running.wait_for(answered)
         assert answer is not None

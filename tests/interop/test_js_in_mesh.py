@@ -131,9 +131,8 @@ async def test_js_refuses_a_forged_frame_of_ours_and_says_why(tmp_path: Path, js
         forged[-1] ^= 1
         # Our own mesh process publishes what its relay hands it: the receivers are the judges.
         await world.dialled.link.send(Publish(1, 1, bytes(forged)))
-        state = await world.js.poll(lambda s: s if "frames bad-signature" in s["counters"] else None)
+        await world.js.poll(lambda state: state["counters"].get("frames bad-signature"))
         assert world.js.signals(world.dialled.node.publisher) == []
-        assert state["scoreParts"][world.dialled.node.peer_id]
 
 
 async def test_we_refuse_a_forged_frame_of_js_and_keep_its_honest_ones(tmp_path: Path, js_dir: Path) -> None:
@@ -169,7 +168,8 @@ async def test_js_scores_us_well_through_steady_traffic(tmp_path: Path, js_dir: 
         assert sum(arrived) == sent
         samples.append(await world.js.call("state"))
         scores = [score for sample in samples for score in sample["scores"].values()]
-        assert len(scores) == 2 * len(samples), "a peer was lost on the way"
+        assert len(scores) == 2 * len(samples)
+        assert not [event for event in world.js.events if event["event"] == "peer-down"]
         assert min(scores) >= 0
         # A high score could hide a penalty: there was none of any kind.
         for stats in samples[-1]["scoreParts"].values():

@@ -5,6 +5,7 @@ import { gossipsub } from '@libp2p/gossipsub'
 import { createPeerScoreParams, createTopicScoreParams } from '@libp2p/gossipsub/score'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
+import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
@@ -34,7 +35,12 @@ export async function startHost ({ seed, listen, isAllowed, gossip }) {
       denyOutboundEncryptedConnection: (peer) => !isAllowed(peer.toString()),
       denyDialMultiaddr: () => false
     },
-    services: { identify: identify(), pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', msgIdFn: messageId, ...gossip }) }
+    services: {
+      identify: identify(),
+      // Members probe each other: one that does not answer pings is taken for hung and dropped.
+      ping: ping(),
+      pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', msgIdFn: messageId, ...gossip })
+    }
   })
   return host
 }
