@@ -10,14 +10,19 @@ class Verb(StrEnum):
 
     STATUS: {} → whatever the node knows about itself: member, publisher, peer_id, network, epoch, members,
         publishing, mesh, peers, feeds, hooks, counters.
-    PUBLISH: {"signal": a signal as `signal_json.draft_signal` reads it} → {"digest", "lane", "sequence"}.
+    HEALTH: {} → {"healthy", "reasons": [text]}: what /healthz says.
+    METRICS: {} → {"text"}: Prometheus' text format.
+    PUBLISH: {"signals": [signals as `signal_json.draft_signal` reads them]} → {"sealed": [{"digest", "lane",
+        "sequence"}], "drafts": how many wait for their place in the feed, and count for our own decisions already}.
     ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}.
-    RESUME: {} → {"publishing"}: the operator says that publishing may go on with no peer in reach.
+    RESUME: {} → {"publishing": why it is open}: the operator says that publishing may go on with no peer in reach.
     ROSTER: {} → {"roster": the signed roster in force}.
     APPLY_ROSTER: {"roster": a signed roster} → {"epoch", "hash"}.
     """
 
     STATUS = "status"
+    HEALTH = "health"
+    METRICS = "metrics"
     PUBLISH = "publish"
     ARM = "arm"
     DISARM = "disarm"

@@ -97,7 +97,7 @@ def _insert_signals(
     for opened in stored:
         envelope, incident = opened.envelope, None
         if opened.signal is not None:
-            incident, is_new = join_incident(connection, envelope, opened.signal, received_ms)
+            incident, is_new = join_incident(connection, envelope.digest, opened.signal, received_ms)
             if is_new or _may_change_a_decision(rules, opened.signal):
                 touched[incident] = None
         row = (

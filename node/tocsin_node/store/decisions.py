@@ -25,6 +25,8 @@ from .audit import append_audit
 MAX_SIGHTINGS_PER_FEED = 16
 MAX_SENTENCE_CHARS = 4096
 DECISION_ID_BYTES = 8
+# What our own findings count for while the roster does not list us.
+OWN_MEMBER = "self"
 # Standings that the clock gives; every other keeps a signal from acting for ever.
 _BY_THE_CLOCK = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
 
@@ -90,8 +92,21 @@ def load_sightings(connection: sqlite3.Connection, roster: RosterIndex, incident
                 standing = Reason.EQUIVOCATOR
             elif standing in _BY_THE_CLOCK:
                 standing = check_actionable(signal, now_ms, received_ms)
-            name = member.name if member else ""
+            name = member.organisation if member else ""
             sightings.append(Sighting(envelope.digest, publisher, name, signal, standing))
+    return sightings + _load_drafts(connection, roster, incident, now_ms)
+
+
+def _load_drafts(connection: sqlite3.Connection, roster: RosterIndex, incident: bytes, now_ms: int) -> list[Sighting]:
+    rows = connection.execute(
+        "SELECT publisher, digest, body, at_ms FROM drafts, node WHERE incident = ? ORDER BY id DESC LIMIT ?",
+        (incident, MAX_SIGHTINGS_PER_FEED),
+    )
+    sightings = []
+    for publisher, digest, body, at_ms in rows:
+        member, signal = roster.member(publisher), decode_body(body)
+        name = member.organisation if member else OWN_MEMBER
+        sightings.append(Sighting(digest, publisher, name, signal, check_actionable(signal, now_ms, at_ms)))
     return sightings
 
 

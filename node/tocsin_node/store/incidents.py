@@ -13,7 +13,6 @@ from tocsin_protocol.correlation import (
     correlating_subjects,
     referenced_digests,
 )
-from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.model import Signal
 
 from .audit import append_audit
@@ -25,19 +24,19 @@ _COLUMNS = "i.id, i.family, i.first_ms, i.last_ms"
 
 
 def join_incident(
-    connection: sqlite3.Connection, envelope: Envelope, signal: Signal, received_ms: int
+    connection: sqlite3.Connection, digest: bytes, signal: Signal, received_ms: int
 ) -> tuple[bytes, bool]:
-    """The incident a new signal belongs to, and whether the signal opened it."""
+    """The incident a new signal (`digest`) belongs to, and whether the signal opened it."""
     subjects = correlating_subjects(signal)
     chosen = choose_incident(
         signal,
         received_ms,
         _of_references(connection, referenced_digests(signal)),
-        _of_subjects(connection, subjects, received_ms),
+        _of_subjects(connection, subjects, signal.category.family, received_ms),
     )
     if chosen is None:
-        _open_incident(connection, envelope.digest, signal, received_ms)
-        incident, is_new = envelope.digest, True
+        _open_incident(connection, digest, signal, received_ms)
+        incident, is_new = digest, True
     else:
         incident, is_new = chosen.id, False
         if received_ms > chosen.last_ms:
@@ -51,7 +50,8 @@ def join_incident(
 def _open_incident(connection: sqlite3.Connection, digest: bytes, signal: Signal, received_ms: int) -> None:
     family = signal.category.family
     connection.execute(
-        "INSERT INTO incidents VALUES (?, ?, ?, ?, ?)", (digest, family, signal.incident, received_ms, received_ms)
+        "INSERT OR IGNORE INTO incidents VALUES (?, ?, ?, ?, ?)",
+        (digest, family, signal.incident, received_ms, received_ms),
     )
     append_audit(connection, received_ms, EntryKind.INCIDENT, digest, {"family": family, "hint": signal.incident})
 
@@ -68,13 +68,16 @@ def _of_references(connection: sqlite3.Connection, digests: Iterable[bytes]) -> 
     return found
 
 
-def _of_subjects(connection: sqlite3.Connection, subjects: Iterable[str], received_ms: int) -> list[Incident]:
+def _of_subjects(
+    connection: sqlite3.Connection, subjects: Iterable[str], family: str, received_ms: int
+) -> list[Incident]:
+    """Open incidents about a subject, those of its family first: a flood of others may not hide them."""
     found = {}
     for subject in subjects:
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM incident_subjects s JOIN incidents i ON i.id = s.incident"  # noqa: S608
-            " WHERE s.subject = ? AND i.last_ms >= ? ORDER BY i.first_ms LIMIT ?",
-            (subject, received_ms - CORRELATION_WINDOW_MS, MAX_CANDIDATES),
+            " WHERE s.subject = ? AND i.last_ms >= ? ORDER BY i.family = ? DESC, i.first_ms LIMIT ?",
+            (subject, received_ms - CORRELATION_WINDOW_MS, family, MAX_CANDIDATES),
         )
         found.update({row[0]: Incident(*row) for row in rows})
     return list(found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +15,14 @@ from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.model import Signal
 from tocsin_protocol.roster import RosterIndex
-from tocsin_protocol.roster_encoding import decode_roster
+from tocsin_protocol.roster_encoding import decode_roster, encode_signed_roster
 from tocsin_protocol.signing import Domain
 
 from .actions import MAX_EVENT_BYTES, Arm, find_action, read_arms
 from .audit import read_audit
 from .database import StoreError, open_reader
-from .feeds import FeedState, read_feeds
-from .rosters import read_equivocators, read_rosters
+from .feeds import FeedState, read_feeds, read_range
+from .rosters import read_equivocators, read_proofs, read_rosters
 
 MAX_PAGE = 1000
 MAX_DECISION_BYTES = 1024 * 1024
@@ -132,6 +131,20 @@ class Reader:
         """Heads of all feeds."""
         return read_feeds(self._connection)
 
+    def feed_range(
+        self, publisher: bytes, lane: int, first: int, last: int, *, most: int, max_bytes: int
+    ) -> list[bytes]:
+        """Encoded envelopes of a feed in rising sequence, bounded in number and size."""
+        return read_range(self._connection, publisher, lane, first, last, most=most, max_bytes=max_bytes)
+
+    def rosters(self, first_epoch: int, most: int) -> list[bytes]:
+        """Encoded signed rosters from an epoch on."""
+        return [encode_signed_roster(signed) for signed in read_rosters(self._connection, first_epoch, most)]
+
+    def proofs(self, skip: int, most: int) -> list[bytes]:
+        """Proofs of equivocation in the order they came."""
+        return read_proofs(self._connection, skip, most)
+
     def equivocators(self) -> frozenset[bytes]:
         """Publishers proven to have told two histories."""
         return read_equivocators(self._connection)
@@ -212,6 +225,10 @@ class Reader:
             (*values, _page(limit)),
         ).fetchall()
         return [self._action_row(action_id) for (action_id,) in rows]
+
+    def action(self, action_id: bytes) -> ActionRow | None:
+        """One action by id."""
+        return self._action_row(action_id) if find_action(self._connection, action_id) else None
 
     def audit(self, *, after: int = 0, limit: int = 100) -> list[AuditEntry]:
         """Audit entries above a sequence, oldest first."""

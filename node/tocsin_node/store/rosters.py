@@ -20,6 +20,12 @@ def read_rosters(connection: sqlite3.Connection, first_epoch: int, most: int) ->
     return [decode_signed_roster(signed) for (signed,) in rows]
 
 
+def load_rosters(connection: sqlite3.Connection, genesis: SignedRoster, now_ms: int) -> list[SignedRoster]:
+    """All rosters, the given genesis among them when there was none yet."""
+    insert_roster(connection, 0, genesis, now_ms)
+    return read_rosters(connection, 0, MAX_EPOCHS)
+
+
 def insert_roster(connection: sqlite3.Connection, epoch: int, signed: SignedRoster, now_ms: int) -> None:
     """Keep a verified roster; the same epoch again changes nothing."""
     row = connection.execute("INSERT OR IGNORE INTO rosters VALUES (?, ?)", (epoch, encode_signed_roster(signed)))

@@ -48,6 +48,15 @@ MIGRATIONS = (
         PRIMARY KEY (lane, sequence)
     ) STRICT, WITHOUT ROWID;
 
+    -- Own signals that may not be sealed yet: they count for our own decisions, and are published later.
+    CREATE TABLE drafts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE,
+        body BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        incident BLOB NOT NULL
+    ) STRICT;
+
     CREATE TABLE equivocations (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         publisher BLOB NOT NULL UNIQUE,

@@ -89,6 +89,7 @@ class Store:
     def __init__(self, data_dir: Path, publisher: bytes, network_id: bytes) -> None:
         self._connection, self._lock = open_writer(data_dir, publisher, network_id)
         self.data_dir = data_dir
+        self.publisher = publisher
         self.writer = Writer(self._connection)
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""The feed: what subscribers, analysts and monitors read. It writes nothing."""

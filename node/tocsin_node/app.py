@@ -1,0 +1,208 @@
+"""The node: every task of the relay and how they are wired. Nothing else knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+import trio
+from tocsin_protocol.policy import Policy
+from tocsin_protocol.taxonomy import Category
+
+from .chain.errors import ChainConfigError
+from .clock import now_ms
+from .config import CONFIG_NAME, NodeConfig
+from .control import serve_control
+from .detect.finding import Finding, WatcherStatus
+from .detect.outflow_watcher import run_outflow_watcher
+from .errors import ConfigError
+from .hooks.build import Levers, open_hooks
+from .keystore import NodeSecrets, open_keystore
+from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
+from .peer_ids import peer_id_of_seed
+from .policy_file import load_policy
+from .relay.acting import Acting
+from .relay.catching_up import CatchingUp
+from .relay.findings import signal_of_finding
+from .relay.heartbeats import Heartbeats
+from .relay.intake import Intake
+from .relay.mesh_state import MeshState
+from .relay.metrics import Metrics
+from .relay.network import Network
+from .relay.operator import Operator
+from .relay.publishing import Publishing
+from .relay.serving_sync import ServingSync
+from .relay.supervisor import MeshSupervisor
+from .roster_files import load_genesis, read_roster
+from .store.decisions import Rules
+from .store.feeds import read_feeds
+from .store.reader import Reader
+from .store.writer import Store
+
+_log = structlog.get_logger("tocsin.node")
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The parts of a running relay that tests and benchmarks drive directly."""
+
+    store: Store
+    network: Network
+    supervisor: MeshSupervisor
+    intake: Intake
+    publishing: Publishing
+    operator: Operator
+    metrics: Metrics
+
+
+async def run_node(config: NodeConfig, *, task_status: trio.TaskStatus[Relay] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run relay and mesh until cancelled; started when the control socket answers.
+
+    Raises ConfigError or StoreError about what the operator has to put right first.
+    """
+    async with open_relay(config) as relay:
+        task_status.started(relay)
+        await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
+    """Open everything in the order of dependence; leaving the context stops the node."""
+    keys = open_keystore(config.keys.keystore, config.read_passphrase())
+    genesis = load_genesis(config.network.genesis, config.genesis_hash)
+    policy = load_policy(config.policy.file, config.hook_names)
+    for warning in policy.warnings:
+        _log.warning("policy", warning=warning)
+    store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id)
+    try:
+        async with (
+            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME)) as levers,
+            trio.open_nursery() as nursery,
+        ):
+            await _check_chains(levers)
+            await nursery.start(store.writer.run_writer)
+            network = Network(store, read_roster(config.network.genesis), config.genesis_hash, now_ms)
+            await network.load()
+            relay = await _start(nursery, config, keys, store, network, policy.policy, levers)
+            _log.info("node is ready", member=config.node.member, publisher=keys.publisher_id)
+            try:
+                yield relay
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        store.close()
+
+
+async def _start(
+    nursery: trio.Nursery,
+    config: NodeConfig,
+    keys: NodeSecrets,
+    store: Store,
+    network: Network,
+    policy: Policy,
+    levers: Levers,
+) -> Relay:
+    """Wire the parts to one another and start every task; the mesh comes last, when all is there to hear it."""
+
+    def rules() -> Rules:
+        return Rules(policy, levers.hooks, network.index)
+
+    publisher, metrics = keys.publisher_id, Metrics()
+    feeds = await store.writer.submit(read_feeds)
+    mesh_state = MeshState(network, keys.transport, publisher, config.mesh.listen, config.mesh.addresses)
+    await mesh_state.load(store, feeds)
+    supervisor = MeshSupervisor(mesh_state.configure, metrics)
+    mesh_state.send = supervisor.send
+    intake = Intake(store, rules, metrics, now_ms)
+    publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
+    acting = Acting(store, levers.hooks, metrics, now_ms)
+    catching_up = CatchingUp(
+        store, network, intake, supervisor, metrics, now_ms, publishing.settle, mesh_state.proof_found
+    )
+    watchers = [WatcherStatus() for _ in config.watchers]
+
+    def heights() -> list[tuple[str, int]]:
+        return sorted({w.chain: s.head_number for w, s in zip(config.watchers, watchers, strict=True)}.items())
+
+    coverage = (Category.ASSET_DRAIN,) if watchers else ()
+    heartbeats = Heartbeats(store, network, supervisor, metrics, now_ms, heights, coverage)
+    identity = {
+        "member": config.node.member,
+        "version": version("tocsin"),
+        "publisher": "0x" + publisher.hex(),
+        "peer_id": peer_id_of_seed(keys.transport),
+        "guardian": keys.guardian_address,
+    }
+    operator = Operator(store, network, supervisor, publishing, heartbeats, levers.hooks, metrics, identity, now_ms)
+    reader = Reader(config.node.data_dir)
+    serving = ServingSync(reader, supervisor, metrics)
+    intake.listeners += [acting.start, mesh_state.filed]
+    metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
+    metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
+
+    def hear(message: HeartbeatSeen) -> None:
+        beat = heartbeats.take(message)
+        if beat is not None:
+            catching_up.heard(message.peer_id, beat)
+
+    def greet(_: Ready) -> None:
+        mesh_state.tell_all()
+        publishing.offer_again()
+
+    supervisor.routes = {
+        Admitted: intake.offer,
+        Asked: serving.offer,
+        Published: publishing.confirm,
+        ProofSeen: lambda message: catching_up.offer_proof(message.proof),
+        HeartbeatSeen: hear,
+        PeerUp: lambda message: catching_up.peer_up(message.peer_id),
+        PeerDown: lambda message: catching_up.peer_down(message.peer_id),
+        Ready: greet,
+    }
+
+    async def report(finding: Finding) -> None:
+        _log.warning("outflow past its limit", account=finding.account, asset=finding.asset)
+        await publishing.publish([signal_of_finding(finding, now_ms())])
+
+    nursery.start_soon(_close_at_end, reader)
+    for task in (
+        acting.run_acting,
+        intake.run_intake,
+        publishing.run_outbox,
+        publishing.run_receipts,
+        publishing.run_resumption,
+        catching_up.run_catching_up,
+        serving.run_serving,
+        mesh_state.run_heads,
+        heartbeats.run_heartbeats,
+    ):
+        await nursery.start(task)
+    for watcher, status in zip(config.watchers, watchers, strict=True):
+        client = levers.clients[watcher.chain]
+        nursery.start_soon(partial(run_outflow_watcher, watcher, client, report, now_ms, status=status))
+    await nursery.start(supervisor.run_supervisor)
+    await nursery.start(serve_control, config.control_path, operator.handlers())
+    return Relay(store, network, supervisor, intake, publishing, operator, metrics)
+
+
+async def _check_chains(levers: Levers) -> None:
+    """An endpoint of another chain stops the start; one that does not answer only warns."""
+    for chain, client in levers.clients.items():
+        try:
+            silent = await client.check_chain()
+        except ChainConfigError as exc:
+            raise ConfigError(CONFIG_NAME, "chain.endpoints", str(exc)) from exc
+        for line in silent:
+            _log.warning("chain endpoint does not answer", chain=chain, why=line)
+
+
+async def _close_at_end(reader: Reader) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        reader.close()

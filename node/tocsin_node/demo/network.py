@@ -1,0 +1,53 @@
+"""A network of nodes on this machine: homes with keys, one genesis, loopback ports. For the demo, bench and tests."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tocsin_protocol.roster_model import RateClass
+
+from tocsin_node.keystore import LEAST_COST
+from tocsin_node.roster_files import create_genesis, genesis_hash
+from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_genesis
+
+NETWORK_ID_BYTES = 32
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback TCP ports that nobody listens on now; all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def create_local_network(
+    directory: Path, members: Sequence[str], now_ms: int, *, rate_class: RateClass = RateClass.STANDARD
+) -> list[NodeHome]:
+    """Make a home for each member under `directory`, with one genesis roster pinned in all of them."""
+    ports = free_ports(2 * len(members))
+    homes = [
+        create_node_home(
+            directory / member,
+            NodePlan(
+                member=member,
+                organisation=member.replace("-", " ").title(),
+                listen=(f"/ip4/127.0.0.1/tcp/{ports[2 * place]}",),
+                addresses=(f"/ip4/127.0.0.1/tcp/{ports[2 * place]}",),
+                feed_listen=f"127.0.0.1:{ports[2 * place + 1]}",
+                rate_class=rate_class,
+            ),
+            now_ms,
+            cost=LEAST_COST,
+        )
+        for place, member in enumerate(members)
+    ]
+    genesis = create_genesis([home.entry for home in homes], secrets.token_bytes(NETWORK_ID_BYTES))
+    for home in homes:
+        pin_genesis(home.config_path, genesis, genesis_hash(genesis))
+    return homes

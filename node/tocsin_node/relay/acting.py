@@ -1,0 +1,88 @@
+"""Running actions to their end: every intent on disk has a task, in this run or the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import structlog
+import trio
+from tocsin_protocol.containment import Action, Detail, Event
+
+from tocsin_node.hooks.hook import Hook
+from tocsin_node.store.actions import append_event, find_action, read_open_actions
+from tocsin_node.store.arrivals import Filed, Path
+from tocsin_node.store.writer import Store
+
+from .metrics import Metrics
+
+# What a hook left open (outcome not known, or a fault of ours) is taken up again after this, doubling.
+FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 60.0
+MAX_WAITING_ACTIONS = 1024
+
+_log = structlog.get_logger("tocsin.acting")
+
+
+class Acting:
+    """Starts a task for each action, and is the journal that the hooks write to."""
+
+    def __init__(self, store: Store, hooks: Mapping[str, Hook], metrics: Metrics, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._hooks = hooks
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._send, self._receive = trio.open_memory_channel[Action](MAX_WAITING_ACTIONS)
+
+    async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
+        """Journal.record: the event is on disk when this returns."""
+        now_ms = self._now_ms()
+        after = await self._store.writer.submit(
+            lambda connection: append_event(connection, action_id, event, detail, now_ms)
+        )
+        self._metrics.outcomes.labels(event.value).inc()
+        _log.info("action", action=action_id, hook=after.hook, event_of=event.value, state=after.state.value)
+        return after
+
+    def start(self, filed: Filed, path: Path) -> None:
+        """Take up the actions that a batch set off."""
+        for decided in filed.decided:
+            for action in decided.actions:
+                # Never full in practice: one action per hook and arm epoch. The next start takes up what did not fit.
+                try:
+                    self._send.send_nowait(action)
+                except trio.WouldBlock:
+                    _log.error(
+                        "too many actions at once; restart the node to take this one up", action=action.action_id
+                    )
+
+    async def run_acting(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take up what an earlier run left, then run every new action at once."""
+        open_actions = await self._store.writer.submit(read_open_actions)
+        for action in open_actions:
+            if action.hook in self._hooks:
+                self._hooks[action.hook].claim(action)
+        async with trio.open_nursery() as nursery:
+            for action in open_actions:
+                nursery.start_soon(self._pursue, action)
+            task_status.started()
+            async for action in self._receive:
+                nursery.start_soon(self._pursue, action)
+
+    async def _pursue(self, action: Action) -> None:
+        hook = self._hooks.get(action.hook)
+        if hook is None:
+            _log.error("an open action's hook is not configured any more", hook=action.hook, action=action.action_id)
+            return
+        retry_seconds = FIRST_RETRY_SECONDS
+        while not action.is_final:
+            try:
+                action = await hook.run(action, self)
+            except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands
+                _log.exception("hook failed", hook=action.hook, action=action.action_id)
+                self._metrics.dropped.labels("hook-fault").inc()
+            if not action.is_final:
+                await trio.sleep(retry_seconds)
+                retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
+                stored = await self._store.writer.submit(partial(find_action, action_id=action.action_id))
+                action = stored or action

@@ -1,0 +1,265 @@
+"""Catching up: compare feed heads with peers and fetch what is missing, on connect, on a gap, and now and then."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import structlog
+import trio
+from tocsin_protocol.envelope import decode_envelope
+from tocsin_protocol.errors import DecodeError, ProtocolError
+from tocsin_protocol.feed import FeedHead, decode_equivocation, verify_equivocation
+from tocsin_protocol.heartbeat import Heartbeat
+from tocsin_protocol.roster_encoding import decode_signed_roster
+from tocsin_protocol.sync import (
+    MAX_PROOFS,
+    MAX_RANGE_ENVELOPES,
+    MAX_ROSTERS_PER_RESPONSE,
+    HeadsRequest,
+    HeadsResponse,
+    ProofsRequest,
+    RangeRequest,
+    RostersRequest,
+    decode_heads,
+    decode_items,
+    encode_request,
+)
+
+from tocsin_node.store.arrivals import Filed, Path, insert_proof
+from tocsin_node.store.feeds import FeedState, read_feeds, read_gaps
+from tocsin_node.store.rosters import read_equivocators
+from tocsin_node.store.writer import Store
+
+from .intake import Intake
+from .metrics import Metrics
+from .network import Network
+from .supervisor import MeshError, MeshSupervisor
+
+EXCHANGE_SECONDS = 30.0
+# A gap often closes by itself: frames overtake one another.
+GAP_PATIENCE_SECONDS = 0.3
+# Between two exchanges set off by gaps, so that a publisher who makes gaps cannot keep us busy.
+GAP_PAUSE_SECONDS = 1.0
+MAX_GAPS_PER_FEED = 64
+MAX_ROUNDS = 10_000
+# More publishers than a roster can hold.
+MAX_PROOFS_PER_PEER = 4096
+
+_log = structlog.get_logger("tocsin.sync")
+
+
+class CatchingUp:
+    """The asking side of sync. What comes in is admitted like anything else."""
+
+    def __init__(
+        self,
+        store: Store,
+        network: Network,
+        intake: Intake,
+        supervisor: MeshSupervisor,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+        own_feed_shown: Callable[[str], None],
+        proof_found: Callable[[bytes], None],
+    ) -> None:
+        self._store = store
+        self._network = network
+        self._intake = intake
+        self._supervisor = supervisor
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._own_feed_shown = own_feed_shown
+        self._proof_found = proof_found
+        self._claimed: set[tuple[bytes, int]] = set()
+        self._proofs_seen: Counter[str] = Counter()
+        self._heads: dict[tuple[bytes, int], int] = {}
+        self._ahead: set[str] = set()
+        self._gap = trio.Event()
+        self._peers: dict[str, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+        self._proofs, self._waiting_proofs = trio.open_memory_channel[bytes](MAX_PROOFS)
+        intake.listeners.append(self._notice_gaps)
+
+    async def run_catching_up(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Exchange heads with every connected peer until cancelled."""
+        self._heads = {(f.publisher, f.lane): f.head for f in await self._store.writer.submit(read_feeds)}
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._run_gaps)
+            nursery.start_soon(self._run_proofs)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def peer_up(self, peer_id: str) -> None:
+        """Start exchanging with a peer that has connected."""
+        if self._nursery is not None and peer_id not in self._peers:
+            scope = self._peers[peer_id] = trio.CancelScope()
+            self._nursery.start_soon(self._keep_exchanging, peer_id, scope)
+
+    def peer_down(self, peer_id: str) -> None:
+        """Stop exchanging with a peer that is gone."""
+        scope = self._peers.pop(peer_id, None)
+        if scope is not None:
+            scope.cancel()
+
+    def heard(self, peer_id: str, beat: Heartbeat) -> None:
+        """A heartbeat may show heads that we do not hold."""
+        if any(head.sequence > self._heads.get((head.publisher, head.lane), 0) for head in beat.heads):
+            self._ahead.add(peer_id)
+            self._gap.set()
+
+    async def exchange(self, peer_id: str) -> None:
+        """One exchange of heads with a peer, and everything that follows; raises MeshError or DecodeError."""
+        theirs = decode_heads(await self._supervisor.ask(peer_id, encode_request(HeadsRequest())))
+        if theirs.epoch > self._network.index.roster.epoch:
+            await self._fetch_rosters(peer_id)
+        await self._fetch_proofs(peer_id, theirs)
+        equivocators = await self._store.writer.submit(read_equivocators)
+        held = {(f.publisher, f.lane): f for f in await self._store.writer.submit(read_feeds)}
+        own = self._store.publisher
+        for head in sorted(theirs.heads, key=lambda head: (head.publisher != own, head.lane)):
+            known = self._network.index.publisher(head.publisher)
+            if known is not None and (head.publisher not in equivocators or head.publisher == own):
+                last = min(head.sequence, known.last_accepted(head.lane))
+                await self._fetch_feed(peer_id, head, last, held.get((head.publisher, head.lane)))
+        self._own_feed_shown(peer_id)
+
+    async def _keep_exchanging(self, peer_id: str, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
+                await self._try_exchange(peer_id)
+                await trio.sleep(EXCHANGE_SECONDS)
+
+    async def _try_exchange(self, peer_id: str) -> None:
+        try:
+            await self.exchange(peer_id)
+        except* MeshError as group:
+            _log.info("sync failed", peer=peer_id, why=str(group.exceptions[0]))
+            self._metrics.dropped.labels("sync-failed").inc()
+        except* ProtocolError as group:
+            _log.warning("peer broke the rules of sync", peer=peer_id, why=str(group.exceptions[0]))
+            self._metrics.dropped.labels("sync-broken").inc()
+
+    def _notice_gaps(self, filed: Filed, path: Path) -> None:
+        self._heads.update({(feed.publisher, feed.lane): feed.head for feed in filed.feeds})
+        if any(feed.has_gap for feed in filed.feeds):
+            self._gap.set()
+
+    async def _run_gaps(self) -> None:
+        while True:
+            await self._gap.wait()
+            await trio.sleep(GAP_PATIENCE_SECONDS)
+            self._gap = trio.Event()
+            feeds = [feed for feed in await self._store.writer.submit(read_feeds) if feed.has_gap]
+            ahead, self._ahead = self._ahead & set(self._peers), set()
+            for peer_id in sorted(ahead | self._whom_to_ask(feeds)):
+                await self._try_exchange(peer_id)
+            await trio.sleep(GAP_PAUSE_SECONDS)
+
+    def _whom_to_ask(self, feeds: list[FeedState]) -> set[str]:
+        """The publishers' own nodes where they are connected, else any one peer."""
+        if not feeds:
+            return set()
+        publishers = (self._network.index.publisher(feed.publisher) for feed in feeds)
+        own = {p.peer_id for p in publishers if p is not None} & set(self._peers)
+        return own or set(sorted(self._peers)[:1])
+
+    async def _fetch_feed(self, peer_id: str, head: FeedHead, last: int, held: FeedState | None) -> None:
+        feed = (head.publisher, head.lane)
+        if feed in self._claimed:
+            return
+        self._claimed.add(feed)
+        try:
+            if held is not None and held.has_gap:
+                gaps = await self._store.writer.submit(partial(read_gaps, feed=held, most=MAX_GAPS_PER_FEED))
+                for first, end in gaps:
+                    await self._fetch_range(peer_id, feed, first, min(end, last))
+            await self._fetch_range(peer_id, feed, (held.head if held else 0) + 1, last)
+        finally:
+            self._claimed.discard(feed)
+
+    async def _fetch_range(self, peer_id: str, feed: tuple[bytes, int], first: int, last: int) -> None:
+        """Fetch first…last of a feed; while one part is stored, the next is on its way."""
+        if first > last:
+            return
+        send, receive = trio.open_memory_channel[tuple[bytes, ...]](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._download, peer_id, feed, first, last, send)
+            async for items in receive:
+                verified, _ = await self._intake.admit(items, Path.SYNC)
+                if not verified.opened:
+                    # Not one of them may be stored: no use in asking this peer for more.
+                    nursery.cancel_scope.cancel()
+
+    async def _download(
+        self,
+        peer_id: str,
+        feed: tuple[bytes, int],
+        first: int,
+        last: int,
+        send: trio.MemorySendChannel[tuple[bytes, ...]],
+    ) -> None:
+        async with send:
+            while first <= last:
+                request = RangeRequest(*feed, first, min(last, first + MAX_RANGE_ENVELOPES - 1))
+                response = await self._supervisor.ask(peer_id, encode_request(request))
+                items = decode_items(response, MAX_RANGE_ENVELOPES).items
+                if not items:
+                    return
+                reached = decode_envelope(self._network.index.domain, items[-1])
+                # Each round ends higher than it began, so there are at most last - first + 1 of them.
+                if (reached.publisher, reached.lane) != feed or not first <= reached.sequence <= last:
+                    raise DecodeError("the peer sent something else than the range it was asked for")
+                first = reached.sequence + 1
+                await send.send(items)
+
+    async def _fetch_rosters(self, peer_id: str) -> None:
+        for _ in range(MAX_ROUNDS):
+            request = RostersRequest(self._network.index.roster.epoch + 1)
+            response = await self._supervisor.ask(peer_id, encode_request(request))
+            items = decode_items(response, MAX_ROSTERS_PER_RESPONSE).items
+            if not items:
+                return
+            for item in items:
+                await self._network.apply(decode_signed_roster(item))
+
+    async def _fetch_proofs(self, peer_id: str, theirs: HeadsResponse) -> None:
+        while self._proofs_seen[peer_id] < min(theirs.proofs, MAX_PROOFS_PER_PEER):
+            request = ProofsRequest(self._proofs_seen[peer_id])
+            response = await self._supervisor.ask(peer_id, encode_request(request))
+            items = decode_items(response, MAX_PROOFS).items
+            if not items:
+                return
+            self._proofs_seen[peer_id] += len(items)
+            for item in items:
+                await self._admit_proof(item)
+
+    def offer_proof(self, proof: bytes) -> None:
+        """Queue a proof from gossip; one that does not fit comes again by sync."""
+        with suppress(trio.WouldBlock):
+            self._proofs.send_nowait(proof)
+
+    async def _run_proofs(self) -> None:
+        async for proof in self._waiting_proofs:
+            try:
+                await self._admit_proof(proof)
+            except ProtocolError as exc:
+                _log.warning("proof of equivocation does not hold", why=str(exc))
+                self._metrics.dropped.labels("proof-broken").inc()
+
+    async def _admit_proof(self, proof: bytes) -> bool:
+        """Verify a proof of equivocation and keep it; returns whether it is new. Raises DecodeError, SignatureError."""
+        index, now_ms = self._network.index, self._now_ms()
+        publisher = decode_equivocation(index.domain, proof)[0].publisher
+        entry = index.publisher(publisher)
+        if entry is None:
+            return False
+        verify_equivocation(index.domain, entry.key, proof)
+        is_new = await self._store.writer.submit(lambda connection: insert_proof(connection, publisher, proof, now_ms))
+        if is_new:
+            _log.error("a publisher has told two histories", publisher=publisher)
+            self._proof_found(proof)
+        return is_new

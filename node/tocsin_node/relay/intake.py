@@ -1,0 +1,155 @@
+"""The way in: bytes from any path are decoded, verified, opened and stored, and what they set off is passed on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+import trio
+from tocsin_protocol.admission import Reason, may_publish
+from tocsin_protocol.body import decode_body
+from tocsin_protocol.envelope import Envelope, decode_envelope
+from tocsin_protocol.errors import DecodeError
+from tocsin_protocol.feed import is_valid_signature
+from tocsin_protocol.freshness import check_actionable
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_model import Publisher
+
+from tocsin_node.meshlink import Admitted
+from tocsin_node.store.arrivals import Filed, Opened, Path, file_arrivals
+from tocsin_node.store.decisions import Rules
+from tocsin_node.store.writer import Store
+
+from .metrics import Metrics
+
+# A batch at least this large is verified in a thread, so that the relay's other tasks go on meanwhile.
+THREAD_BATCH = 32
+MAX_BATCH = 1024
+MAX_WAITING_FRAMES = 512
+# While one batch commits, the next is verified on the other core.
+INTAKE_TASKS = 2
+
+_log = structlog.get_logger("tocsin.intake")
+
+FiledListener = Callable[[Filed, Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A batch after verification: what may be stored, why the rest may not, and the sequences that came."""
+
+    opened: list[Opened]
+    refused: Counter[Reason]
+
+
+def verify_batch(roster: RosterIndex, items: Sequence[bytes], now_ms: int) -> Verified:
+    """Check everything that needs no database; order is kept."""
+    verified = Verified([], Counter())
+    for item in items:
+        try:
+            envelope = decode_envelope(roster.domain, item)
+        except DecodeError:
+            verified.refused[Reason.MALFORMED] += 1
+            continue
+        publisher = roster.publisher(envelope.publisher)
+        reason = _judge_header(envelope, publisher)
+        if publisher is None or reason is not Reason.ADMITTED:
+            verified.refused[reason] += 1
+            continue
+        verified.opened.append(open_envelope(envelope, publisher, now_ms))
+    return verified
+
+
+def _judge_header(envelope: Envelope, publisher: Publisher | None) -> Reason:
+    if publisher is None:
+        return Reason.UNKNOWN_PUBLISHER
+    if envelope.sequence > publisher.last_accepted(envelope.lane):
+        return Reason.KEY_REVOKED
+    if not may_publish(publisher, envelope.lane):
+        return Reason.NOT_CAPABLE
+    return Reason.ADMITTED if is_valid_signature(envelope, publisher.key) else Reason.BAD_SIGNATURE
+
+
+def open_envelope(envelope: Envelope, publisher: Publisher, now_ms: int) -> Opened:
+    """Open a verified envelope and say whether it may act; a fault in the body is the publisher's own."""
+    try:
+        signal = decode_body(envelope.body)
+    except DecodeError:
+        return Opened(envelope, None, Reason.BAD_BODY)
+    if signal.lane != envelope.lane:
+        return Opened(envelope, signal, Reason.WRONG_LANE)
+    valid = publisher.valid_from_ms <= now_ms < publisher.valid_until_ms
+    return Opened(envelope, signal, check_actionable(signal, now_ms) if valid else Reason.KEY_NOT_VALID)
+
+
+class Intake:
+    """Admits envelopes; `listeners` hear of every batch once it is on disk."""
+
+    def __init__(self, store: Store, rules: Callable[[], Rules], metrics: Metrics, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._rules = rules
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._threads = trio.CapacityLimiter(INTAKE_TASKS)
+        self._frames, self._waiting = trio.open_memory_channel[Admitted](MAX_WAITING_FRAMES)
+        self.listeners: list[FiledListener] = []
+
+    def offer(self, frame: Admitted) -> None:
+        """Queue a frame from the mesh; when the queue is full, sync fetches it later."""
+        try:
+            self._frames.send_nowait(frame)
+        except trio.WouldBlock:
+            self._metrics.dropped.labels("intake-queue-full").inc()
+
+    async def run_intake(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Admit what the mesh hands over; what waits goes together."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(INTAKE_TASKS):
+                nursery.start_soon(self._admit_frames, self._waiting.clone())
+            task_status.started()
+
+    async def admit(self, items: Sequence[bytes], path: Path) -> tuple[Verified, Filed]:
+        """Verify and store a batch; returns when it is on disk."""
+        rules, now_ms = self._rules(), self._now_ms()
+        if len(items) >= THREAD_BATCH:
+            verified = await trio.to_thread.run_sync(verify_batch, rules.roster, items, now_ms, limiter=self._threads)
+        else:
+            verified = verify_batch(rules.roster, items, now_ms)
+        self._count_refused(verified.refused)
+        filed = Filed()
+        if verified.opened:
+            filed = await self._store.writer.submit(
+                lambda connection: file_arrivals(connection, rules, verified.opened, path, now_ms)
+            )
+            self.announce(filed, path)
+        return verified, filed
+
+    def announce(self, filed: Filed, path: Path) -> None:
+        """Count and pass on what a transaction filed."""
+        self._metrics.stored.labels(path.value).inc(len(filed.stored))
+        for standing, count in Counter(opened.standing for opened in filed.stored).items():
+            self._metrics.standing.labels(standing.value).inc(count)
+        self._count_refused(filed.refused)
+        for decided in filed.decided:
+            self._metrics.decisions.labels("yes" if decided.actions else "no").inc()
+            _log.info("decided", incident=decided.incident, sentence=decided.sentence, actions=len(decided.actions))
+        for listener in self.listeners:
+            listener(filed, path)
+
+    async def _admit_frames(self, waiting: trio.MemoryReceiveChannel[Admitted]) -> None:
+        async for frame in waiting:
+            items = [*frame.envelopes, *frame.doubtful]
+            while len(items) < MAX_BATCH:
+                try:
+                    frame = waiting.receive_nowait()
+                except trio.WouldBlock:
+                    break
+                items += [*frame.envelopes, *frame.doubtful]
+            await self.admit(items, Path.GOSSIP)
+
+    def _count_refused(self, refused: Counter[Reason]) -> None:
+        for reason, count in refused.items():
+            if count:
+                self._metrics.refused.labels(reason.value).inc(count)

@@ -1,0 +1,38 @@
+"""What is counted, in Prometheus' terms; one registry per node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+
+class Metrics:
+    """The relay's counters and gauges."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.stored = self._counter("tocsin_signals_stored", "Signals stored, by the path they came.", "path")
+        self.refused = self._counter("tocsin_signals_refused", "Signals not stored, by reason.", "reason")
+        self.standing = self._counter("tocsin_signals_standing", "Stored signals by whether they may act.", "standing")
+        self.decisions = self._counter("tocsin_decisions", "Decisions recorded, by whether they act.", "acts")
+        self.outcomes = self._counter("tocsin_action_events", "Steps in the life of actions, by event.", "event")
+        self.dropped = self._counter("tocsin_dropped", "What a full queue or a bad peer made us drop.", "reason")
+        self.mesh_starts = self._counter("tocsin_mesh_starts", "Mesh processes started, by why.", "why")
+        self.mesh = Gauge("tocsin_mesh_counter", "The running mesh's own counters.", ["name"], registry=self.registry)
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when asked for."""
+        Gauge(name, text, registry=self.registry).set_function(read)
+
+    def use_mesh_counters(self, counters: Mapping[str, int]) -> None:
+        """Take over what the mesh said in its last pulse."""
+        for name, value in counters.items():
+            self.mesh.labels(name).set(value)
+
+    def render(self) -> str:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry).decode()
+
+    def _counter(self, name: str, text: str, label: str) -> Counter:
+        return Counter(name, text, [label], registry=self.registry)

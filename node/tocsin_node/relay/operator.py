@@ -1,0 +1,208 @@
+"""What the operator may ask of a running node: the handlers behind the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tocsin_protocol.encoding import MAX_UINT
+from tocsin_protocol.roster import tolerated_faults
+from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster, encode_signed_roster, roster_hash
+
+from tocsin_node.control import Handler
+from tocsin_node.control_verbs import Verb
+from tocsin_node.errors import ControlError
+from tocsin_node.hooks.hook import Hook
+from tocsin_node.signal_json import draft_signal
+from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, set_arm
+from tocsin_node.store.feeds import read_feeds
+from tocsin_node.store.rosters import read_equivocators, read_rosters
+from tocsin_node.store.writer import Store
+
+from .heartbeats import Heartbeats
+from .metrics import Metrics
+from .network import Network
+from .publishing import Publishing, Speech
+from .supervisor import MeshSupervisor
+
+_MIN_MEMBERS_FOR_TOLERANCE = 4
+
+
+class Operator:
+    """Answers requests; every one that changes something leaves an audit entry."""
+
+    def __init__(
+        self,
+        store: Store,
+        network: Network,
+        supervisor: MeshSupervisor,
+        publishing: Publishing,
+        heartbeats: Heartbeats,
+        hooks: Mapping[str, Hook],
+        metrics: Metrics,
+        identity: Mapping[str, str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._network = network
+        self._supervisor = supervisor
+        self._publishing = publishing
+        self._heartbeats = heartbeats
+        self._hooks = hooks
+        self._metrics = metrics
+        self._identity = dict(identity)
+        self._now_ms = now_ms
+        self._started_ms = now_ms()
+
+    def handlers(self) -> dict[str, Handler]:
+        """The verbs and who answers them."""
+        return {
+            Verb.STATUS: self.status,
+            Verb.HEALTH: self.health,
+            Verb.METRICS: self.metrics,
+            Verb.PUBLISH: self.publish,
+            Verb.ARM: self.arm,
+            Verb.DISARM: self.disarm,
+            Verb.RESUME: self.resume,
+            Verb.ROSTER: self.roster,
+            Verb.APPLY_ROSTER: self.apply_roster,
+        }
+
+    async def status(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the node knows about itself, most urgent first in `warnings`."""
+        roster = self._network.index.roster
+        feeds, arms, actions, equivocators = await self._store.writer.submit(
+            lambda c: (read_feeds(c), read_arms(c), count_actions_by_state(c), read_equivocators(c))
+        )
+        members = len(roster.members)
+        health = await self.health({})
+        warnings = list(health["reasons"])
+        if members < _MIN_MEMBERS_FOR_TOLERANCE:
+            warnings.append(f"{members} members: below {_MIN_MEMBERS_FOR_TOLERANCE} nothing Byzantine is tolerated")
+        warnings += [f"publisher 0x{p.hex()} has told two histories: its signals weigh nothing" for p in equivocators]
+        return {
+            **self._identity,
+            "network": roster.network_id.hex(),
+            "started_ms": self._started_ms,
+            "epoch": roster.epoch,
+            "members": members,
+            "tolerated_faults": tolerated_faults(members),
+            "publishing": f"{self._publishing.speech}: {self._publishing.why}",
+            "mesh": {
+                "up": self._supervisor.up.is_set(),
+                "listen": ", ".join(self._supervisor.listen),
+                "peers": len(self._supervisor.peers),
+            },
+            "peers": self._peers(),
+            "feeds": [
+                {
+                    "publisher": "0x" + feed.publisher.hex(),
+                    "lane": feed.lane,
+                    "head": feed.head,
+                    "missing": feed.has_gap,
+                }
+                for feed in feeds
+            ],
+            "hooks": [self._hook(hook, arms.get(name)) for name, hook in sorted(self._hooks.items())],
+            "actions": {str(state): count for state, count in actions.items()},
+            "counters": self._counters(),
+            "warnings": warnings,
+        }
+
+    async def health(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Whether the node can hear, speak and write, and what stands in the way."""
+        reasons = []
+        if not self._supervisor.up.is_set():
+            reasons.append("the mesh is down")
+        elif not self._supervisor.peers and len(self._network.index.publishers) > 1:
+            reasons.append("no peer is connected")
+        if self._publishing.speech is not Speech.OPEN:
+            reasons.append(f"publishing is {self._publishing.speech}: {self._publishing.why}")
+        return {"healthy": not reasons, "reasons": reasons}
+
+    async def metrics(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The text that Prometheus reads."""
+        return {"text": self._metrics.render()}
+
+    async def publish(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Sign and send signals; raises DecodeError naming the field that is wrong."""
+        documents = arguments.get("signals")
+        if not isinstance(documents, list):
+            raise ControlError("malformed", "publish: signals is not a list")
+        now_ms = self._now_ms()
+        sealing = await self._publishing.publish([draft_signal(document, now_ms) for document in documents])
+        sealed = [{"digest": e.digest.hex(), "lane": e.lane, "sequence": e.sequence} for e in sealing.envelopes]
+        return {"sealed": sealed, "drafts": sealing.drafts, "why": "" if sealed else self._publishing.why}
+
+    async def arm(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Let a hook fire, once."""
+        return await self._set_arm(arguments, armed=True)
+
+    async def disarm(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Keep a hook from firing."""
+        return await self._set_arm(arguments, armed=False)
+
+    async def resume(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The operator vouches for this database."""
+        await self._publishing.allow("the operator said so")
+        return {"publishing": f"{self._publishing.speech}: {self._publishing.why}"}
+
+    async def roster(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The signed roster in force, in hex."""
+        epoch = self._network.index.roster.epoch
+        (signed,) = await self._store.writer.submit(lambda connection: read_rosters(connection, epoch, 1))
+        return {"roster": encode_signed_roster(signed).hex()}
+
+    async def apply_roster(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Bring the next roster into force; raises RosterError or DecodeError."""
+        try:
+            data = bytes.fromhex(str(arguments.get("roster")))
+        except ValueError as exc:
+            raise ControlError("malformed", "apply-roster: roster is not hex") from exc
+        roster = await self._network.apply(decode_signed_roster(data))
+        return {"epoch": roster.epoch, "hash": roster_hash(encode_roster(roster)).hex()}
+
+    async def _set_arm(self, arguments: dict[str, Any], *, armed: bool) -> dict[str, Any]:
+        name = arguments.get("hook")
+        if not isinstance(name, str) or name not in self._hooks:
+            known = ", ".join(sorted(self._hooks)) or "none"
+            raise ControlError("unknown-hook", f"{name!r} is none of the configured hooks ({known})")
+        now_ms = self._now_ms()
+        arm = await self._store.writer.submit(
+            lambda connection: set_arm(connection, name, armed=armed, now_ms=now_ms, by="operator")
+        )
+        return {"hook": name, "armed": arm.armed, "epoch": arm.epoch}
+
+    def _peers(self) -> list[dict[str, Any]]:
+        rows = []
+        for publisher_id, publisher in self._network.index.publishers.items():
+            if publisher_id == self._store.publisher:
+                continue
+            member = self._network.index.member(publisher_id)
+            heard = self._heartbeats.heard.get(publisher_id)
+            rows.append(
+                {
+                    "member": member.name if member else "",
+                    "publisher": "0x" + publisher_id.hex(),
+                    "connected": publisher.peer_id in self._supervisor.peers,
+                    "heard_ms": heard.received_ms if heard else None,
+                    "epoch": heard.beat.epoch if heard else None,
+                }
+            )
+        return rows
+
+    def _hook(self, hook: Hook, arm: Arm | None) -> dict[str, Any]:
+        return {
+            "hook": hook.name,
+            "target": hook.target,
+            "armed": arm is not None and arm.armed,
+            "epoch": arm.epoch if arm else 0,
+        }
+
+    def _counters(self) -> dict[str, int]:
+        samples = (sample for family in self._metrics.registry.collect() for sample in family.samples)
+        return {
+            " ".join([sample.name, *sample.labels.values()]): int(min(sample.value, MAX_UINT))
+            for sample in samples
+            if not sample.name.endswith("_created") and sample.value
+        }

@@ -1,0 +1,218 @@
+"""The way out: own signals get their place in the feed, durable before anything is sent.
+
+A node does not know whether its database is the newest copy, so it seals nothing until peers have shown it its own
+feed (`RESUMING`), and never again in this run once somebody else is seen to seal with its key (`SILENT`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import structlog
+import trio
+from tocsin_protocol.encoding import MAX_UINT
+from tocsin_protocol.envelope import Envelope
+from tocsin_protocol.feed import decode_equivocation
+from tocsin_protocol.model import Signal
+
+from tocsin_node.errors import ControlError
+from tocsin_node.meshlink import Publish, Published
+from tocsin_node.store.arrivals import Filed, Path
+from tocsin_node.store.decisions import Decided, Rules
+from tocsin_node.store.drafts import file_draft, take_drafts
+from tocsin_node.store.outbox import clear_outbox, publish_signals, read_outbox
+from tocsin_node.store.rosters import read_equivocators
+from tocsin_node.store.writer import Store
+
+from .intake import Intake
+from .supervisor import MeshSupervisor
+
+# After the first peer has shown us our feed, this long for the other connected ones.
+RESUME_GRACE_SECONDS = 1.0
+MAX_SIGNALS_PER_CALL = 1024
+MAX_WAITING_RECEIPTS = 16_384
+# What the mesh had no room for is offered again.
+OUTBOX_SECONDS = 5.0
+
+_log = structlog.get_logger("tocsin.publishing")
+
+
+class Speech(StrEnum):
+    """Whether this node may seal signals."""
+
+    RESUMING = "resuming"
+    OPEN = "open"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What became of signals handed in: sealed envelopes, or `drafts` that wait for their place in the feed."""
+
+    envelopes: tuple[Envelope, ...]
+    drafts: int
+
+
+class Publishing:
+    """Seals, stores and sends own signals."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        supervisor: MeshSupervisor,
+        rules: Callable[[], Rules],
+        secret: bytes,
+        publisher: bytes,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._supervisor = supervisor
+        self._rules = rules
+        self._secret = secret
+        self._publisher = publisher
+        self._now_ms = now_ms
+        self._settled: set[str] = set()
+        self._changed = trio.Event()
+        # Per lane the first sequence sealed in this run: another's signal from there on is a second history.
+        self._first_sealed: dict[int, int] = {}
+        # What the running mesh was given and has not confirmed.
+        self._offered: set[tuple[int, int]] = set()
+        self._offer_now = trio.Event()
+        self._receipts, self._waiting_receipts = trio.open_memory_channel[Published](MAX_WAITING_RECEIPTS)
+        self.speech = Speech.RESUMING
+        self.why = "waiting for peers to show us our own feed"
+        intake.listeners.append(self._watch_own_feed)
+
+    async def publish(self, signals: Sequence[Signal]) -> Sealing:
+        """Make signals durable and send them; returns once they are on disk.
+
+        While sealing is not possible they are kept as drafts, which count for our own decisions already.
+        Raises ControlError (too many at once, not in the roster).
+        """
+        if not 1 <= len(signals) <= MAX_SIGNALS_PER_CALL:
+            raise ControlError("too-many", f"{len(signals)} signals where 1 to {MAX_SIGNALS_PER_CALL} go at once")
+        rules = self._rules()
+        if self.speech is not Speech.OPEN or rules.roster.publisher(self._publisher) is None:
+            await self._keep_drafts(rules, signals)
+            return Sealing((), len(signals))
+        return Sealing(tuple(await self._seal(rules, signals, with_drafts=False)), 0)
+
+    async def allow(self, why: str) -> None:
+        """The operator says that this database is the newest copy: publishing may go on."""
+        if self.speech is Speech.SILENT and self._publisher in await self._store.writer.submit(read_equivocators):
+            raise ControlError("equivocated", "this key has signed two histories: rotate it in the roster")
+        await self._open(why)
+
+    def settle(self, peer_id: str) -> None:
+        """A peer has shown us all it holds of our own feed."""
+        self._settled.add(peer_id)
+        self._changed.set()
+
+    async def run_resumption(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Wait until peers have shown us our own feed, then open; an only publisher has nobody to ask."""
+        task_status.started()
+        others = set(self._rules().roster.publishers) - {self._publisher}
+        while others and self.speech is Speech.RESUMING and not self._settled:
+            self._changed = trio.Event()
+            await self._changed.wait()
+        with trio.move_on_after(RESUME_GRACE_SECONDS):
+            while len(self._settled) < len(others):
+                self._changed = trio.Event()
+                await self._changed.wait()
+        if self.speech is Speech.RESUMING:
+            await self._open(f"{len(self._settled)} of {len(others)} peers have shown us our feed")
+
+    def confirm(self, receipt: Published) -> None:
+        """The mesh has handed an own signal to gossip."""
+        try:
+            self._receipts.send_nowait(receipt)
+        except trio.WouldBlock:
+            _log.warning("receipt dropped; the signal is sent once more when the mesh restarts")
+
+    def offer_again(self) -> None:
+        """A new mesh has started: it was given nothing yet."""
+        self._offered.clear()
+        self._offer_now.set()
+
+    async def run_outbox(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Offer the mesh, page by page, what it has not taken over."""
+        task_status.started()
+        while True:
+            with trio.move_on_after(OUTBOX_SECONDS):
+                await self._offer_now.wait()
+            self._offer_now = trio.Event()
+            if self._offered:
+                continue
+            page = await self._store.writer.submit(partial(read_outbox, publisher=self._publisher))
+            self._send((lane, sequence, encoded) for lane, sequence, encoded in page)
+
+    async def run_receipts(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take handed-over signals out of the outbox."""
+        task_status.started()
+        async for receipt in self._waiting_receipts:
+            sent = [(receipt.lane, receipt.sequence)]
+            while len(sent) < MAX_SIGNALS_PER_CALL:
+                try:
+                    receipt = self._waiting_receipts.receive_nowait()
+                except trio.WouldBlock:
+                    break
+                sent.append((receipt.lane, receipt.sequence))
+            await self._store.writer.submit(partial(clear_outbox, sent=sent))
+            self._offered.difference_update(sent)
+            if not self._offered:
+                self._offer_now.set()
+
+    def _send(self, envelopes: Iterable[tuple[int, int, bytes]]) -> None:
+        for lane, sequence, encoded in envelopes:
+            if self._supervisor.send(Publish(lane, sequence, encoded)):
+                self._offered.add((lane, sequence))
+
+    async def _seal(self, rules: Rules, signals: Sequence[Signal], *, with_drafts: bool) -> list[Envelope]:
+        now_ms = self._now_ms()
+        envelopes, filed = await self._store.writer.submit(
+            lambda connection: publish_signals(
+                connection,
+                rules,
+                self._secret,
+                self._publisher,
+                [*(take_drafts(connection) if with_drafts else ()), *signals],
+                now_ms,
+            )
+        )
+        for envelope in envelopes:
+            self._first_sealed.setdefault(envelope.lane, envelope.sequence)
+        self._send((e.lane, e.sequence, e.encoded) for e in envelopes)
+        self._intake.announce(filed, Path.OWN)
+        return envelopes
+
+    async def _keep_drafts(self, rules: Rules, signals: Sequence[Signal]) -> None:
+        now_ms = self._now_ms()
+        decided: list[Decided | None] = await self._store.writer.submit(
+            lambda connection: [file_draft(connection, rules, signal, now_ms) for signal in signals]
+        )
+        self._intake.announce(Filed(decided=[d for d in decided if d is not None]), Path.OWN)
+
+    async def _open(self, why: str) -> None:
+        self.speech, self.why = Speech.OPEN, why
+        self._changed.set()
+        _log.info("publishing is open", why=why)
+        await self._seal(self._rules(), (), with_drafts=True)
+
+    def _watch_own_feed(self, filed: Filed, path: Path) -> None:
+        """Somebody else's signal under our key, after we have sealed: another node holds it, or an older we."""
+        if path is Path.OWN or self.speech is not Speech.OPEN or not self._first_sealed:
+            return
+        domain = self._rules().roster.domain
+        proven = any(decode_equivocation(domain, proof)[0].publisher == self._publisher for proof in filed.proofs)
+        own = (o.envelope for o in filed.stored if o.envelope.publisher == self._publisher)
+        foreign = [e for e in own if e.sequence >= self._first_sealed.get(e.lane, MAX_UINT)]
+        if proven or foreign:
+            self.speech = Speech.SILENT
+            at = f" (lane {foreign[0].lane}, sequence {foreign[0].sequence})" if foreign else ""
+            self.why = f"another node seals with our key{at}: stop it, or rotate the key, then `tocsin resume`"
+            _log.error("publishing stopped", why=self.why)

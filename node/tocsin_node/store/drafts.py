@@ -1,0 +1,46 @@
+"""Own signals that wait for their place in the feed: they count for our own decisions at once."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.body import decode_body, encode_body
+from tocsin_protocol.model import Signal
+from tocsin_protocol.signing import keccak256
+
+from tocsin_node.errors import NodeError
+
+from .audit import append_audit
+from .decisions import Decided, Rules, decide_incident
+from .incidents import join_incident
+
+MAX_DRAFTS = 1024
+
+
+class TooManyDrafts(NodeError):
+    """MAX_DRAFTS wait already: peers must answer, or the operator let them go, before more is taken."""
+
+
+def file_draft(connection: sqlite3.Connection, rules: Rules, signal: Signal, now_ms: int) -> Decided | None:
+    """Keep a signal that may not be sealed yet and decide its incident; raises TooManyDrafts."""
+    if connection.execute("SELECT COUNT(*) FROM drafts").fetchone()[0] >= MAX_DRAFTS:
+        raise TooManyDrafts(f"{MAX_DRAFTS} signals wait to be published already")
+    body = encode_body(signal)
+    digest = keccak256(body)
+    incident, _ = join_incident(connection, digest, signal, now_ms)
+    row = connection.execute(
+        "INSERT OR IGNORE INTO drafts (digest, body, at_ms, incident) VALUES (?, ?, ?, ?)",
+        (digest, body, now_ms, incident),
+    )
+    if row.rowcount == 0:
+        return None
+    append_audit(connection, now_ms, EntryKind.SIGNAL, digest, {"path": "draft"})
+    return decide_incident(connection, rules, incident, now_ms)
+
+
+def take_drafts(connection: sqlite3.Connection) -> list[Signal]:
+    """Remove all drafts, oldest first, to be published in the same transaction."""
+    bodies = connection.execute("SELECT body FROM drafts ORDER BY id").fetchall()
+    connection.execute("DELETE FROM drafts")
+    return [decode_body(body) for (body,) in bodies]
