@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 import trio
+from tocsin_protocol.errors import ProtocolError
 
 from .errors import ControlError, NodeError, NodeUnreachable
 
@@ -43,7 +44,7 @@ async def serve_control(
 ) -> None:
     """Answer requests until cancelled; raises ControlError `in-use` when another node serves this socket.
 
-    A handler refuses by raising a NodeError; ControlError says the code.
+    A handler refuses by raising a NodeError or ProtocolError; ControlError says the code.
     """
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(_listen(path)))
     inode = _inode(path)
@@ -136,7 +137,7 @@ class _Server:
                 answer = json.dumps({"result": await handler(arguments)}).encode() + b"\n"
         except ControlError as exc:
             return _error(exc.code, str(exc))
-        except NodeError as exc:
+        except (NodeError, ProtocolError) as exc:
             return _error("refused", str(exc))
         except trio.TooSlowError:
             return _error("timeout", f"{verb} took longer than {HANDLER_TIMEOUT_SECONDS:.0f} s")

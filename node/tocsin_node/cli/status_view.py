@@ -12,34 +12,39 @@ MAX_COUNTERS_SHOWN = 60
 def show_status(out: Output, answer: dict[str, Any]) -> None:
     """Print what the node said about itself; what it did not say is left out."""
     out.say(("Node of ", "bold"), (str(answer.get("member", "?")), "bold cyan"))
-    for name in ("version", "publisher", "peer_id", "guardian", "network", "epoch", "publishing"):
+    for name in (
+        "version",
+        "publisher",
+        "peer_id",
+        "guardian",
+        "network",
+        "epoch",
+        "members",
+        "tolerated_faults",
+        "publishing",
+    ):
         if name in answer:
-            out.console.print(f"  {name.replace('_', ' '):<11}", styled(_text(answer[name])))
+            out.console.print(f"  {name.replace('_', ' '):<16}", styled(_text(answer[name])))
     if "started_ms" in answer:
-        out.say(f"  {'started':<11} ", time_text(int(answer["started_ms"])))
+        out.say(f"  {'started':<16} ", time_text(int(answer["started_ms"])))
     mesh = answer.get("mesh")
     if isinstance(mesh, dict):
         shown = ", ".join(f"{name} {_text(value)}" for name, value in mesh.items() if not isinstance(value, dict))
-        out.say(f"  {'mesh':<11} ", shown)
-    _show_members(out, answer)
+        out.say(f"  {'mesh':<16} ", shown)
     _show_rows(out, "Peers", answer.get("peers"))
     _show_rows(out, "Feeds", answer.get("feeds"))
     _show_rows(out, "Hooks", answer.get("hooks"))
-    counters = answer.get("counters")
-    if isinstance(counters, dict) and counters:
-        rows = [(name, f"{value:,}" if isinstance(value, int) else _text(value)) for name, value in counters.items()]
-        out.table("Counters", ("what", "count"), sorted(rows)[:MAX_COUNTERS_SHOWN])
+    _show_counts(out, "Actions", "state", answer.get("actions"))
+    _show_counts(out, "Counters", "what", answer.get("counters"))
     for warning in answer.get("warnings", []):
         out.warn(str(warning))
 
 
-def _show_members(out: Output, answer: dict[str, Any]) -> None:
-    count = answer.get("members")
-    if not isinstance(count, int):
+def _show_counts(out: Output, title: str, what: str, counts: Any) -> None:
+    if not isinstance(counts, dict) or not counts:
         return
-    out.say(f"  {'members':<11} ", f"{count}")
-    if count < 4:
-        out.warn(f"{count} members: below four nothing Byzantine is tolerated")
+    rows = [(name, f"{value:,}" if isinstance(value, int) else _text(value)) for name, value in counts.items()]
+    out.table(title, (what, "count"), sorted(rows)[:MAX_COUNTERS_SHOWN])
 
 
 def _show_rows(out: Output, title: str, rows: Any) -> None:
