@@ -7,7 +7,7 @@ from typing import Any
 from .encoding import decode_canonical, encode_canonical
 from .envelope import MAX_BODY_BYTES
 from .errors import DecodeError
-from .fields import bool_of, bytes_of, check_unique, enum_of, list_of, map_of, text_of, uint_of
+from .fields import bool_of, bytes_of, check_unique, enum_of, id_of, list_of, map_of, text_of, uint_of
 from .ids import (
     DIGEST_BYTES,
     check_account_id,
@@ -136,14 +136,14 @@ def decode_body(body: bytes) -> Signal:
 def _subject(value: Any) -> Subject:
     role, kind_text, text = list_of("subject", value, 3, 3)
     kind = enum_of("subject kind", kind_text, SubjectKind)
-    return Subject(enum_of("subject role", role, Role), kind, _SUBJECT_CHECKS[kind](text_of("subject", text)))
+    return Subject(enum_of("subject role", role, Role), kind, id_of("subject", text, _SUBJECT_CHECKS[kind]))
 
 
 def _evidence(value: Any) -> Evidence:
     kind, chain, block, reference, detail = list_of("evidence", value, 5, 5)
     return Evidence(
         enum_of("evidence kind", kind, EvidenceKind),
-        check_chain_id(text_of("evidence chain", chain)),
+        id_of("evidence chain", chain, check_chain_id),
         uint_of("evidence block", block),
         text_of("evidence reference", reference),
         text_of("evidence detail", detail, MAX_DETAIL_BYTES, least_bytes=0),
@@ -153,10 +153,10 @@ def _evidence(value: Any) -> Evidence:
 def _detector(value: Any) -> Detector:
     name, vendor, content_hash, rpc_group = list_of("detector", value, 4, 4)
     return Detector(
-        check_slug(text_of("detector name", name)),
-        check_slug(text_of("detector vendor", vendor)),
+        id_of("detector name", name, check_slug),
+        id_of("detector vendor", vendor, check_slug),
         bytes_of("detector content hash", content_hash, 32),
-        check_slug(text_of("detector rpc group", rpc_group)),
+        id_of("detector rpc group", rpc_group, check_slug),
     )
 
 

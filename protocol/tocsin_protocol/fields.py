@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -55,6 +55,15 @@ def text_of(
 def texts_of(where: str, value: Any, most: int) -> tuple[str, ...]:
     """Up to `most` texts."""
     return tuple(text_of(where, item) for item in list_of(where, value, 0, most))
+
+
+def id_of(where: str, value: Any, check: Callable[[str], str]) -> str:
+    """Text that a check of `ids` lets pass."""
+    text = text_of(where, value)
+    try:
+        return check(text)
+    except DecodeError as exc:
+        raise DecodeError(f"{where}: {exc}") from exc
 
 
 def bytes_of(where: str, value: Any, length: int) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .encoding import decode_canonical, encode_canonical
 from .feed import FeedHead
-from .fields import check_unique, enum_of, list_of, map_of, text_of, uint_of
+from .fields import check_unique, enum_of, id_of, list_of, map_of, uint_of
 from .ids import check_chain_id
 from .sync import decode_head_list
 from .taxonomy import Category
@@ -52,6 +52,6 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
         sent_ms=uint_of("sent", fields["sent"]),
         epoch=uint_of("epoch", fields["epoch"]),
         heads=decode_head_list(fields["heads"]),
-        heights=tuple((check_chain_id(text_of("height chain", c)), uint_of("height", h)) for c, h in heights),
+        heights=tuple((id_of("height chain", c, check_chain_id), uint_of("height", h)) for c, h in heights),
         coverage=tuple(enum_of("coverage", category, Category) for category in coverage),
     )

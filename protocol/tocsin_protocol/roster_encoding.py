@@ -7,7 +7,7 @@ from typing import Any
 
 from .encoding import decode_canonical, encode_canonical
 from .errors import DecodeError, SignatureError
-from .fields import bytes_of, check_unique, enum_of, list_of, map_of, text_of, texts_of, uint_of
+from .fields import bytes_of, check_unique, enum_of, id_of, list_of, map_of, text_of, texts_of, uint_of
 from .ids import DIGEST_BYTES, PUBLISHER_BYTES, check_slug
 from .roster_model import Capability, DetectorEntry, Member, Publisher, RateClass, Roster, SignedRoster
 from .signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, address_of_key, keccak256
@@ -121,7 +121,7 @@ def _decode_member(where: str, value: Any) -> Member:
     root = bytes_of(f"{where}.root", fields["root"], PUBLIC_KEY_BYTES)
     _key(f"{where}.root", root)
     return Member(
-        name=check_slug(text_of(f"{where}.name", fields["name"])),
+        name=id_of(f"{where}.name", fields["name"], check_slug),
         organisation=text_of(f"{where}.organisation", fields["organisation"]),
         root=root,
         publishers=tuple(decode_publisher(f"{where}.publishers[{i}]", p) for i, p in enumerate(publishers)),
@@ -165,8 +165,8 @@ def decode_publisher(where: str, value: Any) -> Publisher:
 def _decode_detector(where: str, value: Any) -> DetectorEntry:
     name, vendor, content_hash = list_of(where, value, 3, 3)
     return DetectorEntry(
-        check_slug(text_of(where, name)),
-        check_slug(text_of(where, vendor)),
+        id_of(where, name, check_slug),
+        id_of(where, vendor, check_slug),
         bytes_of(where, content_hash, 32),
     )
 

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tocsin_protocol.containment import (
+    FINAL,
+    MAX_REASON_CHARS,
+    MAX_TRANSACTIONS,
+    TRANSITIONS,
+    Action,
+    ContainmentError,
+    Event,
+    IntentVerdict,
+    State,
+    advance,
+    apply_event,
+    intent_key,
+    judge_intent,
+    new_action,
+)
+
+SIGN = {"raw": b"\x02raw", "hash": b"\x11" * 32, "nonce": 7, "max_fee_wei": 10, "priority_fee_wei": 2}
+INCLUDE = {"block_number": 5, "block_hash": b"\x22" * 32, "hash": b"\x11" * 32}
+
+
+def make_action(**changes: object) -> Action:
+    action = new_action(
+        hook="pause-pool",
+        target="eip155:1:0x" + "ab" * 20,
+        arm_epoch=1,
+        incident_id=b"\1" * 32,
+        decision_id=b"\2",
+        payload=b"\x84\x56\xcb\x59",
+        created_ms=1_000,
+        deadline_ms=61_000,
+    )
+    return replace(action, **changes)
+
+
+def drive(action: Action, *steps: tuple[Event, dict[str, int | str | bytes]]) -> Action:
+    for event, detail in steps:
+        action = apply_event(action, event, detail)
+    return action
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
+def test_only_the_table_decides(state: State, event: Event) -> None:
+    if (state, event) in TRANSITIONS:
+        assert advance(state, event) is TRANSITIONS[state, event]
+    else:
+        with pytest.raises(ContainmentError, match=f"{event.value} is not possible in state {state.value}"):
+            advance(state, event)
+
+
+def test_nothing_leaves_a_final_state() -> None:
+    assert not [pair for pair in TRANSITIONS if pair[0] in FINAL]
+
+
+def test_every_state_that_is_not_final_can_end() -> None:
+    reaches = set(FINAL)
+    for _ in State:
+        reaches |= {state for (state, _), after in TRANSITIONS.items() if after in reaches}
+    assert reaches == set(State)
+
+
+def test_nothing_is_sent_before_it_is_signed_but_a_webhook() -> None:
+    assert advance(State.INTENDED, Event.SEND) is State.BROADCAST
+    assert (State.INTENDED, Event.INCLUDE) not in TRANSITIONS
+
+
+def test_an_unknown_outcome_is_not_signed_anew() -> None:
+    assert (State.UNKNOWN, Event.SIGN) not in TRANSITIONS
+
+
+def test_a_transaction_goes_from_intent_to_confirmed() -> None:
+    done = drive(
+        make_action(), (Event.SIGN, SIGN), (Event.SEND, {}), (Event.INCLUDE, INCLUDE), (Event.CONFIRM, {"reason": ""})
+    )
+    assert done.state is State.CONFIRMED
+    assert done.is_final
+    assert done.attempts == 1
+    assert done.transactions[0].nonce == 7
+    assert (done.block_number, done.block_hash, done.mined_hash) == (5, b"\x22" * 32, b"\x11" * 32)
+
+
+def test_a_reorg_takes_the_block_back() -> None:
+    back = drive(make_action(), (Event.SIGN, SIGN), (Event.INCLUDE, INCLUDE), (Event.REORG, {"reason": "gone"}))
+    assert back.state is State.BROADCAST
+    assert (back.block_number, back.block_hash, back.mined_hash, back.reason) == (None, None, None, "gone")
+
+
+def test_a_bump_keeps_the_nonce() -> None:
+    signed = drive(make_action(), (Event.SIGN, SIGN), (Event.SIGN, SIGN | {"hash": b"\x33" * 32, "max_fee_wei": 12}))
+    assert [item.max_fee_wei for item in signed.transactions] == [10, 12]
+    with pytest.raises(ContainmentError, match="nonce 8 where 7 is signed"):
+        apply_event(signed, Event.SIGN, SIGN | {"nonce": 8})
+
+
+def test_bumps_are_bounded() -> None:
+    action = make_action()
+    for _ in range(MAX_TRANSACTIONS):
+        action = apply_event(action, Event.SIGN, SIGN)
+    with pytest.raises(ContainmentError, match="more than 8"):
+        apply_event(action, Event.SIGN, SIGN)
+
+
+@pytest.mark.parametrize("key", sorted(SIGN))
+def test_a_detail_that_is_missing_or_of_another_kind_is_refused(key: str) -> None:
+    for value in (None, True, "text", 1.5):
+        detail = {name: item for name, item in SIGN.items() if name != key}
+        if value is not None:
+            detail[key] = value  # type: ignore[assignment]
+        with pytest.raises(ContainmentError, match=key):
+            apply_event(make_action(), Event.SIGN, detail)
+
+
+def test_a_reason_is_cut() -> None:
+    done = apply_event(make_action(), Event.LAPSE, {"reason": "x" * 10_000})
+    assert len(done.reason) == MAX_REASON_CHARS
+
+
+def test_the_same_intent_again_is_the_same_and_other_data_is_a_conflict() -> None:
+    first = make_action()
+    assert judge_intent(None, first) is IntentVerdict.NEW
+    assert judge_intent(first, make_action(incident_id=rb"\x09" * 32, created_ms=5)) is IntentVerdict.SAME
+    assert judge_intent(first, make_action(payload=b"other")) is IntentVerdict.CONFLICT
+    with pytest.raises(ContainmentError, match="another key"):
+        judge_intent(first, make_action(action_id=b"\0" * 32))
+
+
+texts = st.text(max_size=20)
+epochs = st.integers(0, 2**64 - 1)
+
+
+@given(texts, texts, epochs, texts, texts, epochs)
+def test_equal_keys_mean_equal_parts(hook: str, target: str, epoch: int, hook2: str, target2: str, epoch2: int) -> None:
+    is_same = (hook, target, epoch) == (hook2, target2, epoch2)
+    assert (intent_key(hook, target, epoch) == intent_key(hook2, target2, epoch2)) is is_same
+
+
+@pytest.mark.parametrize("epoch", [-1, 2**64, True])
+def test_an_arm_epoch_is_an_integer_of_64_bits(epoch: int) -> None:
+    with pytest.raises(ContainmentError, match="arm epoch"):
+        intent_key("hook", "target", epoch)
+
+
+@given(st.lists(st.sampled_from(list(Event)), max_size=30))
+def test_whatever_happens_there_is_one_nonce_and_no_way_out_of_an_end(events: list[Event]) -> None:
+    action = make_action()
+    for event in events:
+        before = action
+        try:
+            action = apply_event(action, event, SIGN | INCLUDE | {"reason": "r"})
+        except ContainmentError:
+            assert action is before
+            continue
+        assert not before.is_final
+        assert len({item.nonce for item in action.transactions}) <= 1

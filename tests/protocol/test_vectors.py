@@ -1,0 +1,285 @@
+"""The committed vectors are what the generators say, and the core agrees with every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import vectors_admission
+import vectors_body
+import vectors_bytes
+import vectors_network
+import vectors_roster
+from protocol_kit import DOMAIN
+from tocsin_protocol.admission import Admission, malformation
+from tocsin_protocol.body import decode_body, encode_body
+from tocsin_protocol.encoding import decode_canonical, encode_canonical
+from tocsin_protocol.envelope import MAX_BODY_BYTES, decode_envelope, seal_envelope
+from tocsin_protocol.errors import DecodeError, ProtocolError, RosterError, SignatureError
+from tocsin_protocol.feed import FeedHead, chain_position, verify_equivocation
+from tocsin_protocol.frame import decode_frame, encode_frame
+from tocsin_protocol.freshness import check_actionable
+from tocsin_protocol.heartbeat import decode_heartbeat, encode_heartbeat
+from tocsin_protocol.roster import RosterIndex, verify_genesis, verify_successor
+from tocsin_protocol.roster_encoding import decode_roster, decode_signed_roster, encode_roster, roster_hash
+from tocsin_protocol.signing import Domain, address_of_key, public_key_of, verify_digest
+from tocsin_protocol.sync import (
+    decode_heads,
+    decode_items,
+    decode_request,
+    encode_heads,
+    encode_items,
+    encode_request,
+)
+from vector_kit import VECTORS, check_names, json_bytes, read_vectors, untagged
+
+GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
+    "encoding": cache(vectors_bytes.encoding),
+    "signing": cache(vectors_bytes.signing),
+    "envelope": cache(vectors_bytes.envelope),
+    "frame": cache(vectors_bytes.frame),
+    "body": cache(vectors_body.body),
+    "freshness": cache(vectors_body.freshness),
+    "feed": cache(vectors_network.feed),
+    "sync": cache(vectors_network.sync),
+    "heartbeat": cache(vectors_network.heartbeat),
+    "roster": cache(vectors_roster.roster),
+    "admission": cache(vectors_admission.admission),
+}
+
+
+def cases_of(name: str, *keys: str) -> list[Any]:
+    """The cases under a path of a file, as pytest parameters."""
+    node: Any = GENERATORS[name]()
+    for key in keys:
+        node = node[key]
+    check_names(node)
+    return [pytest.param(case, id=case["name"]) for case in node]
+
+
+def raw(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_committed_vectors_are_the_generated_ones(name: str, request: pytest.FixtureRequest) -> None:
+    path = VECTORS / f"{name}.json"
+    generated = json_bytes(GENERATORS[name]())
+    if request.config.getoption("--write-vectors", default=False):
+        path.write_bytes(generated)
+    assert path.read_bytes() == generated
+
+
+def test_every_vector_file_has_a_generator() -> None:
+    assert {path.stem for path in VECTORS.glob("*.json")} == set(GENERATORS)
+    assert set(read_vectors("encoding")) == {"valid", "invalid"}
+
+
+@pytest.mark.parametrize("case", cases_of("encoding", "valid"))
+def test_encoding_is_the_one_spelling(case: dict[str, Any]) -> None:
+    value = untagged(case["value"])
+    assert encode_canonical(value) == raw(case["encoded"])
+    decoded = decode_canonical(raw(case["encoded"]), max_bytes=4096)
+    assert decoded == value
+    assert repr(decoded) == repr(value)
+
+
+@pytest.mark.parametrize("case", cases_of("encoding", "invalid"))
+def test_encoding_refuses(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_canonical(raw(case["encoded"]), max_bytes=4096)
+    assert malformation(caught.value) == case["reason"]
+
+
+def test_vector_keys() -> None:
+    for case in GENERATORS["signing"]()["keys"]:
+        assert public_key_of(raw(case["secret"])) == raw(case["public"])
+        assert address_of_key(raw(case["public"])) == raw(case["address"])
+
+
+@pytest.mark.parametrize("case", cases_of("signing", "digests"))
+def test_digest(case: dict[str, Any]) -> None:
+    domain = Domain(raw(case["network"]))
+    if "message" in case:
+        m = case["message"]
+        digest = domain.signal_digest(raw(m["publisher"]), m["lane"], m["sequence"], raw(m["previous"]), raw(m["body"]))
+    else:
+        digest = domain.roster_change_digest(case["change"]["epoch"], raw(case["change"]["roster"]))
+    assert digest == raw(case["digest"])
+
+
+@pytest.mark.parametrize("case", cases_of("signing", "valid"))
+def test_signature_verifies(case: dict[str, Any]) -> None:
+    verify_digest(raw(case["key"]), raw(case["digest"]), raw(case["signature"]))
+
+
+@pytest.mark.parametrize("case", cases_of("signing", "invalid"))
+def test_signature_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(SignatureError):
+        verify_digest(raw(case["key"]), raw(case["digest"]), raw(case["signature"]))
+
+
+@pytest.mark.parametrize("case", cases_of("envelope", "valid"))
+def test_envelope_decodes_and_seals_to_the_same_bytes(case: dict[str, Any]) -> None:
+    envelope = decode_envelope(DOMAIN, raw(case["encoded"]))
+    for name in ("publisher", "previous", "body", "signature", "digest"):
+        assert getattr(envelope, name) == raw(case[name])
+    assert (envelope.lane, envelope.sequence) == (case["lane"], case["sequence"])
+    verify_digest(raw(GENERATORS["envelope"]()["key"]), envelope.digest, envelope.signature)
+    fields = (envelope.publisher, envelope.lane, envelope.sequence, envelope.previous, envelope.body)
+    assert seal_envelope(DOMAIN, vectors_bytes.Feed("alba").secret, *fields) == envelope
+
+
+@pytest.mark.parametrize("case", cases_of("envelope", "invalid"))
+def test_envelope_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_envelope(DOMAIN, raw(case["encoded"]))
+    assert malformation(caught.value) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases_of("frame", "valid"))
+def test_frame_holds_its_envelopes(case: dict[str, Any]) -> None:
+    envelopes = [raw(item) for item in case["envelopes"]]
+    assert decode_frame(raw(case["encoded"])) == envelopes
+    assert encode_frame(envelopes) == raw(case["encoded"])
+
+
+@pytest.mark.parametrize("case", cases_of("frame", "invalid"))
+def test_frame_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_frame(raw(case["encoded"]))
+    assert malformation(caught.value) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases_of("body", "valid"))
+def test_body_round_trips(case: dict[str, Any]) -> None:
+    assert encode_body(decode_body(raw(case["body"]))) == raw(case["body"])
+    assert decode_canonical(raw(case["body"]), max_bytes=MAX_BODY_BYTES) == untagged(case["fields"])
+
+
+# An item of a list is named in the singular.
+_SINGULAR = {"refs": "ref", "subjects": "subject"}
+
+
+@pytest.mark.parametrize("case", cases_of("body", "invalid"))
+def test_body_is_refused_by_the_name_of_its_field(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_body(raw(case["body"]))
+    assert _SINGULAR.get(case["field"], case["field"]) in str(caught.value)
+
+
+@pytest.mark.parametrize("case", cases_of("freshness", "cases"))
+def test_freshness(case: dict[str, Any]) -> None:
+    signal = decode_body(raw(case["body"]))
+    assert check_actionable(signal, case["now_ms"], case["received_ms"]) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases_of("feed", "positions"))
+def test_position_in_a_feed(case: dict[str, Any]) -> None:
+    held = case["held"]
+    position = chain_position(
+        decode_envelope(DOMAIN, raw(case["envelope"])),
+        same=raw(held["same"]) if held["same"] else None,
+        before=raw(held["before"]) if held["before"] else None,
+        after=decode_envelope(DOMAIN, raw(held["after"])) if held["after"] else None,
+    )
+    assert position == case["position"]
+
+
+@pytest.mark.parametrize("case", cases_of("feed", "valid"))
+def test_equivocation_is_proven(case: dict[str, Any]) -> None:
+    document = GENERATORS["feed"]()
+    first, second = verify_equivocation(DOMAIN, raw(document["key"]), raw(case["proof"]))
+    assert first.publisher == second.publisher == raw(document["publisher"])
+
+
+@pytest.mark.parametrize("case", cases_of("feed", "invalid"))
+def test_equivocation_is_not_proven(case: dict[str, Any]) -> None:
+    expected = {"decode": DecodeError, "signature": SignatureError}[case["error"]]
+    with pytest.raises(expected):
+        verify_equivocation(DOMAIN, raw(GENERATORS["feed"]()["key"]), raw(case["proof"]))
+
+
+SYNC = {
+    "requests": (decode_request, encode_request),
+    "heads": (decode_heads, encode_heads),
+    "items": (lambda data: decode_items(data, 2), encode_items),
+}
+
+
+@pytest.mark.parametrize("kind", SYNC)
+def test_sync_messages(kind: str) -> None:
+    decode, encode = SYNC[kind]
+    document = GENERATORS["sync"]()[kind]
+    check_names(document["valid"] + document["invalid"])
+    for case in document["valid"]:
+        assert encode(decode(raw(case["encoded"]))) == raw(case["encoded"]), case["name"]
+    for case in document["invalid"]:
+        with pytest.raises(DecodeError):
+            decode(raw(case["encoded"]))
+
+
+def test_heartbeats() -> None:
+    document = GENERATORS["heartbeat"]()
+    for case in document["valid"]:
+        assert encode_heartbeat(decode_heartbeat(raw(case["encoded"]))) == raw(case["encoded"])
+    for case in document["invalid"]:
+        with pytest.raises(DecodeError):
+            decode_heartbeat(raw(case["encoded"]))
+
+
+@pytest.mark.parametrize("case", cases_of("roster", "bodies", "valid"))
+def test_roster_round_trips(case: dict[str, Any]) -> None:
+    assert encode_roster(decode_roster(raw(case["body"]))) == raw(case["body"])
+    assert roster_hash(raw(case["body"])) == raw(case["hash"])
+
+
+@pytest.mark.parametrize("case", cases_of("roster", "bodies", "invalid"))
+def test_roster_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        decode_roster(raw(case["body"]))
+
+
+@pytest.mark.parametrize("case", cases_of("roster", "genesis", "valid"))
+def test_genesis_is_the_pinned_one(case: dict[str, Any]) -> None:
+    assert verify_genesis(decode_signed_roster(raw(case["signed"])), raw(case["pinned"])).epoch == 0
+
+
+@pytest.mark.parametrize("case", cases_of("roster", "genesis", "invalid"))
+def test_genesis_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(RosterError):
+        verify_genesis(decode_signed_roster(raw(case["signed"])), raw(case["pinned"]))
+
+
+@pytest.mark.parametrize("case", cases_of("roster", "succession"))
+def test_succession(case: dict[str, Any]) -> None:
+    current, signed = decode_roster(raw(case["current"])), decode_signed_roster(raw(case["signed"]))
+    if case["error"] is None:
+        assert verify_successor(current, signed).epoch == current.epoch + 1
+    else:
+        with pytest.raises(RosterError):
+            verify_successor(current, signed)
+
+
+@pytest.mark.parametrize("case", cases_of("admission", "cases"))
+def test_admission(case: dict[str, Any]) -> None:
+    admission = Admission(RosterIndex(decode_roster(raw(case["roster"]))))
+    for number, step in enumerate(case["steps"]):
+        if "heads" in step:
+            admission.set_heads(FeedHead(raw(p), lane, sequence, raw(d)) for p, lane, sequence, d in step["heads"])
+        elif "equivocators" in step:
+            admission.set_equivocators(raw(p) for p in step["equivocators"])
+        elif "roster" in step:
+            admission.set_roster(RosterIndex(decode_roster(raw(step["roster"]))))
+        else:
+            outcome = admission.admit_frame(raw(step["frame"]), step["from"], step["at_ms"])
+            assert (outcome.verdict, outcome.reason) == (step["verdict"], step["reason"]), number
+            assert len(outcome.admitted) == step["admitted"], number
+            assert outcome.dropped == step["dropped"], number
+            assert len(outcome.doubtful) == step["doubtful"], number
+
+
+def test_every_error_is_ours() -> None:
+    assert issubclass(DecodeError, ProtocolError)
