@@ -274,11 +274,16 @@ def test_admission(case: dict[str, Any]) -> None:
         elif "roster" in step:
             admission.set_roster(RosterIndex(decode_roster(raw(step["roster"]))))
         else:
-            outcome = admission.admit_frame(raw(step["frame"]), step["from"], step["at_ms"])
-            assert (outcome.verdict, outcome.reason) == (step["verdict"], step["reason"]), number
-            assert len(outcome.admitted) == step["admitted"], number
-            assert outcome.dropped == step["dropped"], number
-            assert len(outcome.doubtful) == step["doubtful"], number
+            for _ in range(step["repeat"]):
+                check_frame_step(admission, step, number)
+
+
+def check_frame_step(admission: Admission, step: dict[str, Any], number: int) -> None:
+    outcome = admission.admit_frame(raw(step["frame"]), step["from"], step["at_ms"])
+    assert (outcome.verdict, outcome.reason) == (step["verdict"], step["reason"]), number
+    assert len(outcome.admitted) == step["admitted"], number
+    assert outcome.dropped == step["dropped"], number
+    assert len(outcome.doubtful) == step["doubtful"], number
 
 
 def test_every_error_is_ours() -> None:

@@ -49,12 +49,14 @@ class Case:
         admitted: int = 0,
         dropped: tuple[Reason, ...] = (),
         doubtful: int = 0,
+        repeat: int = 1,
     ) -> Case:
-        """A frame and what must become of it; `admitted` and `doubtful` count envelopes."""
+        """A frame, given `repeat` times, and what must become of it; `admitted` and `doubtful` count envelopes."""
         self.steps.append(
             {
                 "frame": data.hex(),
                 "from": peer_id_of(sender),
+                "repeat": repeat,
                 "at_ms": at_ms,
                 "verdict": str(verdict),
                 "reason": str(reason),
@@ -286,8 +288,9 @@ def _rates() -> list[Case]:
     reserved.frame(frame_of(*alarms), _ACCEPT, Reason.ADMITTED, admitted=critical.burst, dropped=(Reason.OVER_RATE,))
     replays = Case("replays-cost-nothing", "whoever replays old frames does not spend the publisher's tokens", index)
     replays.admitted(envelopes[0])
-    for _ in range(standard.burst + 5):
-        replays.frame(frame_of(envelopes[0]), _IGNORE, Reason.NOTHING_NEW, dropped=(Reason.DUPLICATE,))
+    replays.frame(
+        frame_of(envelopes[0]), _IGNORE, Reason.NOTHING_NEW, dropped=(Reason.DUPLICATE,), repeat=standard.burst + 5
+    )
     replays.admitted(*envelopes[1 : standard.burst])
     return [over, reserved, replays, _unchecked()]
 
@@ -298,14 +301,15 @@ def _unchecked() -> Case:
     first, second = alba.seal_many(2)
     case = Case("unchecked", "beyond DOUBTFUL_RATE what is dropped goes unchecked, and the frame no further")
     case.then(heads=[[alba.publisher, STANDARD, 1, first.digest]])
-    for _ in range(DOUBTFUL_RATE.burst // 125):
-        case.frame(
-            frame_of(*[first] * 125),
-            _IGNORE,
-            Reason.NOTHING_NEW,
-            dropped=(Reason.BELOW_HEAD,) * 125,
-            doubtful=125,
-        )
+    together = 100
+    case.frame(
+        frame_of(*[first] * together),
+        _IGNORE,
+        Reason.NOTHING_NEW,
+        dropped=(Reason.BELOW_HEAD,) * together,
+        doubtful=together,
+        repeat=DOUBTFUL_RATE.burst // together,
+    )
     case.frame(frame_of(first), _IGNORE, Reason.NOTHING_NEW, dropped=(Reason.BELOW_HEAD,))
     case.frame(frame_of(first, second), _IGNORE, Reason.UNCHECKED, admitted=1, dropped=(Reason.BELOW_HEAD,))
     return case
