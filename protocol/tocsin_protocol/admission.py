@@ -135,6 +135,34 @@ class Admission:
             return _refuse(Verdict.IGNORE, Reason.EQUIVOCATOR)
         return self._admit_envelopes(envelopes, publisher, now_ms)
 
+    def _place(self, envelope: Envelope, publisher: Publisher, fresh: dict[int, bytes], now_ms: int) -> Reason:
+        """What an envelope is before its signature is looked at; `fresh` are those admitted earlier in its frame."""
+        # [DROP] A sequence past the publisher's revocation is dropped.
+        if envelope.sequence > publisher.last_accepted(envelope.lane):
+            return Reason.KEY_REVOKED
+        seen = self._known_at(envelope, fresh)
+        # [DROP] A signal already seen is dropped.
+        if seen is not None and seen.startswith(envelope.digest):
+            return Reason.DUPLICATE
+        # [DROP] A second signal with a sequence already seen is dropped; the store makes the proof.
+        if seen is not None:
+            return Reason.EQUIVOCATION
+        # [DROP] A signal at or below the head held without a gap is dropped; the store compares it.
+        if envelope.sequence <= self._heads.get((envelope.publisher, envelope.lane), 0):
+            return Reason.BELOW_HEAD
+        # [DROP] A signal beyond the publisher's rate in its lane is dropped; sync fetches it later.
+        if not self._rates.allow(envelope.publisher, envelope.lane, publisher.rate_class, now_ms):
+            return Reason.OVER_RATE
+        return Reason.ADMITTED
+
+    def _known_at(self, envelope: Envelope, fresh: dict[int, bytes]) -> bytes | None:
+        key = (envelope.publisher, envelope.lane, envelope.sequence)
+        return fresh.get(envelope.sequence) or self._seen.get(key)
+
+    def _is_known(self, envelope: Envelope, fresh: dict[int, bytes]) -> bool:
+        """Whether these very bytes were admitted before, signature and all."""
+        return self._known_at(envelope, fresh) == _identity(envelope)
+
     def _admit_envelopes(self, envelopes: list[Envelope], publisher: Publisher, now_ms: int) -> FrameOutcome:
         outcome = FrameOutcome(Verdict.ACCEPT, Reason.ADMITTED)
         fresh: dict[int, bytes] = {}
@@ -165,34 +193,6 @@ class Admission:
         for envelope in outcome.admitted:
             self._remember(envelope)
         return outcome
-
-    def _place(self, envelope: Envelope, publisher: Publisher, fresh: dict[int, bytes], now_ms: int) -> Reason:
-        """What an envelope is before its signature is looked at; `fresh` are those admitted earlier in its frame."""
-        # [DROP] A sequence past the publisher's revocation is dropped.
-        if envelope.sequence > publisher.last_accepted(envelope.lane):
-            return Reason.KEY_REVOKED
-        seen = self._known_at(envelope, fresh)
-        # [DROP] A signal already seen is dropped.
-        if seen is not None and seen.startswith(envelope.digest):
-            return Reason.DUPLICATE
-        # [DROP] A second signal with a sequence already seen is dropped; the store makes the proof.
-        if seen is not None:
-            return Reason.EQUIVOCATION
-        # [DROP] A signal at or below the head held without a gap is dropped; the store compares it.
-        if envelope.sequence <= self._heads.get((envelope.publisher, envelope.lane), 0):
-            return Reason.BELOW_HEAD
-        # [DROP] A signal beyond the publisher's rate in its lane is dropped; sync fetches it later.
-        if not self._rates.allow(envelope.publisher, envelope.lane, publisher.rate_class, now_ms):
-            return Reason.OVER_RATE
-        return Reason.ADMITTED
-
-    def _known_at(self, envelope: Envelope, fresh: dict[int, bytes]) -> bytes | None:
-        key = (envelope.publisher, envelope.lane, envelope.sequence)
-        return fresh.get(envelope.sequence) or self._seen.get(key)
-
-    def _is_known(self, envelope: Envelope, fresh: dict[int, bytes]) -> bool:
-        """Whether these very bytes were admitted before, signature and all."""
-        return self._known_at(envelope, fresh) == _identity(envelope)
 
     def _remember(self, envelope: Envelope) -> None:
         key = (envelope.publisher, envelope.lane, envelope.sequence)

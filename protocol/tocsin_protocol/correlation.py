@@ -43,17 +43,22 @@ def choose_incident(
     References tie directly; a shared subject ties within one category family and CORRELATION_WINDOW_MS.
     """
     family = signal.category.family
+    # [INCIDENT] A signal joins the open incident of a signal it refers to, other than as derived from it.
     tied = [incident for incident in by_reference if is_open(incident, received_ms)]
+    # [INCIDENT] A signal joins an open incident of its category family with which it shares a subject.
     tied += [
         incident
         for incident in by_subject
         if is_open(incident, received_ms) and incident.family == family != META_FAMILY
     ]
+    # [INCIDENT] A meta signal that refers to none joins any open incident with which it shares a subject.
     if not tied and family == META_FAMILY:
         tied = [incident for incident in by_subject if is_open(incident, received_ms)]
+    # [INCIDENT] Of several it joins the one that began first; of none, it opens one under its own digest.
     return min(tied, key=lambda incident: (incident.first_ms, incident.id), default=None)
 
 
 def is_open(incident: Incident, now_ms: int) -> bool:
     """Whether a signal received now can still join."""
+    # [INCIDENT] An incident is open until CORRELATION_WINDOW_MS after its last signal or MAX_INCIDENT_MS after its first.
     return now_ms - incident.last_ms <= CORRELATION_WINDOW_MS and now_ms - incident.first_ms <= MAX_INCIDENT_MS

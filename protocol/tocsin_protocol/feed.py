@@ -53,17 +53,6 @@ def encode_equivocation(one: Envelope, other: Envelope) -> bytes:
     return encode_canonical([first.encoded, second.encoded])
 
 
-def verify_equivocation(domain: Domain, public_key: bytes, proof: bytes) -> tuple[Envelope, Envelope]:
-    """Check a proof against the publisher's key; raises DecodeError or SignatureError."""
-    first, second = decode_equivocation(domain, proof)
-    # [FEED] A proof speaks against the publisher whose key made both signatures, and against nobody else.
-    if address_of_key(public_key) != first.publisher:
-        raise SignatureError("proof is checked with a key that is not its publisher's")
-    verify_digest(public_key, first.digest, first.signature)
-    verify_digest(public_key, second.digest, second.signature)
-    return first, second
-
-
 def decode_equivocation(domain: Domain, proof: bytes) -> tuple[Envelope, Envelope]:
     """Parse a proof, checking everything but the signatures; raises DecodeError."""
     pair = list_of("proof", decode_canonical(proof, max_bytes=MAX_PROOF_BYTES, max_items=2), 2, 2)
@@ -86,6 +75,17 @@ def _check_contradiction(first: Envelope, second: Envelope) -> None:
     if first.sequence + 1 == second.sequence and second.previous != first.digest:
         return
     raise DecodeError("proof's envelopes do not contradict each other")
+
+
+def verify_equivocation(domain: Domain, public_key: bytes, proof: bytes) -> tuple[Envelope, Envelope]:
+    """Check a proof against the publisher's key; raises DecodeError or SignatureError."""
+    first, second = decode_equivocation(domain, proof)
+    # [FEED] A proof speaks against the publisher whose key made both signatures, and against nobody else.
+    if address_of_key(public_key) != first.publisher:
+        raise SignatureError("proof is checked with a key that is not its publisher's")
+    verify_digest(public_key, first.digest, first.signature)
+    verify_digest(public_key, second.digest, second.signature)
+    return first, second
 
 
 def is_valid_signature(envelope: Envelope, public_key: bytes) -> bool:

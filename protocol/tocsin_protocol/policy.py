@@ -130,7 +130,7 @@ def is_about(rule: Rule, signal: Signal) -> bool:
 
 
 def _without_retracted(sightings: Sequence[Sighting]) -> list[Sighting]:
-    """Nobody can retract another's signal, so a retraction counts for its own publisher's signals only."""
+    # [POLICY] A retracted signal does not count; only its own publisher can retract it.
     retracted = {
         (sighting.publisher, reference.digest)
         for sighting in sightings
@@ -141,15 +141,19 @@ def _without_retracted(sightings: Sequence[Sighting]) -> list[Sighting]:
 
 
 def _ask(rule: Rule, sightings: Iterable[Sighting]) -> RuleAnswer:
+    # [POLICY] A rule looks at signals of its categories, severity, confidence, and subjects in its roles.
     about = [sighting for sighting in sightings if is_about(rule, sighting.signal)]
     if not about:
         return _answer(rule, Answer.NO_MATCH, about, "no signal matches its category, severity and subjects")
+    # [POLICY] Only signals that may still actuate count.
     usable = [sighting for sighting in about if sighting.standing is Reason.ADMITTED]
     if not usable:
         standings = ", ".join(sorted({str(sighting.standing) for sighting in about}))
         return _answer(rule, Answer.NOT_ACTIONABLE, about, f"its signals may not actuate ({standings})")
+    # [POLICY] A member counts once, however many of its publishers and signals say so.
     members = sorted({sighting.member for sighting in usable})
     counted = f"{len(members)} of {rule.organisations} organisations ({', '.join(members)}) report it"
+    # [POLICY] A rule is met by as many members as it asks for, and fires its hook; nothing else fires anything.
     if len(members) < rule.organisations:
         return _answer(rule, Answer.QUORUM_SHORT, usable, counted)
     return replace(_answer(rule, Answer.MET, usable, counted), until_ms=_met_until_ms(rule, usable))
