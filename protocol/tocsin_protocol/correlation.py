@@ -60,5 +60,5 @@ def choose_incident(
 
 def is_open(incident: Incident, now_ms: int) -> bool:
     """Whether a signal received now can still join."""
-    # [INCIDENT] An incident is open until CORRELATION_WINDOW_MS after its last signal or MAX_INCIDENT_MS after its first.
+    # [INCIDENT] It is open until CORRELATION_WINDOW_MS after its last signal, or MAX_INCIDENT_MS after its first.
     return now_ms - incident.last_ms <= CORRELATION_WINDOW_MS and now_ms - incident.first_ms <= MAX_INCIDENT_MS
