@@ -9,6 +9,8 @@ import trio
 
 MAX_CONNECTIONS = 16
 """Of one client, idle ones included."""
+KEEP_ALIVE_S = 120
+"""An alarm that comes after a quiet minute should not wait for a handshake."""
 
 
 class _Body(httpx.AsyncByteStream):
@@ -35,7 +37,11 @@ def open_client() -> httpx.AsyncClient:
         timeout=None,  # noqa: S113 - see above
         trust_env=False,
         follow_redirects=False,
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+        limits=httpx.Limits(
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE_S,
+        ),
     )
 
 

@@ -61,7 +61,7 @@ def test_what_left_before_the_window_joins_the_yardstick() -> None:
     limiter, _ = feed(start_limiter(1_000, 0), (1, 60, 0, 90), (2, 3_720, 0, 80))
     assert limiter.settled == 910
     assert limiter.net == -80
-    _, readings = feed(limiter, (3, 3_732, 0, 11))
+    _, readings = feed(limiter, (3, 3_732, 0, 12))
     assert readings[0].is_crossing
     assert readings[0].limit == 91
 
