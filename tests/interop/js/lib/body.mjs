@@ -6,7 +6,7 @@ import { DecodeError, compareText, decode, encode } from './msgpack.mjs'
 
 export const MAX_LIFETIME_MS = 7 * 24 * 3600 * 1000
 
-const CATEGORIES = [
+export const CATEGORIES = [
   'asset.drain', 'oracle.manipulation', 'oracle.stale', 'price.depeg', 'flashloan.attack',
   'governance.malicious-proposal', 'governance.takeover', 'key.compromise', 'contract.attacker-deployed',
   'contract.malicious-upgrade', 'bridge.mint-mismatch', 'bridge.message-forgery', 'approval.drainer',
@@ -102,10 +102,14 @@ function checkSubjectOrder (subjects) {
 function checkEvidence (value) {
   const [kind, chain, block, reference, detail] = listOf('evidence', value, 5, 5)
   oneOf('evidence kind', kind, EVIDENCE_KINDS)
-  matching('evidence chain', chain, CHAIN_ID)
+  chainIdOf('evidence chain', chain)
   uintOf('evidence block', block)
   textOf('evidence reference', reference)
   textOf('evidence detail', detail, 256, 0)
+}
+
+export function chainIdOf (where, value) {
+  return matching(where, value, CHAIN_ID)
 }
 
 function checkReference (value) {
@@ -122,4 +126,5 @@ function checkDetector (value) {
 
 function matching (where, value, pattern) {
   if (!pattern.test(textOf(where, value))) throw new DecodeError(`${where} ${value} is not in its one spelling`)
+  return value
 }

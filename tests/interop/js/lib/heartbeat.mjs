@@ -1,6 +1,7 @@
 // Heartbeats (specs/gossip.md): feed heads, chain heights and coverage.
 
-import { checkUnique, listOf, mapOf, textOf, uintOf } from './fields.mjs'
+import { CATEGORIES, chainIdOf } from './body.mjs'
+import { checkUnique, listOf, mapOf, oneOf, uintOf } from './fields.mjs'
 import { decode, encode } from './msgpack.mjs'
 import { decodeHeadList, headList } from './sync.mjs'
 
@@ -16,9 +17,10 @@ export function decodeHeartbeat (data) {
   const fields = mapOf('heartbeat', decode(data, MAX_HEARTBEAT_BYTES), names)
   const heights = listOf('heights', fields.get('heights'), 0, 64).map((pair) => {
     const [chain, height] = listOf('height', pair, 2, 2)
-    return [textOf('height chain', chain), uintOf('height', height)]
+    return [chainIdOf('height chain', chain), uintOf('height', height)]
   })
-  const coverage = listOf('coverage', fields.get('coverage'), 0, 24).map((category) => textOf('coverage', category))
+  const coverage = listOf('coverage', fields.get('coverage'), 0, CATEGORIES.length)
+    .map((category) => oneOf('coverage', category, CATEGORIES))
   checkUnique('chain', heights.map(([chain]) => chain))
   checkUnique('category', coverage)
   return {
