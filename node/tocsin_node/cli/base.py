@@ -160,14 +160,10 @@ def open_config(home: Path, *, pinned: bool = True) -> NodeConfig:
 
 
 def open_store(config: NodeConfig) -> Reader:
-    """Open the node's database for reading; raises NodeError."""
-    from ..store.database import StoreError
+    """Open the node's database for reading; raises StoreError."""
     from ..store.reader import Reader
 
-    try:
-        return Reader(config.node.data_dir)
-    except StoreError as exc:
-        raise NodeError(str(exc)) from exc
+    return Reader(config.node.data_dir)
 
 
 def ask_node(config: NodeConfig, verb: str, **arguments: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import click
 from ..control_verbs import Verb
 from ..errors import NodeError
 from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
-from .output import Output, short_hex
+from .output import Output
 
 if TYPE_CHECKING:
     from tocsin_protocol.policy import Rule
@@ -182,7 +182,7 @@ def _say_published(out: Output, sealed: dict[str, Any], what: str) -> None:
     out.say(
         (what, "bold green"), (str(sealed["digest"]), "cyan"), f" as number {sealed.get('sequence')} of its lane ", lane
     )
-    out.say("See what comes of it: tocsin explain ", short_hex(str(sealed["digest"])))
+    out.say("See what comes of it: tocsin explain ", str(sealed["digest"]))
 
 
 def _drill_of(rule: Rule | None) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import NodeError
 from .base import EXIT_CODES, home_option, open_config, open_store, output_option
 from .output import Output, money_text, plain, short_hex, styled, time_text
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_LIMIT = 1000
 FOLLOW_POLL_SECONDS = 0.2
 MAX_SHOWN_SUBJECTS = 3
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _LIMIT = click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
 _SIGNAL_COLUMNS = ("received (UTC)", "member", "severity", "category", "%", "subjects", "standing", "by", "incident")
@@ -37,13 +39,13 @@ def signals(limit: int, incident: str | None, follow: bool, home: Path, out: Out
     with open_store(open_config(home)) as reader:
         only = None if incident is None else _find(reader, incident).id
         rows = reader.signals(incident=only, limit=limit)[::-1]
-        roster = _roster(reader)
+        roster = reader.roster()
         _print_signals(out, rows, roster)
         last = rows[-1].id if rows else 0
         while follow:
             rows = reader.signals(after=last, incident=only, limit=MAX_LIMIT)
             if rows:
-                _print_signals(out, rows, _roster(reader))
+                _print_signals(out, rows, reader.roster())
                 last = rows[-1].id
             else:
                 time.sleep(FOLLOW_POLL_SECONDS)
@@ -58,7 +60,7 @@ def incidents(limit: int, home: Path, out: Output) -> None:
     from ..views import incident_view, member_name
 
     with open_store(open_config(home)) as reader:
-        rows, roster = reader.incidents(limit=limit), _roster(reader)
+        rows, roster = reader.incidents(limit=limit), reader.roster()
     if out.as_json:
         for row in rows:
             out.emit(incident_view(row, roster))
@@ -94,7 +96,7 @@ def explain(incident: str, home: Path, out: Output) -> None:
     from ..views import action_view, decision_view, incident_view, signal_view
 
     with open_store(open_config(home)) as reader:
-        row, roster = _find(reader, incident), _roster(reader)
+        row, roster = _find(reader, incident), reader.roster()
         subjects = reader.incident_subjects(row.id)
         held = reader.signals(incident=row.id, limit=MAX_LIMIT)[::-1]
         decisions = reader.decisions(row.id, limit=MAX_LIMIT)[::-1]
@@ -159,28 +161,14 @@ def actions(limit: int, incident: str | None, home: Path, out: Output) -> None:
     )
 
 
-def _roster(reader: Reader) -> RosterIndex:
-    from ..store.database import StoreError
-
-    try:
-        return reader.roster()
-    except StoreError as exc:
-        raise NodeError(str(exc)) from exc
-
-
 def _find(reader: Reader, text: str) -> IncidentRow:
-    """An incident by the first digits of its id, or by a whole digest of a signal in it."""
-    from ..store.database import StoreError
-
+    """An incident by the first digits of its id, or by a whole digest of a signal in it; raises StoreError."""
     digits = text.removeprefix("0x").lower()
-    try:
-        if len(digits) == 64:
-            signal = reader.signal(bytes.fromhex(digits))
-            if signal is not None and signal.incident is not None:
-                return reader.incident(signal.incident.hex())
-        return reader.incident(text)
-    except (StoreError, ValueError) as exc:
-        raise NodeError(str(exc)) from exc
+    if _DIGEST.fullmatch(digits):
+        signal = reader.signal(bytes.fromhex(digits))
+        if signal is not None and signal.incident is not None:
+            return reader.incident(signal.incident.hex())
+    return reader.incident(text)
 
 
 def _print_signals(out: Output, rows: list[SignalRow], roster: RosterIndex) -> None:

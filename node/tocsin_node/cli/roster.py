@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import ConfigError, NodeError
 from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
 from .output import Output, short_hex, time_text
 
@@ -257,9 +256,7 @@ def _current(home: Path, path: Path | None) -> Roster:
     try:
         with open_store(config) as reader:
             return reader.roster().roster
-    except (NodeError, StoreError) as exc:
-        if isinstance(exc, ConfigError):
-            raise
+    except StoreError:
         return load_genesis(config.network.genesis, config.genesis_hash)
 
 

@@ -36,12 +36,8 @@ def serve(home: Path) -> None:
     """Run the feed until interrupted: the read API, live streams, health and metrics."""
     config = _prepare(home)
     from ..api.server import run_feed
-    from ..store.database import StoreError
 
-    try:
-        run_feed(config)
-    except StoreError as exc:
-        raise NodeError(str(exc)) from exc
+    run_feed(config)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -83,8 +79,6 @@ def _run(main: Callable[[], Awaitable[Any]]) -> None:
     """Run until done, or until SIGINT or SIGTERM asks for an orderly end."""
     import trio
 
-    from ..store.database import StoreError
-
     async def until_told(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signals.SIGINT, signals.SIGTERM) as received:
             task_status.started()
@@ -99,22 +93,21 @@ def _run(main: Callable[[], Awaitable[Any]]) -> None:
 
     try:
         trio.run(run_main, strict_exception_groups=True)
-    except* (NodeError, StoreError) as group:
+    except* NodeError as group:
         raise _first(group) from group
 
 
-def _first(group: BaseExceptionGroup[Any]) -> NodeError:
-    """The one thing to tell the operator: what is wrong with a file before what follows from it."""
-    leaves: list[Exception] = []
-    pending: list[BaseException] = [group]
+def _first(group: BaseExceptionGroup[NodeError]) -> NodeError:
+    """The one thing to tell the operator: a wrong file before what follows from it."""
+    leaves: list[NodeError] = []
+    pending: list[BaseExceptionGroup[NodeError] | NodeError] = [group]
     while pending:
         exc = pending.pop()
         if isinstance(exc, BaseExceptionGroup):
             pending += exc.exceptions
-        elif isinstance(exc, Exception):
+        else:
             leaves.append(exc)
-    chosen = next((exc for exc in leaves if isinstance(exc, ConfigError)), leaves[0])
-    return chosen if isinstance(chosen, NodeError) else NodeError(str(chosen))
+    return next((exc for exc in leaves if isinstance(exc, ConfigError)), leaves[0])
 
 
 async def _run_feed_process(home: Path) -> None:
