@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
-from eth_account import Account
 from tocsin_protocol.containment import SignedTransaction
 
 from .errors import ChainConfigError
+
+# eth_account brings py_ecc, which raises the recursion limit to 100,000: far beyond the stack, so that nested input
+# anywhere in the process would end it (SIGSEGV) where it should raise RecursionError.
+_LIMIT = sys.getrecursionlimit()
+from eth_account import Account  # noqa: E402
+
+sys.setrecursionlimit(_LIMIT)
 
 KEY_BYTES = 32
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
+from pydantic_core import from_json
 
 from tocsin_node.outbound import open_client, post_json
 
@@ -100,8 +101,8 @@ class RpcEndpoint:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise RpcUnavailable(f"{self.name}: {type(exc).__name__}") from exc
         try:
-            return json.loads(raw)
-        except (ValueError, RecursionError) as exc:
+            return from_json(raw, allow_inf_nan=False)  # refuses nesting deeper than 200
+        except ValueError as exc:
             raise RpcUnavailable(f"{self.name}: the answer is not JSON") from exc
 
     async def _post(self, content: bytes) -> bytes:

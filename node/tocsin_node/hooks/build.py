@@ -39,23 +39,24 @@ async def open_hooks(
     Raises ConfigError for a hook named twice, a hook on a chain that is not configured, and a bad secret file.
     """
     _check_hooks(configs, chains, config_file)
+    # Before the chains are opened: what is raised inside their nurseries comes out as a group.
+    secrets = {
+        config.name: read_secret(config_file.parent / config.secret_file)
+        for config in configs
+        if isinstance(config, WebhookHookConfig)
+    }
+    guardian = Guardian(guardian_key)
     async with AsyncExitStack() as stack:
         clients = {chain.chain: await stack.enter_async_context(open_chain(chain)) for chain in chains}
-        guardian = Guardian(guardian_key)
         senders = {chain: Sender(client, guardian) for chain, client in clients.items()}
         hooks: dict[str, Hook] = {}
         for config in configs:
             if isinstance(config, EvmHookConfig):
                 hooks[config.name] = EvmHook(config, senders[chain_of(config.target)])
             else:
-                hooks[config.name] = await _open_webhook(config, config_file.parent, stack)
+                client = await stack.enter_async_context(open_client())
+                hooks[config.name] = WebhookHook(config, secrets[config.name], client)
         yield Levers(hooks, clients)
-
-
-async def _open_webhook(config: WebhookHookConfig, folder: Path, stack: AsyncExitStack) -> WebhookHook:
-    secret = read_secret(folder / config.secret_file)
-    client = await stack.enter_async_context(open_client())
-    return WebhookHook(config, secret, client)
 
 
 def _check_hooks(configs: Sequence[HookConfig], chains: Sequence[ChainConfig], config_file: Path) -> None:
