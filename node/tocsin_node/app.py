@@ -124,10 +124,10 @@ async def _start(
     catching_up = CatchingUp(
         store, network, intake, supervisor, metrics, now_ms, publishing.settle, mesh_state.proof_found
     )
-    watchers = [WatcherStatus() for _ in config.watchers]
+    watchers = {watcher.name: WatcherStatus() for watcher in config.watchers}
 
     def heights() -> list[tuple[str, int]]:
-        return sorted({w.chain: s.head_number for w, s in zip(config.watchers, watchers, strict=True)}.items())
+        return sorted({w.chain: watchers[w.name].head_number for w in config.watchers}.items())
 
     coverage = (Category.ASSET_DRAIN,) if watchers else ()
     heartbeats = Heartbeats(store, network, supervisor, metrics, now_ms, heights, coverage)
@@ -138,7 +138,9 @@ async def _start(
         "peer_id": peer_id_of_seed(keys.transport),
         "guardian": keys.guardian_address,
     }
-    operator = Operator(store, network, supervisor, publishing, heartbeats, levers.hooks, metrics, identity, now_ms)
+    operator = Operator(
+        store, network, supervisor, publishing, heartbeats, levers.hooks, watchers, metrics, identity, now_ms
+    )
     reader = Reader(config.node.data_dir)
     serving = ServingSync(reader, supervisor, metrics)
     intake.listeners += [acting.start, mesh_state.filed]
@@ -182,8 +184,8 @@ async def _start(
         heartbeats.run_heartbeats,
     ):
         await nursery.start(task)
-    for watcher, status in zip(config.watchers, watchers, strict=True):
-        client = levers.clients[watcher.chain]
+    for watcher in config.watchers:
+        client, status = levers.clients[watcher.chain], watchers[watcher.name]
         nursery.start_soon(partial(run_outflow_watcher, watcher, client, report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
     await nursery.start(serve_control, config.control_path, operator.handlers())

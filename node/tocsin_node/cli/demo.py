@@ -51,7 +51,7 @@ def demo(keep: Path | None, out: Output) -> None:
 async def _run_both(directory: Path, out: Output) -> tuple[RunResult, RunResult]:
     from ..demo.incident import run_incident
 
-    results = []
+    results: list[RunResult] = []
     for name, armed in (("disarmed", False), ("armed", True)):
         out.say((f"Run {len(results) + 1} of 2: levers {name}", "bold"))
         results.append(

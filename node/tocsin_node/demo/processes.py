@@ -113,8 +113,7 @@ class NodeProcess:
             return 0
         process.terminate()
         with trio.move_on_after(STOP_SECONDS):
-            while process.poll() is None:
-                await trio.sleep(POLL_SECONDS)
+            await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
         self.kill()
         return process.returncode
 

@@ -71,6 +71,7 @@ class Heartbeats:
         """Send one every HEARTBEAT_INTERVAL_MS."""
         task_status.started()
         while True:
+            await self._supervisor.up.wait()
             own = self._store.publisher
             feeds = [feed for feed in await self._store.writer.submit(read_feeds) if feed.publisher == own]
             beat = Heartbeat(

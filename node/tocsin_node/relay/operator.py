@@ -11,6 +11,7 @@ from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster,
 
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
+from tocsin_node.detect.finding import WatcherStatus
 from tocsin_node.errors import ControlError
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.signal_json import draft_signal
@@ -25,6 +26,7 @@ from .network import Network
 from .publishing import Publishing, Speech
 from .supervisor import MeshSupervisor
 
+MAX_WATCHER_SILENCE_MS = 60_000
 _MIN_MEMBERS_FOR_TOLERANCE = 4
 
 
@@ -39,6 +41,7 @@ class Operator:
         publishing: Publishing,
         heartbeats: Heartbeats,
         hooks: Mapping[str, Hook],
+        watchers: Mapping[str, WatcherStatus],
         metrics: Metrics,
         identity: Mapping[str, str],
         now_ms: Callable[[], int],
@@ -49,6 +52,7 @@ class Operator:
         self._publishing = publishing
         self._heartbeats = heartbeats
         self._hooks = hooks
+        self._watchers = watchers
         self._metrics = metrics
         self._identity = dict(identity)
         self._now_ms = now_ms
@@ -104,6 +108,7 @@ class Operator:
                 for feed in feeds
             ],
             "hooks": [self._hook(hook, arms.get(name)) for name, hook in sorted(self._hooks.items())],
+            "watchers": [self._watcher(name, watcher) for name, watcher in self._watchers.items()],
             "actions": {str(state): count for state, count in actions.items()},
             "counters": self._counters(),
             "warnings": warnings,
@@ -118,6 +123,9 @@ class Operator:
             reasons.append("no peer is connected")
         if self._publishing.speech is not Speech.OPEN:
             reasons.append(f"publishing is {self._publishing.speech}: {self._publishing.why}")
+        for name, watcher in self._watchers.items():
+            if self._now_ms() - watcher.polled_ms > MAX_WATCHER_SILENCE_MS:
+                reasons.append(f"watcher {name} cannot read its chain: {watcher.last_error or 'not yet started'}")
         return {"healthy": not reasons, "reasons": reasons}
 
     async def metrics(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +198,16 @@ class Operator:
                 }
             )
         return rows
+
+    def _watcher(self, name: str, watcher: WatcherStatus) -> dict[str, Any]:
+        return {
+            "watcher": name,
+            "head": watcher.head_number,
+            "head_age_ms": watcher.head_age_ms(self._now_ms()) if watcher.head_number else None,
+            "findings": watcher.findings,
+            "errors": watcher.errors,
+            "last_error": watcher.last_error,
+        }
 
     def _hook(self, hook: Hook, arm: Arm | None) -> dict[str, Any]:
         return {
