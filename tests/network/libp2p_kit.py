@@ -128,3 +128,8 @@ async def stock_node(seed: bytes, **router_options: Any) -> AsyncIterator[StockN
     ):
         await pubsub.wait_until_ready()
         yield StockNode(host, pubsub, router)
+
+
+def stock_swarm_limit(node: StockNode, inbound: int) -> None:
+    """Fewer inbound slots than the library's 250, so that a test need not make 250 connections."""
+    node.host.get_network()._inbound_limiter.total_tokens = inbound

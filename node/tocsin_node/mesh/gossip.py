@@ -54,6 +54,10 @@ class FastPath:
     batched_writes: bool = True
 
 
+def _is_open(conn: Any) -> bool:
+    return not conn.is_closed and not conn.muxed_conn.is_closed
+
+
 class MeshPubsub(Pubsub):  # type: ignore[misc]
     """The library's Pubsub with our reading, validating and sending."""
 
@@ -87,6 +91,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
         self._fast = fast
         self._texts: dict[bytes, str] = {}
         self._inbound: dict[ID, INetStream] = {}
+        self._registering: set[ID] = set()
         self._taken = trio.Event()
 
     # sending
@@ -133,6 +138,16 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
     # peers
 
     async def _handle_new_peer_with_retry(self, peer_id: ID, timeout: float | None = None) -> None:
+        # One at a time: two connections made at once would open two streams, and ending one looks like a fault.
+        if peer_id in self._registering:
+            return
+        self._registering.add(peer_id)
+        try:
+            await self._register(peer_id)
+        finally:
+            self._registering.discard(peer_id)
+
+    async def _register(self, peer_id: ID) -> None:
         # Stock retries some failures for ever and gives others up in silence, which leaves a peer deaf.
         for _ in range(MAX_REGISTRATIONS):
             with trio.move_on_after(REGISTRATION_SECONDS):
@@ -150,9 +165,6 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
             return
         stream = await self.host.new_stream(peer_id, self.protocols)
         await stream.write(frame_rpc(self.get_hello_packet().SerializeToString()))
-        if self._is_registered(peer_id):
-            await stream.reset()
-            return
         if not self._is_current(peer_id, stream):
             raise SwarmException("the connection was replaced")
         self.router.add_peer(peer_id, stream.get_protocol())
@@ -160,11 +172,17 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
         queue: Any = OutgoingRpcs(lambda: self._taken.set())
         self.peer_queues[peer_id] = queue
         self.manager.run_task(self.handle_sending_messages, peer_id, stream, queue)
+        self.manager.run_task(self._watch_connection, peer_id, stream)
         if peer_id in self._peer_added_events:
             self._peer_added_events.pop(peer_id).set()
         for topic in self.topics:
             if peer_id in self.peer_topics.get(topic, ()):
                 self.router.welcome(peer_id, topic)
+
+    async def _watch_connection(self, peer_id: ID, stream: INetStream) -> None:
+        # A stream nobody writes to does not notice its end; what is sent next would be lost.
+        await cast(Any, stream).muxed_conn.event_closed.wait()
+        await self._lost_stream(peer_id, stream)
 
     def _is_registered(self, peer_id: ID) -> bool:
         stream = self.peers.get(peer_id)
@@ -175,7 +193,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
 
     def _is_current(self, peer_id: ID, stream: INetStream) -> bool:
         live = cast(Any, self.host.get_network()).connections.get(peer_id, ())
-        return any(conn is cast(Any, stream).swarm_conn and not conn.is_closed for conn in live)
+        return any(conn is cast(Any, stream).swarm_conn and _is_open(conn) for conn in live)
 
     def _forget_sender(self, peer_id: ID) -> None:
         self.peers.pop(peer_id, None)
@@ -194,13 +212,27 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
         self._handle_dead_peer(peer_id)
 
     async def part_with(self, peer_id: ID) -> None:
-        """End all connections with a peer; whoever dials first, both sides start afresh.
-
-        Stock forgets the peer's subscriptions on a stream fault and keeps the connection: one-way deafness.
-        """
+        """End all connections with a peer."""
         self._handle_dead_peer(peer_id)
         with trio.CancelScope(shield=True), trio.move_on_after(2):
             await self.host.disconnect(peer_id)
+
+    async def _lost_stream(self, peer_id: ID, stream: INetStream) -> None:
+        """A gossip stream ended. Its connection ends with it, and both sides start afresh on the next.
+
+        Stock forgets the peer's subscriptions and keeps the connection: one-way deafness.
+        """
+        if stream is self._inbound.get(peer_id):
+            del self._inbound[peer_id]
+            self._forget_all_subscriptions(peer_id)
+        elif stream is not self.peers.get(peer_id):
+            return
+        conn = cast(Any, stream).swarm_conn
+        if _is_open(conn):
+            with trio.CancelScope(shield=True), trio.move_on_after(2):
+                await conn.close()
+        if not self._is_registered(peer_id) and self._peer_is_connected(peer_id) and self.manager.is_running:
+            self.manager.run_task(self._handle_new_peer_with_retry, peer_id)
 
     async def handle_sending_messages(self, peer_id: ID, stream: INetStream, queue: Any) -> None:
         muxed = cast(Any, stream).muxed_stream
@@ -209,8 +241,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
                 await muxed.write(batch)
         except STREAM_FAULTS:
             self._conduct.count("send-fault")
-            if self.peers.get(peer_id) is stream:
-                await self.part_with(peer_id)
+            await self._lost_stream(peer_id, stream)
 
     # receiving
 
@@ -229,8 +260,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
             await self.part_with(peer_id)
         except STREAM_FAULTS:
             self._conduct.count("stream-closed")
-            if self._inbound.get(peer_id) is stream:
-                await self.part_with(peer_id)
+            await self._lost_stream(peer_id, stream)
         except Exception:  # noqa: BLE001 - the edge of one peer's stream; an unforeseen fault ends this peer only
             self._conduct.count("gossip-fault")
             await self.part_with(peer_id)

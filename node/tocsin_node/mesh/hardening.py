@@ -184,17 +184,31 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
             self.on_take_over(peer_id)
         conn = await super().add_conn(muxed_conn, direction)
         cast(Any, conn).added_at = trio.current_time()
+        self._settle(peer_id)
         return conn
 
     def _takes_over(self, new: IMuxedConn, live: list[Any]) -> bool:
         now = trio.current_time()
-        # An old connection is one the peer has lost, or it would not make another.
+        # The side that dials again, or after this long, has lost the connection before.
+        if any(conn.muxed_conn.is_initiator == new.is_initiator for conn in live):
+            return True
         if all(now - getattr(conn, "added_at", now) > REPLACE_AFTER_SECONDS for conn in live):
             return True
+        return self._is_preferred(new)
+
+    def _is_preferred(self, conn: IMuxedConn) -> bool:
         # Both dialled at once: both keep the one that the smaller peer id dialled.
-        first = min(self.self_id.to_bytes(), new.peer_id.to_bytes())
-        dialler = self.self_id if new.is_initiator else new.peer_id
-        return bool(dialler.to_bytes() == first)
+        dialler = self.self_id if conn.is_initiator else conn.peer_id
+        return bool(dialler.to_bytes() == min(self.self_id.to_bytes(), conn.peer_id.to_bytes()))
+
+    def _settle(self, peer_id: ID) -> None:
+        """Two connections may have been added at once, neither seeing the other: keep one."""
+        live = [conn for conn in self.connections.get(peer_id, []) if not conn.is_closed]
+        if len(live) > 1:
+            kept = max(live, key=lambda conn: (self._is_preferred(conn.muxed_conn), live.index(conn)))
+            for conn in live:
+                if conn is not kept:
+                    self.manager.run_task(self._close_connection_async, conn)
 
 
 def guard_stream_handler(handler: Callable[[INetStream], Any], conduct: Conduct) -> Callable[[INetStream], Any]:

@@ -176,6 +176,7 @@ class BufferedYamux(IMuxedConn):  # type: ignore[misc]
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         self._accept_send, self._accept_receive = trio.open_memory_channel[BufferedStream](MAX_INBOUND_STREAMS)
+        self._is_closing = False
         self._in = bytearray()
         self._body_left = 0
         self._body_stream: BufferedStream | None = None
@@ -212,23 +213,25 @@ class BufferedYamux(IMuxedConn):  # type: ignore[misc]
         try:
             await work()
         except (IOException, RawConnError, OSError, YamuxFault, trio.ClosedResourceError):
-            self._fail_streams()
+            self._end()
         ends.cancel()
 
     async def close(self) -> None:
         """End the connection and all its streams."""
-        if self.event_closed.is_set():
+        self._end()
+        if self._is_closing:
             return
-        self.event_closed.set()
-        self._accept_send.close()
-        self._fail_streams()
+        self._is_closing = True
         with trio.move_on_after(1) as scope:
             scope.shield = True
             await self.secured_conn.close()
         if self.on_close is not None:
             await self.on_close()
 
-    def _fail_streams(self) -> None:
+    def _end(self) -> None:
+        # At once, so that whoever a failing stream wakes finds the connection closed.
+        self.event_closed.set()
+        self._accept_send.close()
         for stream in list(self.streams.values()):
             stream.fail()
         self.streams.clear()
