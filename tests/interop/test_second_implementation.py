@@ -41,6 +41,8 @@ from tocsin_protocol.taxonomy import Category, Cause, EvidenceKind, Relation, Ro
 
 DOMAIN = Domain(NETWORK_ID)
 MUTATIONS = 400
+VECTORS = Path(__file__).parents[2] / "specs" / "vectors"
+JS_DIR = Path(__file__).parent / "js"
 ADDRESS = "0x" + "ab" * 20
 
 
@@ -64,6 +66,22 @@ OURS: dict[str, Callable[[bytes], bytes]] = {
     "heartbeat": lambda data: encode_heartbeat(decode_heartbeat(data)),
     "signature": _signature,
 }
+
+
+@pytest.fixture(scope="session")
+def vectors_report() -> dict[str, dict[str, object]]:
+    """What the js side says of every vector file."""
+    done = subprocess.run(
+        ["node", "vectors.mjs", str(VECTORS)], cwd=JS_DIR, capture_output=True, text=True, timeout=300, check=True
+    )
+    report: dict[str, dict[str, object]] = json.loads(done.stdout)
+    return report
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in VECTORS.glob("*.json")))
+def test_js_agrees_with_every_vector(name: str, vectors_report: dict[str, dict[str, object]]) -> None:
+    assert vectors_report[name]["failed"] == []
+    assert vectors_report[name]["checked"]
 
 
 def _subject(role: Role, kind: SubjectKind, value: str) -> Subject:
@@ -169,10 +187,10 @@ def _mutated(sample: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def _judged_by_js(cases: list[tuple[str, bytes]], js_dir: Path) -> list[dict[str, object]]:
+def _judged_by_js(cases: list[tuple[str, bytes]]) -> list[dict[str, object]]:
     lines = "".join(json.dumps([kind, data.hex()]) + "\n" for kind, data in cases)
     done = subprocess.run(
-        ["node", "judge.mjs", NETWORK_ID.hex()], cwd=js_dir, input=lines, capture_output=True, text=True, timeout=300
+        ["node", "judge.mjs", NETWORK_ID.hex()], cwd=JS_DIR, input=lines, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -186,11 +204,11 @@ def _judged_by_us(kind: str, data: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("kind", sorted(OURS))
-def test_both_implementations_agree(kind: str, js_dir: Path) -> None:
+def test_both_implementations_agree(kind: str) -> None:
     dice = random.Random(f"second implementation {kind}")
     samples = _samples()[kind]
     cases = [*samples, *(_mutated(dice.choice(samples), dice) for _ in range(MUTATIONS))]
-    theirs = _judged_by_js([(kind, data) for data in cases], js_dir)
+    theirs = _judged_by_js([(kind, data) for data in cases])
     assert len(theirs) == len(cases)
     for data, answer in zip(cases, theirs, strict=True):
         ours = _judged_by_us(kind, data)

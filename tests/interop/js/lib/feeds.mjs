@@ -1,6 +1,6 @@
 // Feeds in memory: per publisher and lane a hash chain of signals (specs/signal.md), with gaps where they are.
 
-import { NO_DIGEST, encodeEquivocation } from './envelope.mjs'
+import { FIRST_SEQUENCE, NO_DIGEST, encodeEquivocation } from './envelope.mjs'
 import { hex, same } from './fields.mjs'
 
 export const MAX_PROOFS_HELD = 256
@@ -18,25 +18,37 @@ export class Feeds {
     return this.proofs.has(hex(publisher))
   }
 
-  // Keeps a verified envelope. 'linked' | 'unlinked' | 'duplicate', or 'equivocation' with the proof kept.
+  // Where an envelope stands against what is held: 'linked' | 'unlinked' | 'duplicate' | 'equivocation'.
+  position (envelope) {
+    const held = this.get(envelope.publisher, envelope.lane, envelope.sequence)
+    if (held !== undefined && same(held.digest, envelope.digest)) return 'duplicate'
+    if (this.rival(envelope) !== undefined) return 'equivocation'
+    const isFirst = envelope.sequence === FIRST_SEQUENCE
+    return isFirst || this.get(envelope.publisher, envelope.lane, envelope.sequence - 1) !== undefined ? 'linked' : 'unlinked'
+  }
+
+  // What is held and contradicts an envelope, if anything.
+  rival ({ publisher, lane, sequence, previous, digest }) {
+    const held = this.get(publisher, lane, sequence)
+    if (held !== undefined && !same(held.digest, digest)) return held
+    const before = this.get(publisher, lane, sequence - 1)
+    if (before !== undefined && !same(before.digest, previous)) return before
+    const after = this.get(publisher, lane, sequence + 1)
+    if (after !== undefined && !same(after.previous, digest)) return after
+    return undefined
+  }
+
+  // Keeps a verified envelope, or the proof that it contradicts one held; returns its position.
   add (envelope) {
     const { publisher, lane, sequence } = envelope
+    const position = this.position(envelope)
+    if (position === 'equivocation') this.keepProof(publisher, encodeEquivocation(envelope, this.rival(envelope)))
+    if (position === 'equivocation' || position === 'duplicate') return position
     const feed = this.feed(publisher, lane)
-    const held = feed.envelopes.get(sequence)
-    if (held !== undefined && same(held.digest, envelope.digest)) return 'duplicate'
-    const before = feed.envelopes.get(sequence - 1)
-    const after = feed.envelopes.get(sequence + 1)
-    const rival = held ??
-      (before !== undefined && !same(before.digest, envelope.previous) ? before : undefined) ??
-      (after !== undefined && !same(after.previous, envelope.digest) ? after : undefined)
-    if (rival !== undefined) {
-      this.keepProof(publisher, encodeEquivocation(envelope, rival))
-      return 'equivocation'
-    }
     feed.envelopes.set(sequence, envelope)
     feed.highest = Math.max(feed.highest, sequence)
     while (feed.envelopes.has(feed.linked + 1)) feed.linked += 1
-    return feed.linked >= sequence ? 'linked' : 'unlinked'
+    return position
   }
 
   keepProof (publisher, proof) {

@@ -12,8 +12,8 @@ import { hex, same } from './fields.mjs'
 import { HEARTBEAT_INTERVAL_MS, decodeHeartbeat, encodeHeartbeat } from './heartbeat.mjs'
 import { scoreParams, startHost } from './host.mjs'
 import { DecodeError } from './msgpack.mjs'
-import { decodeRoster, lastAccepted, publishersOf } from './roster.mjs'
-import { Domain, SignatureError, addressOfKey, isSignedBy, publicKeyOf } from './signing.mjs'
+import { lastAccepted } from './roster.mjs'
+import { SignatureError, addressOfKey, isSignedBy, publicKeyOf } from './signing.mjs'
 import * as sync from './sync.mjs'
 
 const DIAL_INTERVAL_MS = 500
@@ -37,12 +37,10 @@ export class Member {
     this.settings = { seed, listen }
     this.secret = secret
     this.publisher = addressOfKey(publicKeyOf(secret))
-    this.rosterBody = roster
-    this.roster = decodeRoster(roster)
-    this.domain = new Domain(this.roster.network)
-    this.publishers = new Map(publishersOf(this.roster).map((publisher) => [hex(publisher.id), publisher]))
-    this.peers = new Set([...this.publishers.values()].map((publisher) => publisher.peer))
-    this.admission = new Admission(this.domain, this.publishers, this.feeds)
+    this.admission = new Admission(roster)
+    const { domain, publishers } = this.admission
+    Object.assign(this, { domain, publishers, roster: this.admission.roster })
+    this.peers = new Set([...publishers.values()].map((publisher) => publisher.peer))
     this.dial = dial
     this.emit = emit
     const prefix = `/tocsin/1/${hex(this.roster.network).slice(0, 16)}`
@@ -133,11 +131,9 @@ export class Member {
 
   judgeFrame (data, from) {
     const outcome = this.admission.admitFrame(data, from, Date.now())
-    for (const { envelope, reason } of outcome.dropped) {
-      this.count(`envelope ${reason}`)
-      if (reason === 'equivocation') this.keep(envelope, 'gossip')
-    }
-    for (const envelope of outcome.admitted) this.keep(envelope, 'gossip')
+    for (const reason of outcome.dropped) this.count(`envelope ${reason}`)
+    // The doubtful ones are signed as well: only what is held can tell a repetition from a second history.
+    for (const envelope of [...outcome.admitted, ...outcome.doubtful]) this.keep(envelope, 'gossip')
     return outcome
   }
 
@@ -149,6 +145,7 @@ export class Member {
       if (this.feeds.isEquivocator(id)) return { verdict: 'ignore', reason: 'duplicate' }
       verifyEquivocation(this.domain, publisher.key, proof)
       this.feeds.keepProof(id, proof)
+      this.admission.equivocators.add(hex(id))
       this.emit({ event: 'proof', publisher: hex(id) })
       return { verdict: 'accept', reason: 'admitted' }
     } catch (error) {
@@ -173,10 +170,13 @@ export class Member {
   keep (envelope, via) {
     const position = this.feeds.add(envelope)
     this.count(`${via} ${position}`)
+    const { publisher, lane } = envelope
+    this.admission.setHead(publisher, lane, this.feeds.feed(publisher, lane).linked)
     if (position === 'linked' || position === 'unlinked') this.emit({ event: 'signal', via, position, ...shown(envelope) })
     if (position === 'equivocation') {
-      this.emit({ event: 'proof', publisher: hex(envelope.publisher) })
-      const proof = this.feeds.proofs.get(hex(envelope.publisher))
+      this.admission.equivocators.add(hex(publisher))
+      this.emit({ event: 'proof', publisher: hex(publisher) })
+      const proof = this.feeds.proofs.get(hex(publisher))
       this.gossip.publish(this.topics.proofs, proof).catch(() => this.count('proof not sent'))
     }
   }

@@ -5,6 +5,10 @@ export const MAX_DEPTH = 8
 export const MAX_ITEMS = 256
 
 export class DecodeError extends Error {}
+// Bytes that end before their value does.
+export class TruncatedError extends DecodeError {}
+// An allowed value in another spelling than its canonical one.
+export class SpellingError extends DecodeError {}
 
 const utf8 = new TextEncoder()
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -87,7 +91,7 @@ export function decode (data, maxBytes, maxItems = MAX_ITEMS) {
   if (data.length > maxBytes) throw new DecodeError(`${data.length} bytes where at most ${maxBytes} are allowed`)
   const reader = { data: Buffer.from(data.buffer, data.byteOffset, data.length), at: 0, maxItems }
   const value = read(reader, 0)
-  if (reader.at !== data.length) throw new DecodeError('bytes after the value')
+  if (reader.at !== data.length) throw new SpellingError('bytes after the value')
   return value
 }
 
@@ -107,6 +111,10 @@ function read (reader, depth) {
     case 0xcd: return readLength(reader, 2, 0x100)
     case 0xce: return readLength(reader, 4, 0x10000)
     case 0xcf: return readUint64(reader)
+    case 0xd0: return readSigned(reader, 1)
+    case 0xd1: return readSigned(reader, 2)
+    case 0xd2: return readSigned(reader, 4)
+    case 0xd3: return readSigned(reader, 8)
     case 0xd9: return readText(reader, readLength(reader, 1, 32))
     case 0xda: return readText(reader, readLength(reader, 2, 0x100))
     case 0xdb: return readText(reader, readLength(reader, 4, 0x10000))
@@ -119,7 +127,7 @@ function read (reader, depth) {
 }
 
 function take (reader, length) {
-  if (reader.data.length - reader.at < length) throw new DecodeError('value is cut short')
+  if (reader.data.length - reader.at < length) throw new TruncatedError('value is cut short')
   reader.at += length
   return reader.data.subarray(reader.at - length, reader.at)
 }
@@ -127,15 +135,21 @@ function take (reader, length) {
 // A length or integer of `bytes` bytes that would not have fitted a shorter form.
 function readLength (reader, bytes, least) {
   const value = take(reader, bytes).readUIntBE(0, bytes)
-  if (value < least) throw new DecodeError('not in the shortest form')
+  if (value < least) throw new SpellingError('not in the shortest form')
   return value
 }
 
 function readUint64 (reader) {
   const value = take(reader, 8).readBigUInt64BE()
-  if (value < 2n ** 32n) throw new DecodeError('not in the shortest form')
+  if (value < 2n ** 32n) throw new SpellingError('not in the shortest form')
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new DecodeError('integer beyond 2^53-1')
   return Number(value)
+}
+
+// Signed forms are either negative, which is not allowed, or a second spelling.
+function readSigned (reader, bytes) {
+  if (take(reader, bytes)[0] >= 0x80) throw new DecodeError('negative integer')
+  throw new SpellingError('not in the shortest form')
 }
 
 function readText (reader, length) {
@@ -166,7 +180,7 @@ function readMap (reader, length, depth) {
   for (let i = 0; i < length; i++) {
     const key = read(reader, depth + 1)
     if (typeof key !== 'string') throw new DecodeError('map key is not text')
-    if (previous !== null && compareText(previous, key) >= 0) throw new DecodeError('map keys are not in rising order')
+    if (previous !== null && compareText(previous, key) >= 0) throw new SpellingError('map keys are not in rising order')
     previous = key
     map.set(key, read(reader, depth + 1))
   }

@@ -132,6 +132,16 @@ export function encodeSignedRoster ({ body, signatures }) {
   return encode([body, signatures.map(({ root, signature }) => [root, signature])])
 }
 
+// The first roster, checked against the hash pinned out of band.
+export function verifyGenesis ({ body }, pinnedHash) {
+  if (!same(rosterHash(body), pinnedHash)) throw new DecodeError('genesis roster has another hash than the pinned one')
+  const roster = decodeRoster(body)
+  if (roster.epoch !== 0 || !same(roster.previous, Buffer.alloc(32)) || roster.retired.length > 0) {
+    throw new DecodeError('genesis roster is not epoch 0 without a predecessor and without retired keys')
+  }
+  return roster
+}
+
 // ⌊2n/3⌋+1 of n members.
 export function quorum (members) {
   return Math.floor(2 * members / 3) + 1

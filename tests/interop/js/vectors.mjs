@@ -1,0 +1,191 @@
+// Checks every file of specs/vectors (given as the folder) with this implementation and prints one JSON object:
+// {file: {checked, failed: [sentence, …]}}. A file or section nobody here knows is a failure too.
+
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { Admission, malformation } from './lib/admission.mjs'
+import { decodeBody, encodeBody } from './lib/body.mjs'
+import * as wire from './lib/envelope.mjs'
+import { Feeds } from './lib/feeds.mjs'
+import { hex } from './lib/fields.mjs'
+import { checkActionable } from './lib/freshness.mjs'
+import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
+import { DecodeError, decode, encode } from './lib/msgpack.mjs'
+import { decodeRoster, decodeSignedRoster, rosterHash, verifyGenesis, verifySuccessor } from './lib/roster.mjs'
+import { Domain, SignatureError, addressOfKey, publicKeyOf, verifyDigest } from './lib/signing.mjs'
+import * as sync from './lib/sync.mjs'
+
+const raw = (text) => Buffer.from(text, 'hex')
+// Only the files of one network name it.
+let domain
+
+function equal (found, wanted, what = 'value') {
+  const [a, b] = [found, wanted].map((value) => JSON.stringify(value instanceof Uint8Array ? hex(value) : value))
+  if (a !== b) throw new Error(`${what} is ${a.slice(0, 200)}, wanted ${b.slice(0, 200)}`)
+}
+
+function refused (run, ...kinds) {
+  try {
+    run()
+  } catch (error) {
+    if ((kinds.length > 0 ? kinds : [DecodeError]).some((kind) => error instanceof kind)) return error
+    throw error
+  }
+  throw new Error('accepted')
+}
+
+// Bytes are told from text as {bytes: hex}, maps are {map: [[key, value], …]}.
+function untagged (value) {
+  if (Array.isArray(value)) return value.map(untagged)
+  if (value === null || typeof value !== 'object') return value
+  if ('bytes' in value) return raw(value.bytes)
+  return new Map(value.map.map(([key, item]) => [key, untagged(item)]))
+}
+
+const refusesAs = (run) => (vector) => equal(malformation(refused(() => run(raw(vector.encoded)))), vector.reason, 'reason')
+const refuses = (run) => (vector) => refused(() => run(raw(vector.encoded)))
+const roundTrips = (read, write) => (vector) => equal(write(read(raw(vector.encoded))), vector.encoded)
+
+function envelopeVector (vector, file) {
+  const envelope = wire.decodeEnvelope(domain, raw(vector.encoded))
+  for (const name of ['publisher', 'lane', 'sequence', 'previous', 'body', 'signature', 'digest']) {
+    equal(envelope[name], vector[name], name)
+  }
+  verifyDigest(raw(file.key), envelope.digest, envelope.signature)
+}
+
+function digestVector ({ network, message: m, change, digest }) {
+  const of = new Domain(raw(network))
+  equal(m !== undefined
+    ? of.signalDigest(raw(m.publisher), m.lane, m.sequence, raw(m.previous), raw(m.body))
+    : of.rosterChangeDigest(change.epoch, raw(change.roster)), digest)
+}
+
+// Our feeds hold envelopes, not digests: what the vector holds is put in place of them.
+function positionVector ({ envelope: encoded, held, position }) {
+  const envelope = wire.decodeEnvelope(domain, raw(encoded))
+  const feeds = new Feeds()
+  const { envelopes } = feeds.feed(envelope.publisher, envelope.lane)
+  if (held.same !== null) envelopes.set(envelope.sequence, { ...envelope, digest: raw(held.same) })
+  if (held.before !== null) envelopes.set(envelope.sequence - 1, { ...envelope, digest: raw(held.before), sequence: envelope.sequence - 1 })
+  if (held.after !== null) envelopes.set(envelope.sequence + 1, wire.decodeEnvelope(domain, raw(held.after)))
+  equal(feeds.position(envelope), position)
+}
+
+function admissionVector ({ roster, steps }) {
+  const admission = new Admission(raw(roster))
+  for (const [number, step] of steps.entries()) {
+    for (const [publisher, lane, sequence] of step.heads ?? []) admission.setHead(raw(publisher), lane, sequence)
+    if (step.equivocators !== undefined) admission.equivocators = new Set(step.equivocators)
+    if (step.roster !== undefined) admission.setRoster(raw(step.roster))
+    for (let i = 0; i < (step.repeat ?? 0); i++) {
+      const { verdict, reason, admitted, dropped, doubtful } = admission.admitFrame(raw(step.frame), step.from, step.at_ms)
+      equal([verdict, reason, admitted.length, dropped, doubtful.length],
+        [step.verdict, step.reason, step.admitted, step.dropped, step.doubtful], `step ${number}`)
+    }
+  }
+}
+
+function successionVector ({ current, signed, error }) {
+  const run = () => verifySuccessor(raw(current), decodeSignedRoster(raw(signed)))
+  if (error === null) run()
+  else refused(run, DecodeError, SignatureError)
+}
+
+const genesis = ({ signed, pinned }) => verifyGenesis(decodeSignedRoster(raw(signed)), raw(pinned))
+const items = (data) => sync.decodeItems(data, 2)
+const verifyProof = (file, { proof }) => wire.verifyEquivocation(domain, raw(file.key), raw(proof))
+
+// File -> section (dotted) -> the check of one vector, given the vector and its file.
+const CHECKS = {
+  encoding: {
+    valid: (vector) => {
+      equal(encode(untagged(vector.value)), vector.encoded)
+      equal(encode(decode(raw(vector.encoded), 4096)), vector.encoded)
+    },
+    invalid: refusesAs((data) => decode(data, 4096))
+  },
+  signing: {
+    keys: ({ secret, public: key, address }) => {
+      equal(publicKeyOf(raw(secret)), key)
+      equal(addressOfKey(raw(key)), address)
+    },
+    digests: digestVector,
+    valid: ({ key, digest, signature }) => verifyDigest(raw(key), raw(digest), raw(signature)),
+    invalid: ({ key, digest, signature }) => refused(() => verifyDigest(raw(key), raw(digest), raw(signature)), SignatureError)
+  },
+  envelope: { valid: envelopeVector, invalid: refusesAs((data) => wire.decodeEnvelope(domain, data)) },
+  frame: {
+    valid: (vector) => {
+      equal(wire.encodeFrame(vector.envelopes.map(raw)), vector.encoded)
+      equal(wire.decodeFrame(raw(vector.encoded)).map(hex), vector.envelopes)
+    },
+    invalid: refusesAs(wire.decodeFrame)
+  },
+  body: {
+    valid: (vector) => {
+      equal(encodeBody(decodeBody(raw(vector.body))), vector.body)
+      equal(encode(untagged(vector.fields)), vector.body)
+    },
+    invalid: ({ body }) => refused(() => decodeBody(raw(body)))
+  },
+  freshness: {
+    cases: (vector) => equal(checkActionable(decodeBody(raw(vector.body)), vector.now_ms, vector.received_ms), vector.reason)
+  },
+  feed: {
+    positions: positionVector,
+    valid: (vector, file) => verifyProof(file, vector),
+    invalid: (vector, file) =>
+      refused(() => verifyProof(file, vector), vector.error === 'signature' ? SignatureError : DecodeError)
+  },
+  sync: {
+    'requests.valid': roundTrips(sync.decodeRequest, sync.encodeRequest),
+    'requests.invalid': refuses(sync.decodeRequest),
+    'heads.valid': roundTrips(sync.decodeHeads, sync.encodeHeads),
+    'heads.invalid': refuses(sync.decodeHeads),
+    'items.valid': roundTrips(items, sync.encodeItems),
+    'items.invalid': refuses(items)
+  },
+  heartbeat: { valid: roundTrips(decodeHeartbeat, encodeHeartbeat), invalid: refuses(decodeHeartbeat) },
+  roster: {
+    'bodies.valid': ({ body, hash }) => {
+      decodeRoster(raw(body))
+      equal(rosterHash(raw(body)), hash)
+    },
+    'bodies.invalid': ({ body }) => refused(() => decodeRoster(raw(body))),
+    'genesis.valid': genesis,
+    'genesis.invalid': (vector) => refused(() => genesis(vector)),
+    succession: successionVector
+  },
+  admission: { cases: admissionVector }
+}
+
+// Lists of vectors in a file, by dotted path.
+function sections (node, path = '') {
+  return Object.entries(node).flatMap(([key, value]) => {
+    if (Array.isArray(value)) return [[path + key, value]]
+    return value !== null && typeof value === 'object' ? sections(value, `${path}${key}.`) : []
+  })
+}
+
+function check (name, file) {
+  domain = file.network === undefined ? undefined : new Domain(raw(file.network))
+  const report = { checked: 0, failed: [] }
+  for (const [section, vectors] of sections(file)) {
+    for (const vector of vectors) {
+      try {
+        CHECKS[name][section](vector, file)
+        report.checked += 1
+      } catch (error) {
+        report.failed.push(`${section} ${vector.name}: ${error.message}`)
+      }
+    }
+  }
+  return report
+}
+
+const folder = process.argv[2]
+const files = readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -5)).sort()
+const report = files.map((name) => [name, check(name, JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')))])
+process.stdout.write(JSON.stringify(Object.fromEntries(report)) + '\n')
