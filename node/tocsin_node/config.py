@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from tocsin_protocol.errors import DecodeError
@@ -198,7 +198,11 @@ def load_config(path: Path, *, pinned: bool = True) -> NodeConfig:
 
     `pinned=False` also takes a node that does not have its genesis roster yet.
     """
-    document = read_toml(path)
+    return check_config(path, read_toml(path), pinned=pinned)
+
+
+def check_config(path: Path, document: dict[str, Any], *, pinned: bool = True) -> NodeConfig:
+    """Check what stands, or is to stand, in the node.toml at `path`; raises ConfigError."""
     config = check_document(path, document, NodeConfig)
     if pinned and not config.network.genesis_hash:
         raise ConfigError(

@@ -15,7 +15,7 @@ from tocsin_protocol.roster_encoding import decode_publisher, encode_signed_rost
 from tocsin_protocol.roster_model import Capability, DetectorEntry, Publisher, RateClass, Roster, SignedRoster
 from tocsin_protocol.signing import public_key_of
 
-from .config import CONFIG_NAME, DEFAULT_FEED_LISTEN, DEFAULT_MESH_LISTEN, load_config
+from .config import CONFIG_NAME, DEFAULT_FEED_LISTEN, DEFAULT_MESH_LISTEN, check_config, load_config
 from .errors import ConfigError
 from .keystore import (
     DEFAULT_COST,
@@ -31,6 +31,7 @@ from .keystore import (
 from .peer_ids import peer_id_of_seed
 from .private_files import make_private_directory, read_private_file, replace_file, write_new_file
 from .roster_files import PUBLIC_FILE_MODE, RosterEntry, encode_entry, genesis_hash, read_roster
+from .toml_files import parse_toml
 
 KEYSTORE_NAME = "keystore.json"
 PASSPHRASE_NAME = "passphrase"  # noqa: S105 - the name of the file
@@ -51,7 +52,7 @@ _SAMPLE_KEYS = (public_key_of(bytes(31) + b"\1"), peer_id_of_seed(bytes(32)))
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What a new node is to be. `addresses` are those that the others dial; none: those of `listen` that name a host."""
+    """What a new node is to be. `addresses` is where the others dial; empty: those of `listen` that name a host."""
 
     member: str
     organisation: str
@@ -118,6 +119,10 @@ def create_node_home(
     node.toml (chains, hooks, watchers), `policy` that of policy.toml in place of the commented sample.
     """
     _check_plan(plan)
+    config_path = directory / CONFIG_NAME
+    check_config(
+        config_path, parse_toml(config_path, _config_text(plan, "passphrase_file = ''", extra_config)), pinned=False
+    )
     make_private_directory(directory)
     for name in (CONFIG_NAME, KEYSTORE_NAME, ENTRY_NAME, POLICY_NAME, ROOT_NAME):
         if (directory / name).exists():
@@ -145,9 +150,8 @@ def create_node_home(
     )
     write_new_file(directory / ENTRY_NAME, encode_entry(entry), mode=PUBLIC_FILE_MODE)
     write_new_file(directory / POLICY_NAME, (policy or SAMPLE_POLICY).encode())
-    write_new_file(directory / CONFIG_NAME, _config_text(plan, source, extra_config).encode())
+    write_new_file(config_path, _config_text(plan, source, extra_config).encode())
     make_private_directory(directory / DATA_NAME)
-    load_config(directory / CONFIG_NAME, pinned=False)
     return NodeHome(directory, entry, keys.guardian_address)
 
 

@@ -41,10 +41,18 @@ def read_toml(path: Path) -> dict[str, Any]:
             data = file.read(MAX_TOML_BYTES + 1)
         if len(data) > MAX_TOML_BYTES:
             raise ConfigError(path, "", f"is longer than {MAX_TOML_BYTES} bytes")
-        return tomllib.loads(data.decode())
+        return parse_toml(path, data.decode())
     except OSError as exc:
         raise ConfigError(path, "", f"cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except UnicodeDecodeError as exc:
+        raise ConfigError(path, "", f"is not TOML: {exc}") from exc
+
+
+def parse_toml(path: Path, text: str) -> dict[str, Any]:
+    """Parse what stands, or is to stand, in the file at `path`; raises ConfigError with line and column."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise ConfigError(path, "", f"is not TOML: {exc}") from exc
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -41,14 +42,9 @@ def signals(limit: int, incident: str | None, follow: bool, home: Path, out: Out
         rows = reader.signals(incident=only, limit=limit)[::-1]
         roster = reader.roster()
         _print_signals(out, rows, roster)
-        last = rows[-1].id if rows else 0
-        while follow:
-            rows = reader.signals(after=last, incident=only, limit=MAX_LIMIT)
-            if rows:
-                _print_signals(out, rows, reader.roster())
-                last = rows[-1].id
-            else:
-                time.sleep(FOLLOW_POLL_SECONDS)
+        if follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                _follow(out, reader, only, rows[-1].id if rows else 0)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -159,6 +155,16 @@ def actions(limit: int, incident: str | None, home: Path, out: Output) -> None:
             for row in rows
         ),
     )
+
+
+def _follow(out: Output, reader: Reader, only: bytes | None, last: int) -> None:
+    while True:
+        rows = reader.signals(after=last, incident=only, limit=MAX_LIMIT)
+        if rows:
+            _print_signals(out, rows, reader.roster())
+            last = rows[-1].id
+        else:
+            time.sleep(FOLLOW_POLL_SECONDS)
 
 
 def _find(reader: Reader, text: str) -> IncidentRow:

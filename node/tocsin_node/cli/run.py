@@ -6,7 +6,7 @@ import signal as signals
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,8 @@ from ..errors import ConfigError, NodeError
 from .base import EXIT_CODES, home_option, open_config
 
 if TYPE_CHECKING:
+    import trio
+
     from ..config import NodeConfig
 
 # The feed is started again after this long, doubled each time it ends at once.
@@ -27,7 +29,13 @@ FEED_STABLE_SECONDS = 30.0
 def run(home: Path) -> None:
     """Run the relay with its mesh until interrupted."""
     config = _prepare(home)
-    _run(_node(config))
+
+    async def start(nursery: trio.Nursery) -> None:
+        from ..app import run_node
+
+        await nursery.start(run_node, config)
+
+    _run(start)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -45,17 +53,15 @@ def serve(home: Path) -> None:
 def up(home: Path) -> None:
     """Run all of it until interrupted: relay, mesh and feed, each a process of its own."""
     config = _prepare(home)
-    node = _node(config)
 
-    async def run_all() -> None:
-        import trio
+    async def start(nursery: trio.Nursery) -> None:
+        from ..app import run_node
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run_feed_process, home)
-            await node()
-            nursery.cancel_scope.cancel()
+        await nursery.start(run_node, config)
+        # only now is there a database for it to read
+        nursery.start_soon(_run_feed_process, home)
 
-    _run(run_all)
+    _run(start)
 
 
 def _prepare(home: Path) -> NodeConfig:
@@ -66,20 +72,11 @@ def _prepare(home: Path) -> NodeConfig:
     return config
 
 
-def _node(config: NodeConfig) -> Callable[[], Awaitable[Any]]:
-    from ..app import run_node
-
-    async def node() -> None:
-        await run_node(config)
-
-    return node
-
-
-def _run(main: Callable[[], Awaitable[Any]]) -> None:
-    """Run until done, or until SIGINT or SIGTERM asks for an orderly end."""
+def _run(start: Callable[[trio.Nursery], Awaitable[None]]) -> None:
+    """Run what `start` starts until it fails, or until SIGINT or SIGTERM asks for an orderly end."""
     import trio
 
-    async def until_told(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    async def stop_when_told(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signals.SIGINT, signals.SIGTERM) as received:
             task_status.started()
             async for _ in received:
@@ -87,14 +84,16 @@ def _run(main: Callable[[], Awaitable[Any]]) -> None:
 
     async def run_main() -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(until_told, nursery.cancel_scope)
-            await main()
-            nursery.cancel_scope.cancel()
+            await nursery.start(stop_when_told, nursery.cancel_scope)
+            await start(nursery)
 
     try:
         trio.run(run_main, strict_exception_groups=True)
-    except* NodeError as group:
-        raise _first(group) from group
+    except BaseExceptionGroup as group:
+        known, others = group.split(NodeError)
+        if known is None or others is not None:
+            raise
+        raise _first(known) from group
 
 
 def _first(group: BaseExceptionGroup[NodeError]) -> NodeError:
