@@ -19,6 +19,9 @@ MAX_HEADS = 4096
 MAX_ROSTERS_PER_RESPONSE = 4
 MAX_PROOFS = 16
 
+# The longest heads msgpack puts before a list and before bytes.
+_LIST_HEAD_BYTES, _ITEM_HEAD_BYTES = 5, 5
+
 
 @dataclass(frozen=True, slots=True)
 class HeadsRequest:
@@ -135,8 +138,15 @@ def decode_head_list(value: object) -> tuple[FeedHead, ...]:
 
 
 def encode_items(response: ItemsResponse) -> bytes:
-    """The wire form of envelopes, rosters or proofs."""
-    return encode_canonical(list(response.items))
+    """The wire form of envelopes, rosters or proofs: as many from the first on as one response may hold."""
+    size = _LIST_HEAD_BYTES
+    fitting = []
+    for item in response.items:
+        size += _ITEM_HEAD_BYTES + len(item)
+        if size > MAX_SYNC_RESPONSE_BYTES:
+            break
+        fitting.append(item)
+    return encode_canonical(fitting)
 
 
 def decode_items(data: bytes, most: int) -> ItemsResponse:

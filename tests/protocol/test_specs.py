@@ -1,0 +1,156 @@
+"""The specs and the code say the same: rules line by line, constants value by value."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tocsin_protocol.freshness import freshness_bound_ms
+from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
+from tocsin_protocol.roster_model import RateClass
+from tocsin_protocol.taxonomy import (
+    Category,
+    EvidenceKind,
+    Relation,
+    Role,
+    Severity,
+    Stage,
+    SubjectKind,
+    Tlp,
+)
+
+ROOT = Path(__file__).parents[2]
+SPECS = ROOT / "specs"
+PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy")
+# Where the rules of a page stand in the code, in the page's order.
+RULES = {
+    "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
+    "roster": ("protocol/tocsin_protocol/roster.py",),
+    "gossip": ("protocol/tocsin_protocol/admission.py", "node/tocsin_node/mesh/judge.py"),
+    "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
+    "encoding": (),
+    "sync": (),
+}
+# Other pages speak about these, or they are no part of what nodes agree on.
+ELSEWHERE = {"containment", "outflow"}
+TAG = r"\[(?:REJECT|IGNORE|DROP|FEED|FRESH|ROSTER|INCIDENT|POLICY)\]"
+
+
+def page(name: str) -> str:
+    return (SPECS / f"{name}.md").read_text()
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """The rows of the table whose first heading is this."""
+    rows = text.split(f"| {heading} |", 1)[1].split("\n")[2:]
+    body = rows[: next(n for n, row in enumerate(rows) if not row.startswith("|"))]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in body]
+
+
+def modules_of(text: str) -> list[ModuleType]:
+    names = re.findall(r"`(\w+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
+    return [importlib.import_module(f"tocsin_protocol.{name}") for name in names]
+
+
+def own_constants(module: ModuleType) -> dict[str, Any]:
+    """Public UPPER_CASE names that the module itself assigns."""
+    source = Path(str(module.__file__)).read_text()
+    return {
+        name: getattr(module, name) for name in re.findall(r"^([A-Z][A-Z0-9_]+)\b[^=\n]*=(?!=)", source, re.MULTILINE)
+    }
+
+
+def shown(value: Any) -> str:
+    """How a table writes a value."""
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    if isinstance(value, str):
+        return f"`{value}`"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, frozenset):
+        return ", ".join(f"`{item}`" for item in sorted(value))
+    if isinstance(value, Rate):
+        return f"{value.per_second} per second, burst {value.burst}"
+    return str(value)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_rules_are_those_of_the_code_in_its_order(name: str) -> None:
+    in_spec = re.findall(rf"^- ({TAG} .+)$", page(name), re.MULTILINE)
+    in_code: list[str] = []
+    for path in RULES[name]:
+        in_code += re.findall(rf"^ *# ({TAG} .+)$", (ROOT / path).read_text(), re.MULTILINE)
+    assert in_spec == in_code
+    assert len(set(in_code)) == len(in_code)
+
+
+def test_no_rule_stands_in_another_file() -> None:
+    known = {ROOT / path for paths in RULES.values() for path in paths}
+    for folder in ("protocol", "node"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path not in known:
+                assert not re.search(rf"# {TAG}", path.read_text()), path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_constants_are_those_of_the_code(name: str) -> None:
+    text = page(name)
+    rows = {row[0]: row[1] for row in table(text, "constant")}
+    constants = {key: value for module in modules_of(text) for key, value in own_constants(module).items()}
+    assert set(rows) == set(constants)
+    for constant, value in constants.items():
+        if isinstance(value, dict):
+            assert rows[constant].startswith("see the table"), constant
+        else:
+            assert rows[constant] == shown(value), constant
+
+
+def test_every_public_constant_is_in_a_table() -> None:
+    listed = {module.__name__ for name in PAGES for module in modules_of(page(name))}
+    for path in sorted((ROOT / "protocol/tocsin_protocol").glob("*.py")):
+        module = importlib.import_module(f"tocsin_protocol.{path.stem}")
+        if path.stem not in ELSEWHERE and own_constants(module):
+            assert module.__name__ in listed, path.stem
+
+
+def test_categories_and_their_bounds_are_the_enumeration() -> None:
+    rows = table(page("signal"), "category")
+    assert [row[0] for row in rows] == [f"`{category}`" for category in Category]
+    assert [int(row[1]) for row in rows] == [freshness_bound_ms(category) for category in Category]
+
+
+def test_rates_are_those_of_the_code() -> None:
+    rows = [
+        ["STANDARD" if rates is STANDARD_RATES else "CRITICAL", f"`{kind}`", rate.per_second, rate.burst]
+        for rates in (STANDARD_RATES, CRITICAL_RATES)
+        for kind, rate in rates.items()
+    ]
+    assert [[*row[:2], int(row[2]), int(row[3])] for row in table(page("gossip"), "lane")] == rows
+    assert set(STANDARD_RATES) == set(CRITICAL_RATES) == set(RateClass)
+
+
+@pytest.mark.parametrize("kind", [EvidenceKind, Relation, Role, Severity, Stage, SubjectKind, Tlp])
+def test_words_are_those_of_the_code(kind: Any) -> None:
+    text = page("signal")
+    for word in kind:
+        assert f"`{word}`" in text
+
+
+def test_every_reason_is_named() -> None:
+    from tocsin_protocol.admission import Reason
+
+    text = page("gossip")
+    for reason in Reason:
+        assert f"`{reason}`" in text, reason
+
+
+def test_links_lead_somewhere() -> None:
+    for path in SPECS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
