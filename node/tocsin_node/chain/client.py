@@ -74,18 +74,22 @@ class ChainClient:
 
         Raises ChainConfigError naming an endpoint that serves another chain.
         """
-        silent: list[str] = []
-        for endpoint in self.endpoints:
+        found: dict[int, int | str] = {}
+
+        async def ask(index: int) -> None:
             try:
-                found = read_quantity(await endpoint.call("eth_chainId"))
+                found[index] = read_quantity(await self.endpoints[index].call("eth_chainId"))
             except ChainError as exc:
-                silent.append(str(exc))
-                continue
-            if found != self.config.chain_id:
-                raise ChainConfigError(
-                    f"endpoint {endpoint.name}: chain eip155:{found} where {self.config.chain} is wanted"
-                )
-        return silent
+                found[index] = str(exc)
+
+        async with trio.open_nursery() as nursery:
+            for index in range(len(self.endpoints)):
+                nursery.start_soon(ask, index)
+        for index, number in found.items():
+            if isinstance(number, int) and number != self.config.chain_id:
+                name, wanted = self.endpoints[index].name, self.config.chain
+                raise ChainConfigError(f"endpoint {name}: chain eip155:{number} where {wanted} is wanted")
+        return [line for line in found.values() if isinstance(line, str)]
 
     async def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
         """Return what the endpoints that are in time say: all, or those `grace_ms` after the first one."""

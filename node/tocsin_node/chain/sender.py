@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import median_high
+from statistics import median_high, median_low
 
 import trio
 from tocsin_protocol.containment import SignedTransaction
@@ -49,6 +49,7 @@ class Sender:
         self.guardian = guardian
         self.nonce_lock = trio.Lock()
         self._held: dict[bytes, int] = {}
+        self._next_nonce = 0
 
     def hold_nonce(self, action_id: bytes, nonce: int) -> None:
         """Keep the nonce of a living action from being handed out again."""
@@ -57,6 +58,10 @@ class Sender:
     def release_nonce(self, action_id: bytes) -> None:
         """Let go of it, if it is held: from here on the chain's own count decides."""
         self._held.pop(action_id, None)
+
+    def note_mined(self, nonce: int) -> None:
+        """Remember that a nonce is used up, for the moment in which an endpoint does not know it yet."""
+        self._next_nonce = max(self._next_nonce, nonce + 1)
 
     async def prepare(self, to: str, calldata: bytes) -> Preparation:
         """Simulate, and fetch nonce and fees, in one round trip to every endpoint.
@@ -75,8 +80,7 @@ class Sender:
         offers = [offer for answer in answers if (offer := self._read_offer(answer)) is not None]
         if not offers:
             raise RpcUnavailable("no endpoint gives nonce and fees")
-        # An endpoint that lags says too little; with three or more, one that lies is outvoted.
-        nonce = median_high(offer.nonce for offer in offers)
+        nonce = choose_nonce([offer.nonce for offer in offers], self._next_nonce)
         while nonce in self._held.values():
             nonce += 1
         reverts = [offer.revert for offer in offers if offer.revert is not None]
@@ -84,8 +88,9 @@ class Sender:
         is_blocked = bool(reverts) and not any(offer.is_simulated for offer in offers)
         return Preparation(
             nonce=nonce,
-            base_fee_wei=median_high(offer.base_fee_wei for offer in offers),
-            tip_wei=median_high(offer.tip_wei for offer in offers),
+            # Too low is refused and bumped; too high may be more than the guardian has, and there is no way back.
+            base_fee_wei=median_low(offer.base_fee_wei for offer in offers),
+            tip_wei=median_low(offer.tip_wei for offer in offers),
             revert=reverts[0] if is_blocked else None,
         )
 
@@ -118,12 +123,14 @@ class Sender:
 
     async def sign_bump(self, to: str, calldata: bytes, last: SignedTransaction) -> SignedTransaction | None:
         """Sign the same call at the same nonce for more, or return None when the operator's cap is reached."""
-        base_fee_wei = 0
+        base_fees = [0]  # without a base fee the bump is the bare minimum
         for answer in await self.client.ask_all([("eth_getBlockByNumber", ("latest", False))]):
             block = answer.results[0]
-            if isinstance(block, dict):  # without a base fee the bump is the bare minimum
+            if isinstance(block, dict):
                 with suppress(RpcUnavailable):
-                    base_fee_wei = max(base_fee_wei, read_quantity(block.get("baseFeePerGas")))
+                    base_fees.append(read_quantity(block.get("baseFeePerGas")))
+        # Of two that disagree the higher: the first offer was made by the lower one.
+        base_fee_wei = median_high(base_fees[1:] or base_fees)
         fees = bump_fees(
             Fees(last.max_fee_wei, last.priority_fee_wei),
             base_fee_wei,
@@ -174,6 +181,18 @@ class Sender:
         if len(values) != 1 or len(answers) < self.client.config.witnesses:
             return None
         return values.pop()
+
+
+def choose_nonce(nonces: Sequence[int], floor: int) -> int:
+    """Return the nonce that most endpoints name, else the lowest that is not known to be used.
+
+    Too low shows at once (nonce too low); too high waits for ever behind a gap, so one liar of two could stop us.
+    """
+    votes = {nonce: nonces.count(nonce) for nonce in nonces if nonce >= floor}
+    if not votes:
+        return floor
+    most = max(votes.values())
+    return min(nonce for nonce, count in votes.items() if count == most)
 
 
 def read_revert(error: RpcRefused) -> str | None:

@@ -62,6 +62,7 @@ class Pursuit:
         self._refusals = 0
         self._nonce_looks = 0
         self._is_accepted = False
+        self._is_underpriced = False
         self._was_mined = False
         self._refusal = ""
         self._timing = self._start_timing()
@@ -110,6 +111,7 @@ class Pursuit:
             action = await self._leave_block(action)
         self._was_mined = True
         self._timing = self._start_timing()
+        self._sender.note_mined(action.transactions[0].nonce)
         return await self._journal.record(
             action.action_id,
             Event.INCLUDE,
@@ -130,7 +132,11 @@ class Pursuit:
                 self._timing.give_up_at = trio.current_time()
             return action
         now = trio.current_time()
-        if self._is_accepted and now >= self._timing.bump_at and action.state is not State.UNKNOWN:
+        if (
+            (self._is_accepted or self._is_underpriced)
+            and now >= self._timing.bump_at
+            and action.state is not State.UNKNOWN
+        ):
             action = await self._bump(action)
         if now >= self._timing.send_at or action.state is State.SIGNED:
             return await self._send(action)
@@ -151,6 +157,7 @@ class Pursuit:
         self._refusal = outcome.reason
         self._timing.send_at = now + self._timing.resend_s
         self._timing.resend_s = min(self._timing.resend_s * 2, self._config.rebroadcast_ms / 1_000)
+        self._is_underpriced = outcome.is_underpriced
         if outcome.is_underpriced:
             self._timing.bump_at = min(self._timing.bump_at, self._timing.send_at)
         self._refusals = self._refusals + 1 if outcome.is_refused_by_all else 0

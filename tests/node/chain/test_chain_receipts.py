@@ -2,6 +2,16 @@ from __future__ import annotations
 
 import pytest
 from tocsin_node.chain.receipts import Receipt, Standing, View, judge
+from tocsin_node.chain.sender import choose_nonce
+
+
+@pytest.mark.parametrize(
+    ("nonces", "floor", "nonce"),
+    [([5], 0, 5), ([5, 99], 0, 5), ([4, 5], 5, 5), ([99, 5, 5], 0, 5), ([4, 4], 5, 5), ([5, 6, 6], 0, 6)],
+)
+def test_the_nonce_is_what_most_say_and_never_one_that_is_used(nonces: list[int], floor: int, nonce: int) -> None:
+    assert choose_nonce(nonces, floor) == nonce
+
 
 OURS = b"\x11" * 32
 RECEIPT = Receipt(hash=OURS, block_hash=b"\x22" * 32, block_number=10, is_success=True)

@@ -136,6 +136,38 @@ async def test_an_endpoint_of_another_chain_has_no_say_in_what_is_signed(bench: 
     assert bench.journal.actions[action.action_id].transactions[0].nonce == 0
 
 
+async def test_one_endpoint_of_two_cannot_stop_the_pause_by_nonce_or_fee(bench: Bench) -> None:
+    def exaggerate(method: str, result: object) -> object:
+        if method == "eth_getTransactionCount":
+            return "0x63"
+        if method == "eth_getBlockByNumber" and isinstance(result, dict):
+            return result | {"baseFeePerGas": hex(10**30)}
+        return hex(10**30) if method == "eth_maxPriorityFeePerGas" else result
+
+    await bench.anvil.fund(bench.guardian, 10**17)
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = exaggerate
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
+    assert done.state is State.CONFIRMED
+    assert done.transactions[0].nonce == 0
+
+
+async def test_an_endpoint_that_understates_the_fee_is_corrected_by_a_bump(bench: Bench) -> None:
+    def understate(method: str, result: object) -> object:
+        if method == "eth_getBlockByNumber" and isinstance(result, dict):
+            return result | {"baseFeePerGas": "0x1"}
+        return result
+
+    await bench.anvil.call("anvil_setNextBlockBaseFeePerGas", hex(50 * 10**9))
+    await bench.anvil.mine()
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = understate
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
+    assert done.state is State.CONFIRMED
+    assert len(done.transactions) > 1
+    assert await bench.count_sent() == 1
+
+
 async def test_endpoints_down_at_first_are_tried_until_they_are_back(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.is_down = True
