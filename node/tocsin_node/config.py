@@ -13,7 +13,7 @@ from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import chain_of, check_slug
 
 from .chain.config import ChainConfig
-from .control import SOCKET_NAME
+from .control_client import SOCKET_NAME
 from .detect.config import OutflowWatcherConfig
 from .errors import ConfigError
 from .hooks.config import EvmHookConfig, HookConfig, WebhookHookConfig

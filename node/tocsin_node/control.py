@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,22 @@ import structlog
 import trio
 from tocsin_protocol.errors import ProtocolError
 
-from .errors import ControlError, NodeError, NodeUnreachable
+from .control_client import (
+    CONNECT_TIMEOUT_SECONDS,
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
+    call_control,
+    request_control,
+    short_path,
+)
+from .errors import ControlError, NodeError
 
-SOCKET_NAME = "control.sock"
-MAX_REQUEST_BYTES = 1024 * 1024
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+__all__ = ["Handler", "call_control", "request_control", "serve_control"]
+
 MAX_CONNECTIONS = 64
 BACKLOG = 64
 IDLE_TIMEOUT_SECONDS = 60.0
 HANDLER_TIMEOUT_SECONDS = 60.0
-CONNECT_TIMEOUT_SECONDS = 5.0
-CALL_TIMEOUT_SECONDS = 75.0
-# What sun_path holds on Linux, its end mark aside (unix(7)).
-MAX_SOCKET_PATH_BYTES = 107
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -57,30 +59,6 @@ async def serve_control(
         # by now the name may belong to the next node
         if _inode(path) == inode:
             _remove(path)
-
-
-def request_control(path: Path, verb: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Ask a running node, blocking; raises NodeUnreachable, or ControlError when it refuses."""
-    line = json.dumps({"verb": verb, "arguments": dict(arguments or {})}).encode() + b"\n"
-    if len(line) > MAX_REQUEST_BYTES:
-        raise ControlError("too-large", f"request of {len(line)} bytes where at most {MAX_REQUEST_BYTES} are allowed")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(CONNECT_TIMEOUT_SECONDS)
-        try:
-            with _short_path(path) as name:
-                connection.connect(name)
-            connection.settimeout(CALL_TIMEOUT_SECONDS)
-            connection.sendall(line)
-            answer = _receive_line(connection)
-        except OSError as exc:
-            reason = "no answer in time" if isinstance(exc, TimeoutError) else exc.strerror
-            raise NodeUnreachable(f"no node answers at {path} ({reason}): start it with `tocsin run`") from exc
-    return _result(path, answer)
-
-
-async def call_control(path: Path, verb: str, /, **arguments: Any) -> dict[str, Any]:
-    """Ask a running node from a trio task; raises as `request_control` does."""
-    return await trio.to_thread.run_sync(request_control, path, verb, arguments, abandon_on_cancel=True)
 
 
 class _Server:
@@ -156,7 +134,7 @@ def _listen(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     temporary = path.with_name(f".{secrets.token_hex(4)}.sock")
     try:
-        with _short_path(temporary) as name:
+        with short_path(temporary) as name:
             listening.bind(name)
         temporary.chmod(0o600)
         listening.listen(BACKLOG)
@@ -184,46 +162,12 @@ def _is_served(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT_TIMEOUT_SECONDS)
         try:
-            with _short_path(path) as name:
+            with short_path(path) as name:
                 probe.connect(name)
         except OSError as exc:
             # EAGAIN: its backlog is full, so somebody has it
             return isinstance(exc, TimeoutError) or exc.errno == errno.EAGAIN
     return True
-
-
-@contextlib.contextmanager
-def _short_path(path: Path) -> Iterator[str]:
-    """A name for a socket that fits into sun_path, by way of its directory's descriptor where it must."""
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
-
-
-def _receive_line(connection: socket.socket) -> bytes:
-    buffer = bytearray()
-    while not buffer.endswith(b"\n"):
-        chunk = connection.recv(256 * 1024)
-        if not chunk or len(buffer) > MAX_RESPONSE_BYTES:
-            break
-        buffer += chunk
-    return bytes(buffer)
-
-
-def _result(path: Path, answer: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(answer)
-    except ValueError as exc:
-        raise NodeUnreachable(f"the node at {path} closed the connection before it answered") from exc
-    if "error" in document:
-        raise ControlError(document["error"]["code"], document["error"]["message"])
-    result: dict[str, Any] = document["result"]
-    return result
 
 
 def _error(code: str, message: str) -> bytes:

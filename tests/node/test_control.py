@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
-from tocsin_node import control
+from tocsin_node import control, control_client
 from tocsin_node.control import Handler, call_control, request_control, serve_control
 from tocsin_node.errors import ConfigError, ControlError, NodeUnreachable
 from tocsin_protocol.errors import DecodeError
@@ -215,7 +215,7 @@ async def test_path_too_long_for_a_socket_is_served_all_the_same(tmp_path: Path)
     directory = tmp_path / ("x" * 120)
     directory.mkdir()
     path = directory / "control.sock"
-    assert len(os.fsencode(path)) > control.MAX_SOCKET_PATH_BYTES
+    assert len(os.fsencode(path)) > control_client.MAX_SOCKET_PATH_BYTES
     async with served(path):
         assert await call_control(path, "echo") == {"given": {}}
     assert list(directory.iterdir()) == []

@@ -168,7 +168,7 @@ def open_store(config: NodeConfig) -> Reader:
 
 def ask_node(config: NodeConfig, verb: str, **arguments: Any) -> dict[str, Any]:
     """Ask the running node; raises NodeUnreachable or ControlError."""
-    from ..control import request_control
+    from ..control_client import request_control
 
     return request_control(config.control_path, verb, arguments)
 

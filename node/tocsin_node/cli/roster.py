@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
+from .base import EXIT_CODES, ask_node, home_option, open_config, output_option
 from .output import Output, short_hex, time_text
+from .roster_io import FILE, current_option, current_roster, parse_hex, report_roster
+from .roster_propose import propose
 
 if TYPE_CHECKING:
     from tocsin_protocol.roster_model import Roster, SignedRoster
-
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_OUT = click.option("--out", "out_path", type=_FILE, required=True, help="The file to write; never one that exists.")
-_CURRENT = click.option("--current", type=_FILE, help="The roster in force; the node's own, if not given.")
 
 
 @click.group(epilog=EXIT_CODES)
@@ -26,9 +24,12 @@ def roster() -> None:
     """
 
 
+roster.add_command(propose)
+
+
 @roster.command()
-@click.argument("entries", nargs=-1, required=True, type=_FILE)
-@click.option("--out", "out_path", type=_FILE, default="genesis.roster", show_default=True)
+@click.argument("entries", nargs=-1, required=True, type=FILE)
+@click.option("--out", "out_path", type=FILE, default="genesis.roster", show_default=True)
 @click.option("--network-id", help="64 hex digits; random, if not given.")
 @output_option
 def create(entries: tuple[Path, ...], out_path: Path, network_id: str | None, out: Output) -> None:
@@ -40,12 +41,12 @@ def create(entries: tuple[Path, ...], out_path: Path, network_id: str | None, ou
     network = secrets.token_bytes(32) if network_id is None else parse_hex("--network-id", network_id, 32)
     signed = create_genesis((read_entry(path) for path in entries), network)
     write_roster(out_path, signed)
-    _report(out, signed, out_path)
+    report_roster(out, signed, out_path)
     out.say("Hash to agree on by another channel: ", (genesis_hash(signed).hex(), "bold cyan"))
 
 
 @roster.command()
-@click.argument("path", type=_FILE)
+@click.argument("path", type=FILE)
 @click.option(
     "--hash", "expected", required=True, help="The hash as you were told it, not as the file's sender wrote it."
 )
@@ -66,7 +67,7 @@ def pin(path: Path, expected: str, home: Path, out: Output) -> None:
 
 
 @roster.command()
-@click.argument("path", type=_FILE, required=False)
+@click.argument("path", type=FILE, required=False)
 @home_option
 @output_option
 def show(path: Path | None, home: Path, out: Output) -> None:
@@ -76,80 +77,14 @@ def show(path: Path | None, home: Path, out: Output) -> None:
     from ..roster_files import read_roster
 
     signed = None if path is None else read_roster(path)
-    _show(out, _current(home, None) if signed is None else decode_roster(signed.body), signed)
-
-
-@roster.group()
-def propose() -> None:
-    """Write the next roster, for the members to sign."""
-
-
-@propose.command()
-@click.argument("entry", type=_FILE)
-@_OUT
-@_CURRENT
-@home_option
-@output_option
-def add(entry: Path, out_path: Path, current: Path | None, home: Path, out: Output) -> None:
-    """Add a member, or one more node of a member."""
-    from ..roster_files import add_entry, read_entry
-
-    _write(out, out_path, add_entry(_current(home, current), read_entry(entry)))
-
-
-@propose.command()
-@click.argument("member")
-@_OUT
-@_CURRENT
-@home_option
-@output_option
-def remove(member: str, out_path: Path, current: Path | None, home: Path, out: Output) -> None:
-    """Remove a member, who then has no vote in it."""
-    from ..roster_files import remove_member
-
-    _write(out, out_path, remove_member(_current(home, current), member))
-
-
-@propose.command()
-@click.argument("publisher")
-@click.argument("entry", type=_FILE)
-@_OUT
-@_CURRENT
-@home_option
-@output_option
-def rotate(publisher: str, entry: Path, out_path: Path, current: Path | None, home: Path, out: Output) -> None:
-    """Replace a node's key (PUBLISHER: 0x and 40 hex digits) by that of ENTRY."""
-    from ..roster_files import read_entry, rotate_publisher
-
-    old = parse_hex("PUBLISHER", publisher, 20)
-    _write(out, out_path, rotate_publisher(_current(home, current), old, read_entry(entry)))
-
-
-@propose.command()
-@click.argument("publisher")
-@click.option("--critical", type=click.IntRange(0), required=True, help="Last sequence accepted of its CRITICAL lane.")
-@click.option("--standard", type=click.IntRange(0), required=True, help="Last sequence accepted of its STANDARD lane.")
-@_OUT
-@_CURRENT
-@home_option
-@output_option
-def revoke(
-    publisher: str, critical: int, standard: int, out_path: Path, current: Path | None, home: Path, out: Output
-) -> None:
-    """Revoke a key after a last accepted sequence, so that a thief cannot backdate."""
-    from tocsin_protocol.taxonomy import CRITICAL, STANDARD
-
-    from ..roster_files import revoke_publisher
-
-    last = {CRITICAL: critical, STANDARD: standard}
-    _write(out, out_path, revoke_publisher(_current(home, current), parse_hex("PUBLISHER", publisher, 20), last))
+    _show(out, current_roster(home, None) if signed is None else decode_roster(signed.body), signed)
 
 
 @roster.command()
-@click.argument("path", type=_FILE)
-@click.option("--root", "root_path", type=_FILE, help="Keystore of your root key; root.json of --home, if not given.")
-@click.option("--root-passphrase-file", type=_FILE, help="0600 file with its passphrase; root.passphrase beside it.")
-@_CURRENT
+@click.argument("path", type=FILE)
+@click.option("--root", "root_path", type=FILE, help="Keystore of your root key; root.json of --home, if not given.")
+@click.option("--root-passphrase-file", type=FILE, help="0600 file with its passphrase; root.passphrase beside it.")
+@current_option
 @home_option
 @output_option
 def sign(
@@ -170,18 +105,18 @@ def sign(
     root_path = root_path or home / ROOT_NAME
     passphrase = read_passphrase(root_passphrase_file or root_path.with_suffix(".passphrase"))
     signed = read_roster(path)
-    in_force = None if decode_roster(signed.body).epoch == 0 else _current(home, current)
+    in_force = None if decode_roster(signed.body).epoch == 0 else current_roster(home, current)
     with out.working("Opening the root key…"):
         secret = open_root_keystore(root_path, passphrase)
     signed = sign_with_root(signed, secret, in_force)
     write_roster(path, signed, replaces=True)
-    _report(out, signed, path)
+    report_roster(out, signed, path)
 
 
 @roster.command()
-@click.argument("path", type=_FILE)
+@click.argument("path", type=FILE)
 @click.option("--hash", "expected", help="For a genesis: the hash it must have; the pinned one, if not given.")
-@_CURRENT
+@current_option
 @home_option
 @output_option
 def verify(path: Path, expected: str | None, current: Path | None, home: Path, out: Output) -> None:
@@ -196,7 +131,7 @@ def verify(path: Path, expected: str | None, current: Path | None, home: Path, o
         pinned = open_config(home).genesis_hash if expected is None else parse_hex("--hash", expected, 32)
         verified = verify_genesis(signed, pinned)
     else:
-        verified = verify_successor(_current(home, current), signed)
+        verified = verify_successor(current_roster(home, current), signed)
     if out.as_json:
         out.emit({"valid": True, "epoch": verified.epoch, "signatures": len(signed.signatures)})
     else:
@@ -204,7 +139,7 @@ def verify(path: Path, expected: str | None, current: Path | None, home: Path, o
 
 
 @roster.command()
-@click.argument("path", type=_FILE)
+@click.argument("path", type=FILE)
 @home_option
 @output_option
 def apply(path: Path, home: Path, out: Output) -> None:
@@ -230,63 +165,6 @@ def pin_file(config_path: Path, path: Path, expected: str) -> tuple[str, ...]:
 
     roster_in_force = pin_genesis(config_path, read_roster(path), parse_hex("--hash", expected, 32))
     return propose_pins(roster_in_force, load_config(config_path).node.member)
-
-
-def parse_hex(name: str, text: str, length: int) -> bytes:
-    """Bytes from hex digits with or without 0x; raises click.UsageError."""
-    try:
-        data = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        data = b""
-    if len(data) != length:
-        raise click.UsageError(f"{name}: {2 * length} hex digits are wanted")
-    return data
-
-
-def _current(home: Path, path: Path | None) -> Roster:
-    """The roster in force: of a file, of the node's database, or the pinned genesis of a node that never ran."""
-    from tocsin_protocol.roster_encoding import decode_roster
-
-    from ..roster_files import load_genesis, read_roster
-    from ..store.database import StoreError
-
-    if path is not None:
-        return decode_roster(read_roster(path).body)
-    config = open_config(home)
-    try:
-        with open_store(config) as reader:
-            return reader.roster().roster
-    except StoreError:
-        return load_genesis(config.network.genesis, config.genesis_hash)
-
-
-def _write(out: Output, path: Path, signed: SignedRoster) -> None:
-    from ..roster_files import write_roster
-
-    write_roster(path, signed)
-    _report(out, signed, path)
-
-
-def _report(out: Output, signed: SignedRoster, path: Path) -> None:
-    from tocsin_protocol.roster_encoding import decode_roster, roster_hash
-
-    body = decode_roster(signed.body)
-    if out.as_json:
-        out.emit(
-            {
-                "file": str(path),
-                "network": body.network_id.hex(),
-                "epoch": body.epoch,
-                "hash": roster_hash(signed.body).hex(),
-                "members": [member.name for member in body.members],
-                "signatures": len(signed.signatures),
-            }
-        )
-        return
-    out.say(
-        (str(path), "bold"),
-        f": epoch {body.epoch}, {len(body.members)} members, {len(signed.signatures)} root signatures",
-    )
 
 
 def _show(out: Output, body: Roster, signed: SignedRoster | None) -> None:
