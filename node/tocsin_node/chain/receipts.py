@@ -42,12 +42,16 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The standing, with the receipt where there is one and what to tell an operator who asks why it is not more."""
+    """The standing, with the receipt where there is one and what to tell an operator who asks why it is not more.
+
+    `claims` are all receipts that any endpoint shows.
+    """
 
     standing: Standing
     receipt: Receipt | None
     answered: int
     note: str
+    claims: frozenset[Receipt] = frozenset()
 
 
 async def look(client: ChainClient, account: str, hashes: Sequence[bytes]) -> list[View]:
@@ -103,8 +107,9 @@ def judge(views: Sequence[View], nonce: int, hashes: Sequence[bytes], *, witness
     if support:
         receipt = max(support, key=lambda item: support[item])
         if deep.get(receipt, 0) >= witnesses and 2 * support[receipt] > sum(support.values()):
-            return Outlook(Standing.SETTLED, receipt, len(views), "")
-        return Outlook(Standing.SEEN, receipt, len(views), _explain(support, receipt, len(views), witnesses, depth))
+            return Outlook(Standing.SETTLED, receipt, len(views), "", frozenset(support))
+        note = _explain(support, receipt, len(views), witnesses, depth)
+        return Outlook(Standing.SEEN, receipt, len(views), note, frozenset(support))
     used = sum(1 for view in views if view.mined_nonces > nonce)
     if used >= witnesses and used == len(views):
         note = f"nonce {nonce} was used by another transaction"

@@ -88,11 +88,16 @@ class Pursuit:
     async def _follow(self, action: Action, outlook: Outlook) -> Action:
         self._nonce_looks = self._nonce_looks + 1 if outlook.standing is Standing.NONCE_USED else 0
         if outlook.receipt is not None:
-            action = await self._include(action, outlook.receipt)
+            action = await self._include(action, outlook, outlook.receipt)
             if outlook.standing is Standing.SETTLED:
+                self._sender.note_mined(action.transactions[0].nonce)
                 event = Event.CONFIRM if outlook.receipt.is_success else Event.REVERT
                 reason = "" if outlook.receipt.is_success else "the transaction was mined and reverted"
                 return await self._record(action, event, reason=reason)
+            # Whoever does not show it may never have had it: an endpoint may invent a receipt and keep the bytes.
+            if trio.current_time() >= self._timing.send_at:
+                self._sender.start_broadcast(action.transactions[-1])
+                self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
             return action
         if action.state is State.MINED and outlook.answered >= self._config.witnesses:
             action = await self._leave_block(action)
@@ -104,14 +109,16 @@ class Pursuit:
             return await self._push(action, outlook)
         return action
 
-    async def _include(self, action: Action, receipt: Receipt) -> Action:
+    async def _include(self, action: Action, outlook: Outlook, receipt: Receipt) -> Action:
         if action.state is State.MINED:
-            if action.block_hash == receipt.block_hash and action.mined_hash == receipt.hash:
+            # While endpoints disagree, what is noted stays until none of them shows it.
+            notable = (receipt,) if outlook.standing is Standing.SETTLED else outlook.claims
+            if any((item.block_hash, item.hash) == (action.block_hash, action.mined_hash) for item in notable):
                 return action
             action = await self._leave_block(action)
         self._was_mined = True
         self._timing = self._start_timing()
-        self._sender.note_mined(action.transactions[0].nonce)
+        self._timing.send_at += self._config.rebroadcast_ms / 1_000
         return await self._journal.record(
             action.action_id,
             Event.INCLUDE,
@@ -143,9 +150,11 @@ class Pursuit:
         return action
 
     async def _send(self, action: Action) -> Action:
-        """Send the newest bytes to every endpoint, and note the try meanwhile."""
+        """Send signed bytes, the newest first, to every endpoint, and note the try meanwhile."""
         # SIGN is durable, so SEND may be noted meanwhile: after a crash in between, the receipts are looked at first.
-        sending = self._sender.start_broadcast(action.transactions[-1])
+        # After a refusal the one before it has its turn: a bump may ask for more than the guardian has.
+        turn = self._refusals % len(action.transactions)
+        sending = self._sender.start_broadcast(action.transactions[-1 - turn])
         action = await self._journal.record(action.action_id, Event.SEND, {})
         outcome = await sending.wait()
         now = trio.current_time()

@@ -18,7 +18,7 @@ from tocsin_node.chain.rpc import RpcEndpoint
 from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import Anvil
-from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, unpause
+from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, is_paused, unpause
 from tocsin_node.hooks.config import EvmHookConfig
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.hooks.hook import Occasion
@@ -134,6 +134,11 @@ class Bench:
     async def unpause(self) -> None:
         await unpause(self.anvil, self.scenario, self.scenario.dex)
 
+    async def wait_paused(self) -> None:
+        with trio.fail_after(DEADLINE_S):
+            while not await is_paused(self.anvil, self.scenario.dex):
+                await trio.sleep(0.005)
+
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(DEADLINE_S):
             while not condition():  # noqa: ASYNC110 - what is waited for happens on the chain, which sets no event
@@ -147,12 +152,16 @@ async def open_bench(anvil: Anvil) -> Bench:
 
 @dataclass
 class Proxy:
-    """An endpoint in front of anvil; `lie` may change a result, `errors` answers a method with an error."""
+    """An endpoint in front of anvil; `lie` may change a result, `errors` answers a method with an error.
+
+    `swallows` answers a method and does not pass it on.
+    """
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
     is_down: bool = False
     loses_answers_to: str = ""
+    swallows: str = ""
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     lie: Callable[[str, Any], Any] = lambda method, result: result
 
@@ -165,6 +174,8 @@ async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
     async def answer(request: dict[str, Any]) -> dict[str, Any]:
         if request["method"] in proxy.errors:
             return {"jsonrpc": "2.0", "id": request["id"], "error": proxy.errors[request["method"]]}
+        if request["method"] == proxy.swallows:
+            return {"jsonrpc": "2.0", "id": request["id"], "result": "0x" + "55" * 32}
         raw = await upstream._exchange(request)  # the whole answer, errors included
         if "result" in raw:
             raw["result"] = proxy.lie(request["method"], raw["result"])

@@ -122,6 +122,32 @@ async def test_one_lying_endpoint_cannot_confirm(bench: Bench) -> None:
     assert await bench.count_sent() == 1
 
 
+async def test_an_endpoint_that_keeps_the_bytes_and_invents_a_receipt_does_not_stop_the_pause(bench: Bench) -> None:
+    def invent(method: str, result: object) -> object:
+        if method == "eth_getTransactionReceipt":
+            return {
+                "transactionHash": "0x" + bench.journal.actions[action.action_id].transactions[0].hash.hex(),
+                "blockHash": "0x" + "77" * 32,
+                "blockNumber": "0x1",
+                "status": "0x1",
+            }
+        return result
+
+    action = bench.intend()
+    async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as honest:
+        liar.lie, liar.swallows = invent, "eth_sendRawTransaction"
+        honest.is_down = True
+        async with trio.open_nursery() as nursery, bench.open_hook(liar.url, honest.url) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
+            assert not await is_paused(bench.anvil, bench.scenario.dex)
+            honest.is_down = False
+            await bench.wait_paused()
+            nursery.cancel_scope.cancel()
+    assert bench.journal.events.count(Event.REORG) <= 1
+    assert Event.CONFIRM not in bench.journal.events
+
+
 async def test_an_endpoint_of_another_chain_has_no_say_in_what_is_signed(bench: Bench) -> None:
     def move_chain(method: str, result: object) -> object:
         return {"eth_chainId": "0x1", "eth_getTransactionCount": "0x63"}.get(method, result)
