@@ -136,7 +136,7 @@ class Bench:
 
     async def wait_paused(self) -> None:
         with trio.fail_after(DEADLINE_S):
-            while not await is_paused(self.anvil, self.scenario.dex):
+            while not await is_paused(self.anvil, self.scenario.dex):  # noqa: ASYNC110 - as below
                 await trio.sleep(0.005)
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
