@@ -18,6 +18,7 @@ class ConfigError(NodeError):
     """
 
     def __init__(self, file: Path | str, key: str, wanted: str, *, found: object = None) -> None:
+        key = key if len(key) <= MAX_SHOWN_CHARS else key[: MAX_SHOWN_CHARS - 1] + "…"
         where = f"{file}: " + (key if found is None else f"{key} = {shorten(found)}")
         super().__init__(f"{where}: {wanted}" if key else f"{file}: {wanted}")
         self.file = str(file)

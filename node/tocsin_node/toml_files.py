@@ -64,7 +64,10 @@ def load_toml(path: Path, model: type[_M]) -> _M:
 def check_document(path: Path, document: Mapping[str, Any], model: type[_M]) -> _M:
     """Check a document that was read from `path`; raises ConfigError about the first thing that is wrong."""
     # As JSON, strict still reads an array as a tuple and a text as a path or an enumeration.
-    text = json.dumps(document, default=str)
+    try:
+        text = json.dumps(document, default=str)
+    except RecursionError as exc:
+        raise ConfigError(path, "", "is nested too deeply") from exc
     try:
         return model.model_validate_json(text, context={"directory": path.absolute().parent})
     except ValidationError as exc:
