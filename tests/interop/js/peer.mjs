@@ -6,7 +6,7 @@ import './lib/node20.mjs'
 import { createInterface } from 'node:readline'
 
 const { Member } = await import('./lib/member.mjs')
-const { decodeBody, encodeBody } = await import('./lib/body.mjs')
+const { encodeBody, laneOf } = await import('./lib/body.mjs')
 const { hex } = await import('./lib/fields.mjs')
 
 const bytes = (text) => Buffer.from(text, 'hex')
@@ -22,14 +22,14 @@ const operations = {
   publish ({ lane, bodies, gossip }) {
     return { signals: member.publish(lane, bodies.map(bytes), { gossip }) }
   },
+  // Writes a body itself, from its fields, and publishes it in its lane.
+  raise ({ signal, gossip }) {
+    return { signals: member.publish(laneOf(signal), [encodeBody(signal)], { gossip }) }
+  },
   // Sends any bytes as a frame: for what an honest member would not send.
   async frame ({ data }) {
     await member.gossip.publish(member.topics.frames, bytes(data))
     return {}
-  },
-  body ({ body }) {
-    const signal = decodeBody(bytes(body))
-    return { category: signal.category, severity: signal.severity, text: signal.text ?? '', again: hex(encodeBody(signal)) }
   },
   async sync ({ peer }) {
     return { fetched: await member.syncWith(peer) }

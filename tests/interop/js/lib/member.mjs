@@ -28,6 +28,7 @@ export class Member {
   counters = new Map()
   outgoing = [[], []]
   syncing = new Set()
+  heartbeatsMs = new Map()
   timers = []
   stopped = false
   sending = false
@@ -156,8 +157,12 @@ export class Member {
   }
 
   judgeHeartbeat (data, from) {
+    if (!this.peers.has(from)) return { verdict: 'ignore', reason: 'unknown-publisher' }
+    const nowMs = Date.now()
+    if (nowMs - (this.heartbeatsMs.get(from) ?? 0) < HEARTBEAT_INTERVAL_MS / 2) return { verdict: 'ignore', reason: 'over-rate' }
     try {
       const beat = decodeHeartbeat(data)
+      this.heartbeatsMs.set(from, nowMs)
       this.emit({ event: 'heartbeat', peer: from, heads: beat.heads.length })
       return { verdict: 'accept', reason: 'admitted' }
     } catch (error) {
@@ -217,7 +222,8 @@ export class Member {
   }
 
   async sendHeartbeat () {
-    const beat = encodeHeartbeat({ sentMs: Date.now(), epoch: this.roster.epoch, heads: this.feeds.heads() })
+    const heads = this.feeds.heads().filter((head) => same(head.publisher, this.publisher))
+    const beat = encodeHeartbeat({ sentMs: Date.now(), epoch: this.roster.epoch, heads })
     await this.gossip.publish(this.topics.heartbeats, beat, { allowPublishToZeroTopicPeers: true })
   }
 
@@ -230,6 +236,7 @@ export class Member {
       const messages = lpStream(stream, { maxDataLength: sync.MAX_SYNC_RESPONSE_BYTES })
       await messages.write(sync.encodeRequest(request), { signal })
       const response = (await messages.read({ signal })).subarray()
+      if (response.length === 0) throw new Error('the peer will not answer')
       await stream.close({ signal })
       return Buffer.from(response)
     } catch (error) {
@@ -242,9 +249,8 @@ export class Member {
     const signal = AbortSignal.timeout(SYNC_TIMEOUT_MS)
     try {
       const messages = lpStream(stream, { maxDataLength: sync.MAX_SYNC_REQUEST_BYTES })
-      const request = sync.decodeRequest((await messages.read({ signal })).subarray())
-      this.emit({ event: 'asked', peer: connection.remotePeer.toString(), kind: request.kind })
-      await messages.write(this.answer(request), { signal })
+      const request = (await messages.read({ signal })).subarray()
+      await messages.write(this.answer(request, connection.remotePeer.toString()), { signal })
       await stream.close({ signal })
     } catch (error) {
       this.count(`sync refused: ${error.name}`)
@@ -252,7 +258,17 @@ export class Member {
     }
   }
 
-  answer (request) {
+  // The response, of length 0 when we will not answer.
+  answer (data, peer) {
+    let request
+    try {
+      request = sync.decodeRequest(data)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.count('sync malformed')
+      return Buffer.alloc(0)
+    }
+    this.emit({ event: 'asked', peer, kind: request.kind })
     switch (request.kind) {
       case 'heads':
         return sync.encodeHeads({ epoch: this.roster.epoch, proofs: this.feeds.proofs.size, heads: this.feeds.heads() })
