@@ -1,0 +1,109 @@
+"""Rules, hooks and arrivals for the tests of store and relay."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import trio
+from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed, make_roster
+from tocsin_node.hooks.hook import Journal, Occasion
+from tocsin_node.relay.intake import verify_batch
+from tocsin_node.store.actions import set_arm
+from tocsin_node.store.arrivals import Filed, Path, file_arrivals
+from tocsin_node.store.decisions import Rules
+from tocsin_node.store.schema import MIGRATIONS
+from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.envelope import Envelope
+from tocsin_protocol.policy import Policy, Rule
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.taxonomy import Category, Severity
+
+HOOK = "pause-vault"
+OWN = "alba"
+
+
+@dataclass
+class Lever:
+    """A hook that keeps what it was asked to do and ends every action as `last` says."""
+
+    name: str = HOOK
+    target: str = VAULT
+    last: Event = Event.CONFIRM
+    claimed: list[bytes] = field(default_factory=list)
+    ran: list[bytes] = field(default_factory=list)
+    done: trio.Event = field(default_factory=trio.Event)
+
+    def payload(self, occasion: Occasion) -> bytes:
+        return b"pause " + self.target.encode()
+
+    def claim(self, action: Action) -> None:
+        self.claimed.append(action.action_id)
+
+    async def run(self, action: Action, journal: Journal) -> Action:
+        self.ran.append(action.action_id)
+        action = await journal.record(action.action_id, Event.SEND, {})
+        action = await journal.record(action.action_id, self.last, {"reason": "the lever says so"})
+        self.done.set()
+        return action
+
+
+def make_rule(**changes: object) -> Rule:
+    """Two organisations that see our vault drained pause it."""
+    rule = Rule(
+        name="drained",
+        categories=frozenset((Category.ASSET_DRAIN,)),
+        min_severity=Severity.HIGH,
+        min_confidence=70,
+        subjects=frozenset((VAULT,)),
+        organisations=2,
+        hook=HOOK,
+    )
+    return replace(rule, **changes)  # type: ignore[arg-type]
+
+
+def make_rules(*rules: Rule, roster: RosterIndex | None = None, levers: Sequence[Lever] | None = None) -> Rules:
+    hooks = {lever.name: lever for lever in (levers if levers is not None else (Lever(),))}
+    return Rules(Policy(rules or (make_rule(),)), hooks, roster or RosterIndex(make_roster()))
+
+
+@contextmanager
+def memory_database() -> Iterator[sqlite3.Connection]:
+    """The schema without a disk under it, owned by the first member."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for migration in MIGRATIONS:
+            connection.executescript(migration)
+        connection.execute("INSERT INTO node VALUES (1, ?, ?)", (Feed(OWN).publisher, NETWORK_ID))
+        yield connection
+    finally:
+        connection.close()
+
+
+def file(
+    connection: sqlite3.Connection,
+    envelopes: Iterable[Envelope],
+    *,
+    rules: Rules | None = None,
+    now_ms: int = NOW_MS,
+    path: Path = Path.GOSSIP,
+) -> Filed:
+    """Verify envelopes and file them as one batch, as intake does."""
+    chosen = rules or make_rules()
+    opened = verify_batch(chosen.roster, [envelope.encoded for envelope in envelopes], now_ms).opened
+    return file_arrivals(connection, chosen, opened, path, now_ms)
+
+
+def arm(connection: sqlite3.Connection, hook: str = HOOK, *, armed: bool = True, now_ms: int = NOW_MS) -> int:
+    return set_arm(connection, hook, armed=armed, now_ms=now_ms, by="test").epoch
+
+
+def count(connection: sqlite3.Connection, table: str) -> int:
+    number: int = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608 - names of ours
+    return number
+
+
+def audit_kinds(connection: sqlite3.Connection) -> list[str]:
+    return [kind for (kind,) in connection.execute("SELECT kind FROM audit ORDER BY sequence")]
