@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import trio
-from tocsin_node.meshlink import Admitted, Configure, Link, Message, PeerDown, PeerUp, Publish, Ready, UseRoster
+from tocsin_node.meshlink import (
+    Admitted,
+    Configure,
+    Link,
+    LinkError,
+    Message,
+    PeerDown,
+    PeerUp,
+    Publish,
+    Ready,
+    UseRoster,
+)
 from tocsin_node.peer_ids import peer_id_of_seed
 from tocsin_protocol.envelope import Envelope, seal_envelope
 from tocsin_protocol.ids import NO_DIGEST
@@ -129,7 +140,7 @@ class Running:
         return up
 
     async def run_receiver(self) -> None:
-        while (messages := await self.link.receive()) is not None:
+        while messages := await self._receive():
             for message in messages:
                 if hasattr(message, "counters"):
                     self.counters = message.counters
@@ -137,6 +148,12 @@ class Running:
             self.arrived.set()
             self.arrived = trio.Event()
         self.ended.set()
+
+    async def _receive(self) -> list[Message]:
+        try:
+            return await self.link.receive() or []
+        except LinkError:
+            return []
 
     async def wait_for(self, found: Callable[[], T], seconds: float = DEADLINE_SECONDS) -> T:
         """Wait until `found` returns something true; looked at whenever a message (a Pulse at least) arrives."""
