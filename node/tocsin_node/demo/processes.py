@@ -119,8 +119,9 @@ class NodeProcess:
 
     def mesh_pid(self) -> int | None:
         """The process id of its mesh, if one runs now."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        for child in map(int, children):
+        # trio starts processes from worker threads: each thread has children of its own.
+        children = (path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/children"))
+        for child in map(int, " ".join(children).split()):
             with contextlib.suppress(OSError):
                 if b"tocsin_node.mesh" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return child
