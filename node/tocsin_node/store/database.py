@@ -25,12 +25,15 @@ class StoreError(NodeError):
 def open_writer(data_dir: Path, publisher: bytes, network_id: bytes) -> tuple[sqlite3.Connection, IO[bytes]]:
     """Open (or create) the database for the one writer; keep the returned lock file open as long.
 
-    Raises StoreError when the database is in use, of a newer schema, or of another node or network.
+    Raises StoreError when the database is in use, not usable, of a newer schema, or of another node or network.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock(data_dir / LOCK_NAME)
     path = data_dir / DATABASE_NAME
-    path.touch(mode=0o600, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _lock(data_dir / LOCK_NAME)
+        path.touch(mode=0o600, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{data_dir}: cannot be used as the data directory ({exc.strerror})") from exc
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

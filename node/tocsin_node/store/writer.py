@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,30 +40,41 @@ class Writer:
     async def submit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the next transaction; returns after its commit, raises what `work` raised.
 
-        A caller cancelled while it waits may find its work done.
+        Once queued it is not cancelled: an intent on disk that its caller never heard of would have nobody to run it.
+        What follows up to the caller's next checkpoint happens whenever the work was committed.
         """
         job = Job(work)
         await self._send.send(job)
-        await job.done.wait()
+        with trio.CancelScope(shield=True):
+            await job.done.wait()
         assert job.result is not None  # noqa: S101 - set before the event
         result: T = job.result.unwrap()
         return result
 
     async def run_writer(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit jobs until cancelled; a transaction in progress is finished first."""
+        """Commit jobs until cancelled; those already queued are finished first, since their callers wait shielded."""
         limiter = trio.CapacityLimiter(1)
         task_status.started()
-        while True:
-            jobs = [await self._receive.receive()]
-            while len(jobs) < MAX_JOBS_PER_COMMIT:
-                try:
-                    jobs.append(self._receive.receive_nowait())
-                except trio.WouldBlock:
-                    break
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(_commit, self._connection, jobs, limiter=limiter)
-            for job in jobs:
-                job.done.set()
+        try:
+            while True:
+                await self._run_jobs([await self._receive.receive(), *self._queued(MAX_JOBS_PER_COMMIT - 1)], limiter)
+        finally:
+            while jobs := self._queued(MAX_JOBS_PER_COMMIT):
+                await self._run_jobs(jobs, limiter)
+            self._receive.close()
+
+    def _queued(self, most: int) -> list[Job]:
+        jobs: list[Job] = []
+        with suppress(trio.WouldBlock):
+            while len(jobs) < most:
+                jobs.append(self._receive.receive_nowait())
+        return jobs
+
+    async def _run_jobs(self, jobs: list[Job], limiter: trio.CapacityLimiter) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_commit, self._connection, jobs, limiter=limiter)
+        for job in jobs:
+            job.done.set()
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
