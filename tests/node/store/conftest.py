@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
-_HERE = Path(__file__).parent
-for _folder in (_HERE, _HERE.parents[1] / "protocol"):
-    if str(_folder) not in sys.path:
-        sys.path.insert(0, str(_folder))
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "protocol"))
 
 from protocol_kit import NETWORK_ID, Feed
 from store_kit import memory_database
