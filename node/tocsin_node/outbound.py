@@ -52,7 +52,12 @@ async def post_json(
 
     Raises httpx.HTTPError or httpx.InvalidURL without an answer.
     """
-    fixed = {"content-type": "application/json", "content-length": str(len(content))}
+    # Not compressed: a small answer must not unfold into a large one before its size is looked at.
+    fixed = {
+        "content-type": "application/json",
+        "content-length": str(len(content)),
+        "accept-encoding": "identity",
+    }
     request = client.build_request("POST", url, headers={**fixed, **(headers or {})})
     request.stream = _Body(content)
     response = await client.send(request, stream=True)
@@ -60,7 +65,7 @@ async def post_json(
     try:
         # Cancelled, not left: httpx's nested generators end cleanly only when the innermost one does.
         with trio.CancelScope() as too_long:
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 if len(raw) + len(chunk) > max_bytes:
                     too_long.cancel()
                 else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .client import Answer, ChainClient
 from .errors import RpcRefused, RpcUnavailable
-from .rpc import Request, read_data, read_quantity
+from .rpc import Request, read_count, read_data, read_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _read_view(answer: Answer) -> View | None:
         return None
     try:
         found = [_read_receipt(receipt) for receipt in receipts if receipt is not None]
-        return View(read_quantity(head), read_quantity(count), found[0] if found else None)
+        return View(read_count(head), read_count(count), found[0] if found else None)
     except RpcUnavailable:
         return None
 
@@ -88,7 +88,7 @@ def _read_receipt(value: Any) -> Receipt:
     return Receipt(
         hash=read_data(value.get("transactionHash"), 32),
         block_hash=read_data(value.get("blockHash"), 32),
-        block_number=read_quantity(value.get("blockNumber")),
+        block_number=read_count(value.get("blockNumber")),
         is_success=read_quantity(value.get("status")) == 1,
     )
 

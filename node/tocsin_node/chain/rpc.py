@@ -19,6 +19,8 @@ MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """One answer; a batch of logs of a busy asset is a few hundred KiB."""
 MAX_BATCH = 64
 """Requests in one batch; public providers allow a hundred or more."""
+MAX_COUNT = 2**53
+"""Blocks, nonces and seconds: what is larger is a lie, and would not fit where numbers of 64 bits are kept."""
 _MAX_ERROR_CHARS = 300
 
 Request = tuple[str, Sequence[Any]]
@@ -69,7 +71,7 @@ class RpcEndpoint:
             # Some providers refuse batches, with one error object for the whole of it.
             self._takes_batches = False
             return await self._call_each(requests)
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+        by_id = {answer["id"]: answer for answer in answers if isinstance(answer, dict) and _is_id(answer.get("id"))}
         results: list[Any | RpcRefused] = []
         for body in bodies:
             try:
@@ -142,6 +144,18 @@ def _refusal(error: Any) -> RpcRefused:
         str(error.get("message", ""))[:_MAX_ERROR_CHARS],
         data if isinstance(data, str) else None,
     )
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int
+
+
+def read_count(value: Any) -> int:
+    """Return a block number, nonce or timestamp; raises RpcUnavailable, also beyond MAX_COUNT."""
+    count = read_quantity(value)
+    if count > MAX_COUNT:
+        raise RpcUnavailable(f"{count:#x} where a number below {MAX_COUNT:#x} is wanted")
+    return count
 
 
 def read_quantity(value: Any) -> int:

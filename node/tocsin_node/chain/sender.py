@@ -16,7 +16,7 @@ from .errors import AbiError, RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian
 from .receipts import Outlook, judge, look
-from .rpc import Request, read_data, read_quantity
+from .rpc import Request, read_count, read_data, read_quantity
 
 _EXECUTION_REVERTED = 3
 """JSON-RPC error code of a reverted eth_call, where a node uses it."""
@@ -101,7 +101,7 @@ class Sender:
             if read_quantity(chain) != self.client.config.chain_id or not isinstance(block, dict):
                 return None
             return _Offer(
-                nonce=read_quantity(count),
+                nonce=read_count(count),
                 base_fee_wei=read_quantity(block.get("baseFeePerGas")),
                 tip_wei=0 if isinstance(tip, RpcRefused) else read_quantity(tip),
                 is_simulated=isinstance(call, str),

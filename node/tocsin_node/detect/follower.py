@@ -10,7 +10,7 @@ from tocsin_protocol.outflow import MAX_REORG_BLOCKS
 
 from tocsin_node.chain.client import ChainClient
 from tocsin_node.chain.errors import ChainError, RpcRefused, RpcUnavailable
-from tocsin_node.chain.rpc import MAX_BATCH, RpcEndpoint, read_data, read_quantity
+from tocsin_node.chain.rpc import MAX_BATCH, RpcEndpoint, read_count, read_data, read_quantity
 
 from .transfers import Transfer, read_transfers
 
@@ -149,10 +149,10 @@ def _read_header(value: Any) -> Header:
     if not isinstance(value, dict):
         raise RpcUnavailable("a block that is not an object")
     return Header(
-        number=read_quantity(value.get("number")),
+        number=read_count(value.get("number")),
         hash=read_data(value.get("hash"), 32),
         parent=read_data(value.get("parentHash"), 32),
-        timestamp_s=read_quantity(value.get("timestamp")),
+        timestamp_s=read_count(value.get("timestamp")),
     )
 
 
