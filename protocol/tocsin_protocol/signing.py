@@ -5,8 +5,8 @@ The digest is written out by hand: the generic path costs seven times as much. e
 
 from __future__ import annotations
 
+import sha3
 from coincurve import PrivateKey, PublicKey
-from Crypto.Hash import keccak
 
 from .errors import SignatureError
 
@@ -24,7 +24,7 @@ _PARITY_BIT = 1 << 255
 
 def keccak256(data: bytes) -> bytes:
     """Keccak-256 as Ethereum uses it; 32 bytes."""
-    digest: bytes = keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = sha3.keccak_256(data).digest()
     return digest
 
 
