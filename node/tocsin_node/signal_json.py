@@ -78,7 +78,7 @@ def draft_signal(document: Any, now_ms: int) -> Signal:
     detector, cause = fields.get("detector"), fields.get("cause")
     signal = Signal(
         category=enum_of("category", fields["category"], Category),
-        stage=enum_of("stage", fields.get("stage", Stage.EXPLOITATION), Stage),
+        stage=enum_of("stage", fields.get("stage", Stage.EXPLOITATION.value), Stage),
         severity=enum_of("severity", fields["severity"], Severity),
         confidence=uint_of("confidence", fields["confidence"], 0, 100),
         credibility=uint_of("credibility", fields.get("credibility", DEFAULT_CREDIBILITY), 1, 6),
@@ -91,7 +91,7 @@ def draft_signal(document: Any, now_ms: int) -> Signal:
         detector=None if detector is None else _detector(detector),
         loss=_loss(fields.get("loss", {})),
         tier=uint_of("tier", fields.get("tier", 0), 0, MAX_TIER),
-        tlp=enum_of("tlp", fields.get("tlp", Tlp.AMBER), Tlp),
+        tlp=enum_of("tlp", fields.get("tlp", Tlp.AMBER.value), Tlp),
         references=tuple(_reference(r) for r in list_of("references", fields.get("references", []), 0, 32)),
         cause=None if cause is None else enum_of("cause", cause, Cause),
         drill=bool_of("drill", fields.get("drill", False)),
@@ -117,7 +117,7 @@ def subject_kind(value: str) -> SubjectKind:
 def _subject(value: Any) -> Subject:
     fields = map_of("subject", value, ("kind", "role", "value"), frozenset(("kind",)))
     text = text_of("subject value", fields["value"])
-    kind = enum_of("subject kind", fields.get("kind", subject_kind(text)), SubjectKind)
+    kind = enum_of("subject kind", fields.get("kind", subject_kind(text).value), SubjectKind)
     return Subject(enum_of("subject role", fields["role"], Role), kind, text)
 
 

@@ -153,6 +153,7 @@ def _say_next_steps(out: Output, home: Path, entry: Path, root: Path | None, *, 
             f"Move {root} and {root.with_suffix('.passphrase')} to two safe places offline: they vote for you."
         )
     steps.append(f"Write your chains, hooks and watchers into {home / 'node.toml'}, your rules into policy.toml.")
+    steps.append("Back up keystore.json and its passphrase in different places: together they are the keys.")
     if not pinned:
         steps.append(f"Give {entry} to the other members (it holds no secret).")
         steps.append("One of you runs `tocsin roster create ENTRY…`; compare the hash it prints by voice.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 SHORT_HEX_CHARS = 12
 PIPE_COLUMNS = 220
+
+_LONG_HEX = re.compile(r"(0x[0-9a-f]{6})[0-9a-f]{10,}([0-9a-f]{4})")
 
 _STYLES = {
     "critical": "bold red",
@@ -124,6 +127,16 @@ def styled(word: str) -> Text:
 def short_hex(data: bytes | str) -> str:
     """The first digits of an id, enough to name it in the next command."""
     return (data.hex() if isinstance(data, bytes) else data)[:SHORT_HEX_CHARS]
+
+
+def short_address(text: str) -> str:
+    """An id whose long hex is cut in the middle, for narrow tables; whole ids are in --json and explain."""
+    return _LONG_HEX.sub(r"\1…\2", text)
+
+
+def count_text(count: int, what: str) -> str:
+    """`1 signal`, `2 signals`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def time_text(at_ms: int) -> str:

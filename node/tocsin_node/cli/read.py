@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from .base import EXIT_CODES, home_option, open_config, open_store, output_option
-from .output import Output, money_text, plain, short_hex, styled, time_text
+from .output import Output, count_text, money_text, plain, short_address, short_hex, styled, time_text
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from tocsin_protocol.model import Signal
     from tocsin_protocol.roster import RosterIndex
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 MAX_LIMIT = 1000
 FOLLOW_POLL_SECONDS = 0.2
 MAX_SHOWN_SUBJECTS = 3
+MAX_SHOWN_TEXT_CHARS = 120
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _LIMIT = click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
-_SIGNAL_COLUMNS = ("received (UTC)", "member", "severity", "category", "%", "subjects", "standing", "by", "incident")
+_SIGNAL_COLUMNS = ("received (UTC)", "member", "signal", "about", "standing", "by", "incident")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -145,7 +147,7 @@ def actions(limit: int, incident: str | None, home: Path, out: Output) -> None:
                 short_hex(row.action.action_id),
                 time_text(row.action.created_ms),
                 row.action.hook,
-                row.action.target,
+                short_address(row.action.target),
                 str(row.action.arm_epoch),
                 styled(row.action.state.value),
                 f"{row.events[-1].at_ms - row.action.created_ms} ms" if row.events else "",
@@ -194,10 +196,8 @@ def _print_signals(out: Output, rows: list[SignalRow], roster: RosterIndex) -> N
             (
                 time_text(row.received_ms),
                 member_name(roster, row.envelope.publisher) or "0x" + short_hex(row.envelope.publisher),
-                styled(str(signal.severity)) if signal else "",
-                _category_text(signal),
-                str(signal.confidence) if signal else "",
-                _subjects_text(signal),
+                _what_text(signal),
+                _about_text(signal),
                 styled(str(row.standing)),
                 row.path,
                 short_hex(row.incident) if row.incident else "",
@@ -206,24 +206,31 @@ def _print_signals(out: Output, rows: list[SignalRow], roster: RosterIndex) -> N
     out.table("", _SIGNAL_COLUMNS, cells)
 
 
-def _category_text(signal: Signal | None) -> str:
+def _what_text(signal: Signal | None) -> Text:
+    from rich.text import Text
+
     if signal is None:
-        return "(unreadable)"
-    return f"{signal.category} (drill)" if signal.drill else str(signal.category)
+        return Text("(unreadable)", "dim")
+    what = Text.assemble(styled(str(signal.severity)), f" {signal.confidence} %\n{signal.category}")
+    return what.append(" (drill)", "cyan") if signal.drill else what
 
 
-def _subjects_text(signal: Signal | None) -> str:
+def _about_text(signal: Signal | None) -> str:
     if signal is None:
         return ""
-    shown = [f"{subject.role} {subject.value}" for subject in signal.subjects[:MAX_SHOWN_SUBJECTS]]
-    more = len(signal.subjects) - len(shown)
-    lines = [*shown, f"and {more} more"] if more else shown
-    return "\n".join([*lines, _loss_text(signal)] if _loss_text(signal) else lines)
+    lines = [f"{subject.role} {short_address(subject.value)}" for subject in signal.subjects[:MAX_SHOWN_SUBJECTS]]
+    if len(signal.subjects) > len(lines):
+        lines.append(f"and {len(signal.subjects) - len(lines)} more")
+    lines.append(_loss_text(signal))
+    # one line of what they wrote; --json has it all
+    lines.append(signal.text.partition("\n")[0][:MAX_SHOWN_TEXT_CHARS])
+    return "\n".join(line for line in lines if line)
 
 
 def _explain_incident(out: Output, row: IncidentRow, subjects: list[str]) -> None:
     out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  {row.family}")
-    out.say(f"  first heard {time_text(row.first_ms)}, last {time_text(row.last_ms)} UTC; {row.signals} signals")
+    heard = f"first heard {time_text(row.first_ms)}, last {time_text(row.last_ms)} UTC"
+    out.say(f"  {heard}; {count_text(row.signals, 'signal')}")
     if row.hint:
         out.say("  called ", (row.hint, "italic"), " by its first publisher")
     for subject in subjects:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .base import open_config, open_store
-from .output import Output
+from .output import Output, count_text
 
 if TYPE_CHECKING:
     from tocsin_protocol.roster_model import Roster, SignedRoster
@@ -70,5 +70,6 @@ def report_roster(out: Output, signed: SignedRoster, path: Path) -> None:
         return
     out.say(
         (str(path), "bold"),
-        f": epoch {body.epoch}, {len(body.members)} members, {len(signed.signatures)} root signatures",
+        f": epoch {body.epoch}, {count_text(len(body.members), 'member')}, ",
+        count_text(len(signed.signatures), "root signature"),
     )

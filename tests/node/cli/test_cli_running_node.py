@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +128,19 @@ def test_drill_is_decided_on_and_never_acted_on(tocsin: Any, lines: Any, at: Any
 def test_new_signals_are_followed(tocsin: Any, at: Any) -> None:
     command = [sys.executable, "-m", "tocsin_node.cli", "signals", "--follow", "--limit", "1", "--json"]
     with subprocess.Popen([*command, *map(str, at)], stdout=subprocess.PIPE) as follower:
+        give_up = threading.Timer(60, follower.kill)
+        give_up.start()
         try:
             assert follower.stdout is not None
             # the first line shows that it has begun to follow
-            tocsin("publish", *ABOUT_US, "--text", "before", *at)
+            assert tocsin("publish", *ABOUT_US, "--text", "before", *at).exit_code == 0
             first = json.loads(follower.stdout.readline())
-            tocsin("publish", *ABOUT_US, "--text", "after", *at)
+            assert tocsin("publish", *ABOUT_US, "--text", "after", *at).exit_code == 0
             seen = [first]
             while seen[-1]["signal"]["text"] != "after":
                 seen.append(json.loads(follower.stdout.readline()))
         finally:
+            give_up.cancel()
             follower.kill()
     assert [row["id"] for row in seen] == sorted({row["id"] for row in seen})
 
