@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,11 +24,11 @@ from tocsin_protocol.containment import (
     new_action,
 )
 
-SIGN = {"raw": b"\x02raw", "hash": b"\x11" * 32, "nonce": 7, "max_fee_wei": 10, "priority_fee_wei": 2}
-INCLUDE = {"block_number": 5, "block_hash": b"\x22" * 32, "hash": b"\x11" * 32}
+SIGN: dict[str, Any] = {"raw": b"\x02raw", "hash": b"\x11" * 32, "nonce": 7, "max_fee_wei": 10, "priority_fee_wei": 2}
+INCLUDE: dict[str, Any] = {"block_number": 5, "block_hash": b"\x22" * 32, "hash": b"\x11" * 32}
 
 
-def make_action(**changes: object) -> Action:
+def make_action(**changes: Any) -> Action:
     action = new_action(
         hook="pause-pool",
         target="eip155:1:0x" + "ab" * 20,
@@ -113,7 +114,7 @@ def test_a_detail_that_is_missing_or_of_another_kind_is_refused(key: str) -> Non
     for value in (None, True, "text", 1.5):
         detail = {name: item for name, item in SIGN.items() if name != key}
         if value is not None:
-            detail[key] = value  # type: ignore[assignment]
+            detail[key] = value
         with pytest.raises(ContainmentError, match=key):
             apply_event(make_action(), Event.SIGN, detail)
 

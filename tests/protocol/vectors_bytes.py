@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgpack
+from coincurve import PrivateKey
 from protocol_kit import DOMAIN, NETWORK_ID, OTHER_NETWORK_ID, Feed, bytes_of_label, make_signal, make_standard
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_BODY_BYTES, MAX_ENVELOPE_BYTES
@@ -160,7 +161,7 @@ def signing() -> dict[str, Any]:
             digest=first,
             signature=pack(s, 1 - parity),
         ),
-        case("high-s", "s above half the group order", key=key, digest=first, signature=pack(ORDER // 2 + 1, parity)),
+        _high_s(),
         case(
             "other-s",
             "the other s of the same r, its top bit read as parity",
@@ -184,6 +185,18 @@ def signing() -> dict[str, Any]:
         "valid": valid,
         "invalid": invalid,
     }
+
+
+def _high_s() -> dict[str, Any]:
+    """A signature whose s is too large by one, by a key that was made to fit it: d = (s·k - z) / r."""
+    nonce, digest = bytes_of_label("nonce"), bytes_of_label("high s")
+    point = PrivateKey(nonce).public_key.format(compressed=False)
+    r, odd = int.from_bytes(point[1:33], "big") % ORDER, point[64] & 1
+    s = ORDER // 2 + 1
+    secret = (s * int.from_bytes(nonce, "big") - int.from_bytes(digest, "big")) * pow(r, -1, ORDER) % ORDER
+    key = public_key_of(secret.to_bytes(32, "big"))
+    signature = r.to_bytes(32, "big") + (s | odd << 255).to_bytes(32, "big")
+    return case("high-s", "s is above half the order; all else is right", key=key, digest=digest, signature=signature)
 
 
 def envelope() -> dict[str, Any]:
