@@ -27,6 +27,8 @@ def write_new_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE_MODE) ->
         os.link(temporary, path)
     except FileExistsError as exc:
         raise ConfigError(path, "", "exists already and is never overwritten") from exc
+    except OSError as exc:
+        raise ConfigError(path, "", f"cannot be written: {exc.strerror}") from exc
     finally:
         temporary.unlink()
     _sync_directory(path.parent)
@@ -69,10 +71,14 @@ def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as exc:
         raise ConfigError(path, "", f"cannot be written: {exc.strerror}") from exc
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as exc:
+        temporary.unlink()
+        raise ConfigError(path, "", f"cannot be written: {exc.strerror}") from exc
     return temporary
 
 
