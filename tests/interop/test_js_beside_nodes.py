@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ from tocsin_protocol.sync import MAX_RANGE_BYTES, MAX_RANGE_ENVELOPES
 
 VICTIM = "eip155:1:0x" + "5a" * 20
 DEADLINE_SECONDS = 90
+# The long form, for `make interop` and `make soak`, is ten minutes: TOCSIN_INTEROP_SECONDS=600.
+TRAFFIC_SECONDS = float(os.environ.get("TOCSIN_INTEROP_SECONDS", "20"))
+TRAFFIC_PER_SECOND = 10
+# As many incidents at once; each gets its share of the traffic.
+VICTIMS = 200
 
 
 @dataclass
@@ -77,7 +83,7 @@ async def two_nodes(tmp_path: Path) -> AsyncIterator[Network]:
     keys = open_keystore(config.keys.keystore, config.read_passphrase())
     js_node = Node("jay", keys.transport, keys.publisher)
     roster = read_roster(config.network.genesis).body
-    with trio.fail_after(DEADLINE_SECONDS):
+    with trio.fail_after(DEADLINE_SECONDS + TRAFFIC_SECONDS):
         async with open_nodes(homes[:2]) as nodes:
             yield Network(nodes, js_node, config.mesh.listen[0], roster)
 
@@ -91,17 +97,17 @@ async def wait_until(found: Callable[[], bool]) -> None:
             await trio.sleep(0.1)
 
 
-def draft(text: str, severity: str = "high") -> dict[str, Any]:
+def draft(text: str, severity: str = "high", victim: str = VICTIM) -> dict[str, Any]:
     return {"category": "asset.drain", "severity": severity, "confidence": 80, "subjects": [
-        {"role": "victim", "kind": "account", "value": VICTIM}], "text": text}  # fmt: skip
+        {"role": "victim", "kind": "account", "value": victim}], "text": text}  # fmt: skip
 
 
-def js_fields(text: str, severity: str = "high") -> dict[str, Any]:
+def js_fields(text: str, severity: str = "high", victim: str = VICTIM) -> dict[str, Any]:
     """The fields of a body as they stand on the wire."""
     now = now_ms()
     return {"category": "asset.drain", "stage": "exploitation", "severity": severity, "confidence": 70,
             "credibility": 2, "detected": now, "issued": now, "expires": now + 3_600_000, "drill": False,
-            "subjects": [["victim", "account", VICTIM]], "evidence": [], "loss": [1, 2, 3], "refs": [], "tier": 0,
+            "subjects": [["victim", "account", victim]], "evidence": [], "loss": [1, 2, 3], "refs": [], "tier": 0,
             "tlp": "amber", "text": text}  # fmt: skip
 
 
@@ -169,6 +175,45 @@ def is_proven(node: NodeProcess, publisher: bytes) -> bool:
     """Whether a node's database holds a proof against a publisher."""
     with node.open_reader() as reader:
         return publisher in reader.equivocators()
+
+
+async def test_js_scores_nodes_well_through_steady_traffic(tmp_path: Path, js_dir: Path) -> None:
+    async with two_nodes(tmp_path) as network, network.js(js_dir) as js:
+        sent, samples = round(TRAFFIC_SECONDS * TRAFFIC_PER_SECOND), []
+        began = trio.current_time()
+        for number in range(sent):
+            victim, severity = f"eip155:1:0x{number % VICTIMS:040x}", ("high", "critical")[number % 4 // 2]
+            # Each of the three in turn.
+            if number % 3 < 2:
+                signal = draft(f"traffic {number}", severity, victim)
+                await network.nodes[number % 3].ask(Verb.PUBLISH, signals=[signal])
+            else:
+                await js.call("raise", signal=js_fields(f"traffic {number}", severity, victim))
+            if number % TRAFFIC_PER_SECOND == 0:
+                samples.append(await js.call("state"))
+            await trio.sleep_until(began + (number + 1) / TRAFFIC_PER_SECOND)
+        publishers = [*[await publisher_of(node) for node in network.nodes], network.js_node.publisher]
+        everything = {publisher: len(range(place, sent, 3)) for place, publisher in enumerate(publishers)}
+        for node in network.nodes:
+            await wait_until(lambda node=node: counts(node) == everything)
+        for publisher in publishers[:2]:
+            await js.wait_for(lambda p=publisher: sum(len(js.signals(p, lane)) for lane in (0, 1)) == everything[p])
+        samples.append(await js.call("state"))
+        assert not [event for event in js.events if event["event"] == "peer-down"]
+        assert min(score for sample in samples for score in sample["scores"].values()) >= 0
+        # A high score could hide a penalty: there was none of any kind.
+        for stats in samples[-1]["scoreParts"].values():
+            assert stats["behaviourPenalty"] == 0
+            assert all(topic["invalidMessageDeliveries"] == 0 for topic in stats["topics"].values())
+
+
+def counts(node: NodeProcess) -> dict[bytes, int]:
+    """How many signals of each publisher a node's database holds without a gap."""
+    held: dict[bytes, int] = {}
+    with node.open_reader() as reader:
+        for feed in reader.feeds():
+            held[feed.publisher] = held.get(feed.publisher, 0) + feed.contiguous
+    return held
 
 
 async def test_js_hears_heartbeats_and_thinks_well_of_us(tmp_path: Path, js_dir: Path) -> None:

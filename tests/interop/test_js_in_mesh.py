@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from tocsin_protocol.frame import encode_frame
 from tocsin_protocol.signing import Domain
 from tocsin_protocol.sync import RangeRequest
 
-# `make interop` and `make soak` set ten minutes.
-TRAFFIC_SECONDS = float(os.environ.get("TOCSIN_INTEROP_SECONDS", "30"))
+TRAFFIC_SECONDS = 15
 TRAFFIC_PER_SECOND = 10
 
 

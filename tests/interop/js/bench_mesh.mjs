@@ -94,7 +94,10 @@ const operations = {
       transports: [tcp()],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      services: { identify: identify(), pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', fallbackToFloodsub: false }) }
+      services: {
+        identify: identify(),
+        pubsub: gossipsub({ globalSignaturePolicy: 'StrictSign', fallbackToFloodsub: false })
+      }
     })
     const { pubsub } = host.services
     pubsub.protocols = [protocol]

@@ -4,7 +4,7 @@
 import { createInterface } from 'node:readline'
 
 import { decodeBody, encodeBody } from './lib/body.mjs'
-import { MAX_ENVELOPE_BYTES, decodeEnvelope, decodeEquivocation, decodeFrame, encodeEquivocation, encodeFrame } from './lib/envelope.mjs'
+import * as wire from './lib/envelope.mjs'
 import { hex } from './lib/fields.mjs'
 import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
 import { DecodeError, decode, encode } from './lib/msgpack.mjs'
@@ -15,11 +15,11 @@ import * as sync from './lib/sync.mjs'
 const domain = new Domain(Buffer.from(process.argv[2], 'hex'))
 
 const kinds = {
-  value: (data) => encode(decode(data, MAX_ENVELOPE_BYTES)),
+  value: (data) => encode(decode(data, wire.MAX_ENVELOPE_BYTES)),
   body: (data) => encodeBody(decodeBody(data)),
-  envelope: (data) => decodeEnvelope(domain, data).digest,
-  frame: (data) => encodeFrame(decodeFrame(data)),
-  proof: (data) => encodeEquivocation(...decodeEquivocation(domain, data)),
+  envelope: (data) => wire.decodeEnvelope(domain, data).digest,
+  frame: (data) => wire.encodeFrame(wire.decodeFrame(data)),
+  proof: (data) => wire.encodeEquivocation(...wire.decodeEquivocation(domain, data)),
   roster: (data) => { decodeRoster(data); return data },
   'signed-roster': (data) => encodeSignedRoster(decodeSignedRoster(data)),
   request: (data) => sync.encodeRequest(sync.decodeRequest(data)),

@@ -62,14 +62,20 @@ function digestVector ({ network, message: m, change, digest }) {
     : of.rosterChangeDigest(change.epoch, raw(change.roster)), digest)
 }
 
+function verifyVector ({ key, digest, signature }) {
+  verifyDigest(raw(key), raw(digest), raw(signature))
+}
+
 // Our feeds hold envelopes, not digests: what the vector holds is put in place of them.
 function positionVector ({ envelope: encoded, held, position }) {
   const envelope = wire.decodeEnvelope(domain, raw(encoded))
   const feeds = new Feeds()
-  const { envelopes } = feeds.feed(envelope.publisher, envelope.lane)
-  if (held.same !== null) envelopes.set(envelope.sequence, { ...envelope, digest: raw(held.same) })
-  if (held.before !== null) envelopes.set(envelope.sequence - 1, { ...envelope, digest: raw(held.before), sequence: envelope.sequence - 1 })
-  if (held.after !== null) envelopes.set(envelope.sequence + 1, wire.decodeEnvelope(domain, raw(held.after)))
+  const { publisher, lane, sequence } = envelope
+  const { envelopes } = feeds.feed(publisher, lane)
+  const put = (place, text) => envelopes.set(place, { publisher, lane, sequence: place, digest: raw(text) })
+  if (held.same !== null) put(sequence, held.same)
+  if (held.before !== null) put(sequence - 1, held.before)
+  if (held.after !== null) envelopes.set(sequence + 1, wire.decodeEnvelope(domain, raw(held.after)))
   equal(feeds.position(envelope), position)
 }
 
@@ -112,8 +118,8 @@ const CHECKS = {
       equal(addressOfKey(raw(key)), address)
     },
     digests: digestVector,
-    valid: ({ key, digest, signature }) => verifyDigest(raw(key), raw(digest), raw(signature)),
-    invalid: ({ key, digest, signature }) => refused(() => verifyDigest(raw(key), raw(digest), raw(signature)), SignatureError)
+    valid: verifyVector,
+    invalid: (vector) => refused(() => verifyVector(vector), SignatureError)
   },
   envelope: { valid: envelopeVector, invalid: refusesAs((data) => wire.decodeEnvelope(domain, data)) },
   frame: {

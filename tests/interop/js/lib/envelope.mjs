@@ -63,7 +63,9 @@ export function encodeEquivocation (one, other) {
 // A proof that a publisher told two histories: throws unless both envelopes are his and contradict each other.
 export function verifyEquivocation (domain, publicKey, proof) {
   const pair = decodeEquivocation(domain, proof)
-  if (!same(addressOfKey(publicKey), pair[0].publisher)) throw new SignatureError("proof is not checked with its publisher's key")
+  if (!same(addressOfKey(publicKey), pair[0].publisher)) {
+    throw new SignatureError("proof is checked with a key that is not its publisher's")
+  }
   for (const envelope of pair) verifyDigest(publicKey, envelope.digest, envelope.signature)
   return pair
 }

@@ -23,8 +23,8 @@ export class Feeds {
     const held = this.get(envelope.publisher, envelope.lane, envelope.sequence)
     if (held !== undefined && same(held.digest, envelope.digest)) return 'duplicate'
     if (this.rival(envelope) !== undefined) return 'equivocation'
-    const isFirst = envelope.sequence === FIRST_SEQUENCE
-    return isFirst || this.get(envelope.publisher, envelope.lane, envelope.sequence - 1) !== undefined ? 'linked' : 'unlinked'
+    if (envelope.sequence === FIRST_SEQUENCE) return 'linked'
+    return this.get(envelope.publisher, envelope.lane, envelope.sequence - 1) === undefined ? 'unlinked' : 'linked'
   }
 
   // What is held and contradicts an envelope, if anything.

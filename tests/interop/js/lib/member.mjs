@@ -17,6 +17,7 @@ import { SignatureError, addressOfKey, isSignedBy, publicKeyOf } from './signing
 import * as sync from './sync.mjs'
 
 const DIAL_INTERVAL_MS = 500
+const DIAL_TIMEOUT_MS = 5_000
 const SYNC_INTERVAL_MS = 5_000
 const SYNC_TIMEOUT_MS = 10_000
 // Rounds of ranges in one synchronisation with one peer; what is left comes with the next.
@@ -112,8 +113,10 @@ export class Member {
 
   async dialMissing () {
     const missing = Object.entries(this.dial).filter(([peer]) => !this.connected().includes(peer))
-    await Promise.allSettled(missing.map(([peer, addresses]) =>
-      this.host.dial(addresses.map((address) => multiaddr(`${address}/p2p/${peer}`)), { signal: AbortSignal.timeout(5_000) })))
+    await Promise.allSettled(missing.map(([peer, addresses]) => {
+      const known = addresses.map((address) => multiaddr(`${address}/p2p/${peer}`))
+      return this.host.dial(known, { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })
+    }))
   }
 
   onPeer (peer) {
@@ -159,7 +162,9 @@ export class Member {
   judgeHeartbeat (data, from) {
     if (!this.peers.has(from)) return { verdict: 'ignore', reason: 'unknown-publisher' }
     const nowMs = Date.now()
-    if (nowMs - (this.heartbeatsMs.get(from) ?? 0) < HEARTBEAT_INTERVAL_MS / 2) return { verdict: 'ignore', reason: 'over-rate' }
+    if (nowMs - (this.heartbeatsMs.get(from) ?? 0) < HEARTBEAT_INTERVAL_MS / 2) {
+      return { verdict: 'ignore', reason: 'over-rate' }
+    }
     try {
       const beat = decodeHeartbeat(data)
       this.heartbeatsMs.set(from, nowMs)
@@ -308,7 +313,8 @@ export class Member {
       if (range === undefined) break
       const [first, last] = range
       const response = await this.ask(peer, { kind: 'range', publisher, lane, first, last })
-      const envelopes = sync.decodeItems(response, sync.MAX_RANGE_ENVELOPES).map((item) => this.checkFetched(item, range, publisher, lane))
+      const envelopes = sync.decodeItems(response, sync.MAX_RANGE_ENVELOPES)
+        .map((item) => this.checkFetched(item, range, publisher, lane))
       if (envelopes.length === 0) break
       for (const envelope of envelopes) this.keep(envelope, 'sync')
       fetched += envelopes.length
