@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal as signals
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,9 +42,12 @@ def run(home: Path) -> None:
 
 @click.command(epilog=EXIT_CODES)
 @home_option
-def serve(home: Path) -> None:
+@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="End with the process that holds our stdin.")
+def serve(home: Path, until_stdin_ends: bool) -> None:
     """Run the feed until interrupted: the read API, live streams, health and metrics."""
     config = _prepare(home)
+    if until_stdin_ends:
+        threading.Thread(target=_stop_when_stdin_ends, daemon=True).start()
     from ..api.server import run_feed
 
     run_feed(config)
@@ -109,19 +114,31 @@ def _first(group: BaseExceptionGroup[NodeError]) -> NodeError:
     return next((exc for exc in leaves if isinstance(exc, ConfigError)), leaves[0])
 
 
+def _stop_when_stdin_ends() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    signals.raise_signal(signals.SIGTERM)
+
+
 async def _run_feed_process(home: Path) -> None:
     """Keep `tocsin serve` running beside the relay; it reads the database, so it may die and come back."""
     import structlog
     import trio
 
     log = structlog.get_logger("tocsin.up")
-    command = [sys.executable, "-m", "tocsin_node.cli", "serve", "--home", str(home)]
-    pause = FEED_RESTART_MIN_SECONDS
-    while True:
-        started = trio.current_time()
-        ended = await trio.run_process(command, check=False, stdin=b"")
-        if trio.current_time() - started > FEED_STABLE_SECONDS:
-            pause = FEED_RESTART_MIN_SECONDS
-        log.warning("the feed ended and is started again", exit_code=ended.returncode, in_seconds=pause)
-        await trio.sleep(pause)
-        pause = min(2 * pause, FEED_RESTART_MAX_SECONDS)
+    command = [sys.executable, "-m", "tocsin_node.cli", "serve", "--until-stdin-ends", "--home", str(home)]
+    # Nobody writes to it: its end says that we are gone, by kill -9 too.
+    stdin, held = os.pipe()
+    try:
+        pause = FEED_RESTART_MIN_SECONDS
+        while True:
+            started = trio.current_time()
+            ended = await trio.run_process(command, check=False, stdin=stdin)
+            if trio.current_time() - started > FEED_STABLE_SECONDS:
+                pause = FEED_RESTART_MIN_SECONDS
+            log.warning("the feed ended and is started again", exit_code=ended.returncode, in_seconds=pause)
+            await trio.sleep(pause)
+            pause = min(2 * pause, FEED_RESTART_MAX_SECONDS)
+    finally:
+        os.close(stdin)
+        os.close(held)

@@ -100,6 +100,29 @@ def test_feed_that_died_is_started_again(home: NodeHome) -> None:
         process.wait()
 
 
+def test_nothing_is_left_of_a_killed_node(home: NodeHome) -> None:
+    process = start("up", home)
+    try:
+        wait_for_feed(home, process)
+        children = children_of(process.pid)
+        assert len(children) == 2
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(is_running(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        # an ended process stays as a zombie where nobody takes in orphans
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.mark.parametrize("command", ["run", "up"])
 def test_wrong_passphrase_stops_the_start(home: NodeHome, command: str) -> None:
     (home.directory / "passphrase").write_text("another passphrase\n")
