@@ -121,9 +121,12 @@ async def _start(
     intake = Intake(store, rules, metrics, now_ms)
     publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
     acting = Acting(store, levers.hooks, metrics, now_ms)
-    catching_up = CatchingUp(
-        store, network, intake, supervisor, metrics, now_ms, publishing.settle, mesh_state.proof_found
-    )
+
+    def proof_found(proof: bytes) -> None:
+        mesh_state.proof_found(proof)
+        publishing.proof_found(proof)
+
+    catching_up = CatchingUp(store, network, intake, supervisor, metrics, now_ms, publishing.settle, proof_found)
     watchers = {watcher.name: WatcherStatus() for watcher in config.watchers}
 
     def heights() -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 import trio
-from tocsin_protocol.envelope import decode_envelope
+from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError, ProtocolError
 from tocsin_protocol.feed import FeedHead, decode_equivocation, verify_equivocation
 from tocsin_protocol.heartbeat import Heartbeat
@@ -29,7 +29,7 @@ from tocsin_protocol.sync import (
 )
 
 from tocsin_node.store.arrivals import Filed, Path, insert_proof
-from tocsin_node.store.feeds import FeedState, read_feeds, read_gaps
+from tocsin_node.store.feeds import FeedState, read_feed, read_feeds, read_gaps
 from tocsin_node.store.rosters import read_equivocators
 from tocsin_node.store.writer import Store
 
@@ -44,6 +44,7 @@ GAP_PATIENCE_SECONDS = 0.3
 # Between two exchanges set off by gaps, so that a publisher who makes gaps cannot keep us busy.
 GAP_PAUSE_SECONDS = 1.0
 MAX_GAPS_PER_FEED = 64
+# Pages of one feed, and of rosters, that one exchange may take; the next goes on.
 MAX_ROUNDS = 10_000
 # More publishers than a roster can hold.
 MAX_PROOFS_PER_PEER = 4096
@@ -73,7 +74,8 @@ class CatchingUp:
         self._now_ms = now_ms
         self._own_feed_shown = own_feed_shown
         self._proof_found = proof_found
-        self._claimed: set[tuple[bytes, int]] = set()
+        # Feeds that are being fetched, with what is set at the end of it.
+        self._claimed: dict[tuple[bytes, int], trio.Event] = {}
         self._proofs_seen: Counter[str] = Counter()
         self._heads: dict[tuple[bytes, int], int] = {}
         self._ahead: set[str] = set()
@@ -169,9 +171,13 @@ class CatchingUp:
 
     async def _fetch_feed(self, peer_id: str, head: FeedHead, last: int, held: FeedState | None) -> None:
         feed = (head.publisher, head.lane)
-        if feed in self._claimed:
-            return
-        self._claimed.add(feed)
+        while feed in self._claimed:
+            if head.publisher != self._store.publisher:
+                return
+            # Whether this peer has shown us our own feed decides whether we may seal: wait, and look again.
+            await self._claimed[feed].wait()
+            held = await self._store.writer.submit(partial(read_feed, publisher=feed[0], lane=feed[1]))
+        self._claimed[feed] = trio.Event()
         try:
             if held is not None and held.has_gap:
                 gaps = await self._store.writer.submit(partial(read_gaps, feed=held, most=MAX_GAPS_PER_FEED))
@@ -179,19 +185,19 @@ class CatchingUp:
                     await self._fetch_range(peer_id, feed, first, min(end, last))
             await self._fetch_range(peer_id, feed, (held.head if held else 0) + 1, last)
         finally:
-            self._claimed.discard(feed)
+            self._claimed.pop(feed).set()
 
     async def _fetch_range(self, peer_id: str, feed: tuple[bytes, int], first: int, last: int) -> None:
         """Fetch first…last of a feed; while one part is stored, the next is on its way."""
         if first > last:
             return
-        send, receive = trio.open_memory_channel[tuple[bytes, ...]](1)
+        send, receive = trio.open_memory_channel[tuple[int, tuple[bytes, ...]]](1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._download, peer_id, feed, first, last, send)
-            async for items in receive:
+            async for start, items in receive:
                 verified, _ = await self._intake.admit(items, Path.SYNC)
-                if not verified.opened:
-                    # Not one of them may be stored: no use in asking this peer for more.
+                if not any(_is_of(opened.envelope, feed, start) for opened in verified.opened):
+                    # Nothing that was asked for and may be stored: else a peer could show us a head without end.
                     nursery.cancel_scope.cancel()
 
     async def _download(
@@ -200,21 +206,22 @@ class CatchingUp:
         feed: tuple[bytes, int],
         first: int,
         last: int,
-        send: trio.MemorySendChannel[tuple[bytes, ...]],
+        send: trio.MemorySendChannel[tuple[int, tuple[bytes, ...]]],
     ) -> None:
         async with send:
-            while first <= last:
+            for _ in range(MAX_ROUNDS):
+                if first > last:
+                    return
                 request = RangeRequest(*feed, first, min(last, first + MAX_RANGE_ENVELOPES - 1))
                 response = await self._supervisor.ask(peer_id, encode_request(request))
                 items = decode_items(response, MAX_RANGE_ENVELOPES).items
                 if not items:
                     return
                 reached = decode_envelope(self._network.index.domain, items[-1])
-                # Each round ends higher than it began, so there are at most last - first + 1 of them.
-                if (reached.publisher, reached.lane) != feed or not first <= reached.sequence <= last:
+                if not _is_of(reached, feed, first) or reached.sequence > last:
                     raise DecodeError("the peer sent something else than the range it was asked for")
+                await send.send((first, items))
                 first = reached.sequence + 1
-                await send.send(items)
 
     async def _fetch_rosters(self, peer_id: str) -> None:
         for _ in range(MAX_ROUNDS):
@@ -263,3 +270,7 @@ class CatchingUp:
             _log.error("a publisher has told two histories", publisher=publisher)
             self._proof_found(proof)
         return is_new
+
+
+def _is_of(envelope: Envelope, feed: tuple[bytes, int], first: int) -> bool:
+    return (envelope.publisher, envelope.lane) == feed and envelope.sequence >= first

@@ -54,7 +54,8 @@ class MeshState:
         return Configure(self._transport_seed, self._listen, self._publisher, body, self._addresses)
 
     def tell_all(self) -> None:
-        """Tell a mesh that has just started what Configure does not hold."""
+        """Tell a mesh that has just started what Configure does not hold, or what changed since."""
+        self._use_roster(self._network.index)
         self.send(*self._knowledge())
 
     def filed(self, filed: Filed, path: Path) -> None:

@@ -17,13 +17,14 @@ from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.feed import decode_equivocation
 from tocsin_protocol.model import Signal
+from tocsin_protocol.taxonomy import LANES
 
 from tocsin_node.errors import ControlError
 from tocsin_node.meshlink import Publish, Published
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.decisions import Decided, Rules
 from tocsin_node.store.drafts import file_draft, take_drafts
-from tocsin_node.store.outbox import clear_outbox, publish_signals, read_outbox
+from tocsin_node.store.outbox import OWN_KEY_EXCLUDED, OwnKeyExcluded, clear_outbox, publish_signals, read_outbox
 from tocsin_node.store.rosters import read_equivocators
 from tocsin_node.store.writer import Store
 
@@ -34,6 +35,8 @@ from .supervisor import MeshSupervisor
 RESUME_GRACE_SECONDS = 1.0
 MAX_SIGNALS_PER_CALL = 1024
 MAX_WAITING_RECEIPTS = 16_384
+# Of each lane, what the mesh may hold at once; both lanes together are less than its own bound.
+MAX_OFFERED_PER_LANE = 4096
 # What the mesh had no room for is offered again.
 OUTBOX_SECONDS = 5.0
 
@@ -81,7 +84,7 @@ class Publishing:
         # Per lane the first sequence sealed in this run: another's signal from there on is a second history.
         self._first_sealed: dict[int, int] = {}
         # What the running mesh was given and has not confirmed.
-        self._offered: set[tuple[int, int]] = set()
+        self._offered: dict[int, set[int]] = {lane: set() for lane in LANES}
         self._offer_now = trio.Event()
         self._receipts, self._waiting_receipts = trio.open_memory_channel[Published](MAX_WAITING_RECEIPTS)
         self.speech = Speech.RESUMING
@@ -98,14 +101,17 @@ class Publishing:
             raise ControlError("too-many", f"{len(signals)} signals where 1 to {MAX_SIGNALS_PER_CALL} go at once")
         rules = self._rules()
         if self.speech is not Speech.OPEN or rules.roster.publisher(self._publisher) is None:
-            await self._keep_drafts(rules, signals)
-            return Sealing((), len(signals))
-        return Sealing(tuple(await self._seal(rules, signals, with_drafts=False)), 0)
+            return await self._keep_drafts(rules, signals)
+        try:
+            return Sealing(tuple(await self._seal(rules, signals, with_drafts=False)), 0)
+        except OwnKeyExcluded as exc:
+            self._fall_silent(str(exc))
+            return await self._keep_drafts(rules, signals)
 
     async def allow(self, why: str) -> None:
         """The operator says that this database is the newest copy: publishing may go on."""
-        if self.speech is Speech.SILENT and self._publisher in await self._store.writer.submit(read_equivocators):
-            raise ControlError("equivocated", "this key has signed two histories: rotate it in the roster")
+        if await self._is_proven():
+            raise ControlError("equivocated", OWN_KEY_EXCLUDED)
         await self._open(why)
 
     def settle(self, peer_id: str) -> None:
@@ -116,6 +122,8 @@ class Publishing:
     async def run_resumption(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Wait until peers have shown us our own feed, then open; an only publisher has nobody to ask."""
         task_status.started()
+        if await self._is_proven():
+            self._fall_silent(OWN_KEY_EXCLUDED)
         others = set(self._rules().roster.publishers) - {self._publisher}
         while others and self.speech is Speech.RESUMING and not self._settled:
             self._changed = trio.Event()
@@ -136,7 +144,8 @@ class Publishing:
 
     def offer_again(self) -> None:
         """A new mesh has started: it was given nothing yet."""
-        self._offered.clear()
+        for waiting in self._offered.values():
+            waiting.clear()
         self._offer_now.set()
 
     async def run_outbox(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -146,7 +155,7 @@ class Publishing:
             with trio.move_on_after(OUTBOX_SECONDS):
                 await self._offer_now.wait()
             self._offer_now = trio.Event()
-            if self._offered:
+            if any(self._offered.values()):
                 continue
             page = await self._store.writer.submit(partial(read_outbox, publisher=self._publisher))
             self._send((lane, sequence, encoded) for lane, sequence, encoded in page)
@@ -163,14 +172,19 @@ class Publishing:
                     break
                 sent.append((receipt.lane, receipt.sequence))
             await self._store.writer.submit(partial(clear_outbox, sent=sent))
-            self._offered.difference_update(sent)
-            if not self._offered:
+            for lane, sequence in sent:
+                self._offered[lane].discard(sequence)
+            if not any(self._offered.values()):
                 self._offer_now.set()
 
     def _send(self, envelopes: Iterable[tuple[int, int, bytes]]) -> None:
+        """Hand envelopes to the mesh; what it has no room for stays in the outbox."""
         for lane, sequence, encoded in envelopes:
+            waiting = self._offered[lane]
+            if sequence in waiting or len(waiting) >= MAX_OFFERED_PER_LANE:
+                continue
             if self._supervisor.send(Publish(lane, sequence, encoded)):
-                self._offered.add((lane, sequence))
+                waiting.add(sequence)
 
     async def _seal(self, rules: Rules, signals: Sequence[Signal], *, with_drafts: bool) -> list[Envelope]:
         now_ms = self._now_ms()
@@ -190,29 +204,46 @@ class Publishing:
         self._intake.announce(filed, Path.OWN)
         return envelopes
 
-    async def _keep_drafts(self, rules: Rules, signals: Sequence[Signal]) -> None:
+    async def _keep_drafts(self, rules: Rules, signals: Sequence[Signal]) -> Sealing:
         now_ms = self._now_ms()
         decided: list[Decided | None] = await self._store.writer.submit(
             lambda connection: [file_draft(connection, rules, signal, now_ms) for signal in signals]
         )
         self._intake.announce(Filed(decided=[d for d in decided if d is not None]), Path.OWN)
+        return Sealing((), len(signals))
+
+    def proof_found(self, proof: bytes) -> None:
+        """A proof of equivocation came to light; one against ourselves ends our publishing."""
+        if decode_equivocation(self._rules().roster.domain, proof)[0].publisher == self._publisher:
+            self._fall_silent(OWN_KEY_EXCLUDED)
+
+    async def _is_proven(self) -> bool:
+        return self._publisher in await self._store.writer.submit(read_equivocators)
+
+    def _fall_silent(self, why: str) -> None:
+        self.speech, self.why = Speech.SILENT, why
+        self._changed.set()
+        _log.error("publishing stopped", why=why)
 
     async def _open(self, why: str) -> None:
         self.speech, self.why = Speech.OPEN, why
         self._changed.set()
         _log.info("publishing is open", why=why)
-        await self._seal(self._rules(), (), with_drafts=True)
+        try:
+            await self._seal(self._rules(), (), with_drafts=True)
+        except OwnKeyExcluded as exc:
+            self._fall_silent(str(exc))
 
     def _watch_own_feed(self, filed: Filed, path: Path) -> None:
         """Somebody else's signal under our key, after we have sealed: another node holds it, or an older we."""
-        if path is Path.OWN or self.speech is not Speech.OPEN or not self._first_sealed:
+        for proof in filed.proofs:
+            self.proof_found(proof)
+        if path is Path.OWN or self.speech is not Speech.OPEN:
             return
-        domain = self._rules().roster.domain
-        proven = any(decode_equivocation(domain, proof)[0].publisher == self._publisher for proof in filed.proofs)
         own = (o.envelope for o in filed.stored if o.envelope.publisher == self._publisher)
         foreign = [e for e in own if e.sequence >= self._first_sealed.get(e.lane, MAX_UINT)]
-        if proven or foreign:
-            self.speech = Speech.SILENT
-            at = f" (lane {foreign[0].lane}, sequence {foreign[0].sequence})" if foreign else ""
-            self.why = f"another node seals with our key{at}: stop it, or rotate the key, then `tocsin resume`"
-            _log.error("publishing stopped", why=self.why)
+        if foreign:
+            at = f"lane {foreign[0].lane}, sequence {foreign[0].sequence}"
+            self._fall_silent(
+                f"another node seals with our key ({at}): stop it, or rotate the key; then `tocsin resume`"
+            )

@@ -146,14 +146,16 @@ class MeshSupervisor:
         ended = "died"
         try:
             async with trio.open_nursery() as nursery:
+                # Configure goes alone: nothing else is taken until the mesh says that it is ready.
                 await link.send(self._configure())
-                self._to_mesh = send
                 nursery.start_soon(_write, link, receive)
                 alive = trio.CancelScope(deadline=trio.current_time() + START_SECONDS)
                 with alive:
                     while (messages := await link.receive()) is not None:
                         alive.deadline = trio.current_time() + FROZEN_SECONDS
                         for message in messages:
+                            if isinstance(message, Ready):
+                                self._to_mesh = send
                             self._take(message)
                         await trio.lowlevel.checkpoint()
                 if alive.cancelled_caught:
@@ -194,7 +196,9 @@ class MeshSupervisor:
 
     def _down(self) -> None:
         self._to_mesh = None
-        self.up = trio.Event()
+        if self.up.is_set():
+            # Who waits for an event that was never set goes on waiting for the same one.
+            self.up = trio.Event()
         for peer_id in tuple(self.peers):
             self.peers.discard(peer_id)
             self._route(PeerDown(peer_id))

@@ -11,12 +11,20 @@ from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.model import Signal
 
+from tocsin_node.errors import NodeError
+
 from .arrivals import Filed, Opened, Path, file_arrivals
 from .decisions import Rules
 from .feeds import read_feed
+from .rosters import read_equivocators
 
 # More may wait on disk; they are sent when these are out.
 MAX_OUTBOX_READ = 1024
+OWN_KEY_EXCLUDED = "our own key has signed two histories: rotate it in the roster"
+
+
+class OwnKeyExcluded(NodeError):
+    """Nothing can be published with this key any more."""
 
 
 def publish_signals(
@@ -27,7 +35,12 @@ def publish_signals(
     signals: Sequence[Signal],
     now_ms: int,
 ) -> tuple[list[Envelope], Filed]:
-    """Seal signals into their feeds, store and decide them like any other, and queue them for the mesh."""
+    """Seal signals into their feeds, store and decide them like any other, and queue them for the mesh.
+
+    Raises OwnKeyExcluded, and seals nothing, when our own key is proven to have told two histories.
+    """
+    if publisher in read_equivocators(connection):
+        raise OwnKeyExcluded(OWN_KEY_EXCLUDED)
     heads: dict[int, tuple[int, bytes]] = {}
     opened = []
     for signal in signals:
