@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -110,6 +110,17 @@ class Output:
             return
         with self.console.status(what):
             yield
+
+    @contextmanager
+    def progress(self, what: str, steps: int) -> Iterator[Callable[[], None]]:
+        """Show a bar on stderr, where a person looks; call what is yielded after each of the steps."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), disable=self.as_json) as bar:
+            task = bar.add_task(what, total=steps)
+            yield lambda: bar.advance(task)
 
 
 def plain(text: str) -> str:
