@@ -16,6 +16,8 @@ from .taxonomy import Category, Relation, Role, Severity
 MAX_RULES = 256
 # To be named as tool, recipient or attacker is no threat to the one who is named.
 THREATENED_ROLES = frozenset((Role.VICTIM, Role.AT_RISK))
+# What takes a signal back: time does not bring it back, but a drill or a key out of force takes nothing.
+_WORTHY = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,11 @@ def is_about(rule: Rule, signal: Signal) -> bool:
 
 
 def _without_retracted(sightings: Sequence[Sighting]) -> list[Sighting]:
-    # [POLICY] A retracted signal does not count; only its own publisher can retract it.
+    # [POLICY] A retracted signal does not count; only its own publisher can retract it, and not by a drill.
     retracted = {
         (sighting.publisher, reference.digest)
         for sighting in sightings
+        if sighting.standing in _WORTHY
         for reference in sighting.signal.references
         if reference.relation is Relation.RETRACTS
     }

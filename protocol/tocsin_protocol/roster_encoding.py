@@ -66,7 +66,7 @@ def decode_roster(body: bytes) -> Roster:
     # A root key that also signs signals would lie on an online node.
     check_unique("root or publisher key", [m.root for m in roster.members] + [p.key for p in publishers])
     check_unique("peer id", [p.peer_id for p in publishers])
-    if not {p.id for p in publishers}.isdisjoint(roster.retired):
+    if roster.retired and not {p.id for p in publishers}.isdisjoint(roster.retired):
         raise DecodeError("a publisher of the roster is retired")
     return roster
 

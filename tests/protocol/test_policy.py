@@ -92,6 +92,14 @@ def test_a_publisher_takes_back_its_own_word_and_nobody_elses() -> None:
     assert answer(alba, brook, sighting("alba", retraction(alba), Reason.STALE)) is Answer.QUORUM_SHORT
 
 
+@pytest.mark.parametrize(
+    "standing", [Reason.DRILL, Reason.KEY_NOT_VALID, Reason.WRONG_LANE, Reason.FROM_FUTURE], ids=str
+)
+def test_a_drill_or_a_key_out_of_force_takes_nothing_back(standing: Reason) -> None:
+    alba, brook = sighting("alba"), sighting("brook")
+    assert answer(alba, brook, sighting("alba", retraction(alba), standing)) is Answer.MET
+
+
 def test_two_halves_do_not_make_a_whole() -> None:
     """Each rule counts its own: one voice for one rule and one for another is no quorum for either."""
     other = replace(RULE, name="other", categories=frozenset((Category.ORACLE_STALE,)), hook="freeze")

@@ -20,7 +20,7 @@ from protocol_kit import (
     signed_by,
 )
 from strategies_kit import FIXED, garbage_or
-from tocsin_protocol.encoding import MAX_UINT
+from tocsin_protocol.encoding import MAX_UINT, encode_canonical
 from tocsin_protocol.errors import DecodeError, RosterError
 from tocsin_protocol.roster import (
     RosterIndex,
@@ -91,6 +91,16 @@ def test_one_root_does_not_vote_twice() -> None:
         verify_successor(GENESIS, doubled)
     with pytest.raises(DecodeError):
         decode_signed_roster(encode_signed_roster(doubled))
+
+
+@pytest.mark.parametrize(
+    "pairs", [[[b"\x02" * 33]], [b"\x02" * 33], [[b"\x02" * 32, bytes(64)]], [[b"\x02" * 33, bytes(63)]]]
+)
+def test_signatures_come_in_pairs(pairs: list[object]) -> None:
+    with pytest.raises(DecodeError):
+        decode_signed_roster(encode_canonical([encode_roster(GENESIS), pairs]))
+    with pytest.raises(DecodeError):
+        decode_signed_roster(encode_canonical([encode_roster(GENESIS)]))
 
 
 def test_signing_again_replaces_ones_signature() -> None:
