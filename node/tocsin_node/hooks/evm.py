@@ -85,6 +85,8 @@ class EvmHook:
             try:
                 async with self._sender.nonce_lock:
                     preparation = await self._sender.prepare(self._address, action.payload)
+                    if self._now_ms() > action.deadline_ms:
+                        continue
                     if preparation.revert is None:
                         return await self._sign(action, preparation, journal)
             except RpcUnavailable:

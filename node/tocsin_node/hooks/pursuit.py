@@ -111,7 +111,9 @@ class Pursuit:
 
     async def _include(self, action: Action, outlook: Outlook, receipt: Receipt) -> Action:
         if action.state is State.MINED:
-            # While endpoints disagree, what is noted stays until none of them shows it.
+            # While endpoints disagree or are silent, what is noted stays until none of them shows it.
+            if outlook.answered < self._config.witnesses:
+                return action
             notable = (receipt,) if outlook.standing is Standing.SETTLED else outlook.claims
             if any((item.block_hash, item.hash) == (action.block_hash, action.mined_hash) for item in notable):
                 return action

@@ -79,7 +79,13 @@ class Bench:
         return Guardian(GUARDIAN_KEYS[1]).address
 
     def chain_config(self, *urls: str, **settings: Any) -> ChainConfig:
-        patience = {"settle_ms": 30_000, "poll_max_ms": 50, "rebroadcast_ms": 100, "request_timeout_ms": 10_000}
+        patience = {
+            "settle_ms": 50_000,
+            "poll_max_ms": 50,
+            "rebroadcast_ms": 100,
+            "request_timeout_ms": 30_000,
+            "grace_ms": 5_000,
+        }
         return ChainConfig(chain=self.anvil.chain, endpoints=list(urls or [self.anvil.url]), **(patience | settings))
 
     @asynccontextmanager

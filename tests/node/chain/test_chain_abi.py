@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,7 @@ def test_too_many_types_are_refused() -> None:
         ("freeze(bytes32)", ["0x" + "11" * 32], "ae28e829" + "11" * 32),
     ],
 )
-def test_arguments_are_encoded(signature: str, arguments: list[object], calldata: str) -> None:
+def test_arguments_are_encoded(signature: str, arguments: list[Any], calldata: str) -> None:
     encoded = encode_call(parse_function(signature), arguments)
     assert encoded[4:].hex() == calldata[8:]
 
@@ -62,7 +63,7 @@ def test_arguments_are_encoded(signature: str, arguments: list[object], calldata
         ("f(bool)", ["true"]),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(signature: str, arguments: list[object]) -> None:
+def test_arguments_that_do_not_fit_are_refused(signature: str, arguments: list[Any]) -> None:
     with pytest.raises(AbiError):
         encode_call(parse_function(signature), arguments)
 

@@ -17,17 +17,17 @@ from tocsin_node.hooks.build import open_hooks
 from tocsin_node.hooks.config import HookConfig
 
 POOL = "eip155:1:0x" + "ab" * 20
-EVM = {"kind": "evm", "name": "pause-pool", "target": POOL}
-WEBHOOK = {
+EVM: dict[str, Any] = {"kind": "evm", "name": "pause-pool", "target": POOL}
+WEBHOOK: dict[str, Any] = {
     "kind": "webhook",
     "name": "pager",
     "target": "pool",
     "url": "https://ops.example/tocsin",
     "secret_file": "s",
 }
-CHAIN = {"chain": "eip155:1", "endpoints": ["https://rpc.example"]}
-ASSET = {"asset": "eip155:1/erc20:0x" + "cd" * 20, "decimals": 6, "price_micro_usd": 1_000_000}
-WATCHER = {"name": "pool-outflow", "accounts": [POOL], "assets": [ASSET]}
+CHAIN: dict[str, Any] = {"chain": "eip155:1", "endpoints": ["https://rpc.example"]}
+ASSET: dict[str, Any] = {"asset": "eip155:1/erc20:0x" + "cd" * 20, "decimals": 6, "price_micro_usd": 1_000_000}
+WATCHER: dict[str, Any] = {"name": "pool-outflow", "accounts": [POOL], "assets": [ASSET]}
 
 hooks: TypeAdapter[HookConfig] = TypeAdapter(HookConfig)
 

@@ -22,7 +22,7 @@ def answering(body: Any, status: int = 200) -> Any:
     return handle
 
 
-async def ask(handler: Any, *, timeout_ms: int = 5_000) -> None:
+async def ask(handler: Any, *, timeout_ms: int = 30_000) -> None:
     """Ask a server that answers so, and raise what comes of it outside of the server's nursery."""
     failure: Exception | None = None
     async with serve_http(handler) as url:
@@ -75,7 +75,7 @@ async def test_a_silent_endpoint_is_left_in_time() -> None:
 async def test_a_refused_connection_is_unavailable() -> None:
     async with serve_http(answering({})) as url:
         pass
-    endpoint = RpcEndpoint(url, timeout_ms=5_000)
+    endpoint = RpcEndpoint(url, timeout_ms=30_000)
     with pytest.raises(RpcUnavailable, match="ConnectError"):
         await endpoint.call("eth_chainId")
     await endpoint.aclose()
@@ -105,7 +105,7 @@ async def test_an_endpoint_that_takes_no_batches_is_asked_one_by_one(anvil: Anvi
         return Reply(body=json.dumps(await upstream._exchange(request)).encode())
 
     async with serve_http(handle) as url:
-        endpoint = RpcEndpoint(url, timeout_ms=5_000)
+        endpoint = RpcEndpoint(url, timeout_ms=30_000)
         for _ in range(2):
             results = await endpoint.batch([("eth_chainId", ()), ("no_such_method", ())])
             assert results[0] == hex(31_337)
@@ -151,6 +151,8 @@ async def test_a_broadcast_does_not_wait_for_stragglers(bench: Bench) -> None:
         return None
 
     async with serve_http(hang) as slow:
-        done = await bench.run(bench.intend(), slow, bench.anvil.url, request_timeout_ms=60_000, settle_ms=100)
+        done = await bench.run(
+            bench.intend(), slow, bench.anvil.url, request_timeout_ms=60_000, settle_ms=100, grace_ms=100
+        )
     assert done.transactions[0].nonce == 0
     assert await bench.count_sent() == 1

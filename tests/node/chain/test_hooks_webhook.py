@@ -49,7 +49,7 @@ async def open_receiver(*replies: Reply | None) -> AsyncIterator[Receiver]:
 
 
 async def run(journal: MemoryJournal, action: Action, url: str, **settings: Any) -> Action:
-    patience = {"retry_min_ms": 5, "retry_max_ms": 20, "timeout_ms": 5_000}
+    patience = {"retry_min_ms": 5, "retry_max_ms": 20, "timeout_ms": 30_000}
     config = WebhookHookConfig(
         **(
             {"kind": "webhook", "name": "pager", "target": "pool", "url": url, "secret_file": "secret"}
@@ -64,7 +64,7 @@ async def run(journal: MemoryJournal, action: Action, url: str, **settings: Any)
 
 def intend(journal: MemoryJournal, *, for_ms: int = 600_000) -> Action:
     config = WebhookHookConfig(
-        kind="webhook", name="pager", target="pool", url="http://127.0.0.1:1/", secret_file="secret"
+        kind="webhook", name="pager", target="pool", url="http://127.0.0.1:1/", secret_file=Path("secret")
     )
     payload = WebhookHook(config, SECRET, open_client()).payload(OCCASION)
     now = now_ms()
