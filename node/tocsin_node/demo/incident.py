@@ -143,7 +143,7 @@ async def _attack(anvil: Anvil, scenario: Scenario, nodes: list[NodeProcess], *,
         failed += not mined.is_success
         what = _describe(step) if mined.is_success else f"{_describe(step)} — REVERTED, the contract is paused"
         tell(f"attacker, transaction {number} of {len(scenario.steps)}: {what}")
-        if number == 1 or (failed == 1 and not mined.is_success):
+        if mined.is_success or failed == 1:
             moments.append(Moment(at_ms, "attacker", f"transaction {number}: {what}"))
         await trio.sleep(STEP_SECONDS)
     if armed:

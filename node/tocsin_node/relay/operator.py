@@ -205,6 +205,7 @@ class Operator:
             "head": watcher.head_number,
             "head_age_ms": watcher.head_age_ms(self._now_ms()) if watcher.head_number else None,
             "findings": watcher.findings,
+            "unwitnessed": watcher.unwitnessed,
             "errors": watcher.errors,
             "last_error": watcher.last_error,
         }
