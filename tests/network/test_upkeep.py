@@ -234,6 +234,54 @@ def test_ring_neighbours_are_mutual() -> None:
     assert ring_neighbours("a", ["a", "b"]) == {"b"}
 
 
+def _forwarded_to(peers: Peers, forwarder: int, origin: int) -> set[int]:
+    peers.router.forward(TOPIC, b"\0", peers.ids[forwarder], peers.ids[origin])
+    return {number for number, peer in enumerate(peers.ids) if peers.peer_queues[peer].rpcs}
+
+
+def test_what_came_from_its_origin_goes_on_to_ring_neighbours_only() -> None:
+    peers = Peers(6)
+    peers.router.direct = {peers.ids[0], peers.ids[1]}
+    peers.router.mesh[TOPIC] = set(peers.ids[2:])
+    assert _forwarded_to(peers, forwarder=5, origin=5) == {0, 1}
+
+
+def test_what_came_through_somebody_goes_to_the_whole_mesh() -> None:
+    peers = Peers(6)
+    peers.router.direct = {peers.ids[0], peers.ids[1]}
+    peers.router.mesh[TOPIC] = set(peers.ids[2:])
+    assert _forwarded_to(peers, forwarder=0, origin=5) == {1, 2, 3, 4}
+
+
+def test_a_missing_ring_neighbour_is_made_up_for_by_the_mesh() -> None:
+    peers = Peers(6)
+    peers.router.direct = {peers.ids[0], ID.from_base58(id_of("away"))}
+    peers.router.mesh[TOPIC] = set(peers.ids[2:])
+    assert _forwarded_to(peers, forwarder=5, origin=5) == {0, 2, 3, 4}
+
+
+def test_what_was_not_forwarded_is_offered_to_the_mesh_a_heartbeat_later() -> None:
+    peers = Peers(1)
+    peers.router.mesh[TOPIC] = {peers.ids[0]}
+    peers.router.mcache.remember(b"id", TOPIC, b"framed")
+    offered = []
+    for _ in range(4):
+        peers.router.beat()
+        offered.append([list(i.messageIDs) for i in peers.peer_queues[peers.ids[0]].controls("ihave")])
+    assert offered == [[], [[b"id"]], [[b"id"]], [[b"id"]]]
+
+
+async def test_five_connected_nodes_see_few_duplicates() -> None:
+    async with connected_hosts(5) as hosts:
+        for n in range(100):
+            hosts[n % 5].publish(b"%d" % n)
+            await trio.sleep(0.005)
+        for local in hosts:
+            await local.wait_received(80)
+        # Three a delivery if everybody forwarded to everybody.
+        assert sum(local.counters.get("duplicate", 0) for local in hosts) <= 2 * 400
+
+
 async def test_ring_neighbours_forward_to_each_other_without_any_mesh() -> None:
     names = ("a", "b", "c")
     async with running_host("a", names) as a, running_host("b", names) as b, running_host("c", names) as c:

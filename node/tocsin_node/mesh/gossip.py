@@ -106,7 +106,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
         framed = frame_message(message.SerializeToString())
         self._seen.add(message_id)
         self.router.mcache.remember(message_id, topic, framed)
-        return self.router.forward(topic, framed, (), flood=True)
+        return self.router.publish_framed(topic, framed)
 
     async def wait_room(self) -> None:
         """Wait until most peers took what was queued for them; a slow minority does not hold up the others."""
@@ -327,7 +327,7 @@ class MeshPubsub(Pubsub):  # type: ignore[misc]
         if verdict is Verdict.ACCEPT:
             framed = frame_message(message.SerializeToString())
             self.router.mcache.remember(message_id, topics[0], framed)
-            self.router.forward(topics[0], framed, (forwarder_id, ID(message.from_id)))
+            self.router.forward(topics[0], framed, forwarder_id, ID(message.from_id))
         elif verdict is Verdict.REJECT:
             self._reject(forwarder)
 

@@ -7,8 +7,10 @@ Can go when libp2p buffers reads under Noise itself.
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
+import trio
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from libp2p.abc import IRawConnection, ISecureConn
@@ -27,6 +29,53 @@ MAX_PLAINTEXT_BYTES = 65_535 - 16
 MAX_NONCE = 2**64 - 1
 
 
+class DirectSocket:
+    """The TCP socket under a raw connection, read and written without the three layers of locks between.
+
+    One task reads and one writes, so none is needed. Every read is a checkpoint, a write only where it waits.
+    """
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self._sock = sock
+        self._was_full = False
+
+    @staticmethod
+    def under(raw: IRawConnection) -> DirectSocket | None:
+        """The socket of a TCP connection; None where there is none (another transport, a test's pipe)."""
+        stream = getattr(getattr(getattr(raw, "stream", None), "stream", None), "socket", None)
+        return None if stream is None else DirectSocket(stream)
+
+    async def read(self, n: int) -> bytes:
+        """Return up to `n` bytes, empty at the end; raises ConnectionClosedError."""
+        try:
+            while True:
+                if self._was_full:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(self._sock.fileno())
+                try:
+                    data = os.read(self._sock.fileno(), n)
+                except BlockingIOError:
+                    self._was_full = False
+                    continue
+                self._was_full = len(data) == n
+                return data
+        except (OSError, ValueError, trio.ClosedResourceError) as exc:
+            raise ConnectionClosedError("connection closed") from exc
+
+    async def write(self, data: bytes) -> None:
+        """Send all of `data`; raises ConnectionClosedError."""
+        sent, view = 0, memoryview(data)
+        try:
+            while sent < len(data):
+                try:
+                    sent += os.write(self._sock.fileno(), view[sent:])
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._sock.fileno())
+        except (OSError, ValueError, trio.ClosedResourceError) as exc:
+            raise ConnectionClosedError("connection closed") from exc
+
+
 class BufferedSession(BaseSession):  # type: ignore[misc]
     """A Noise transport session over a buffered connection; takes over where the library's handshake ends."""
 
@@ -41,6 +90,7 @@ class BufferedSession(BaseSession):  # type: ignore[misc]
         stock_conn = cast(Any, stock.conn)
         protocol = stock_conn.noise_state.noise_protocol
         self._raw: IRawConnection = stock_conn.read_writer.read_write_closer
+        self._io: Any = DirectSocket.under(self._raw) or self._raw
         self._encrypt: ChaCha20Poly1305 = protocol.cipher_state_encrypt.cipher.cipher
         self._decrypt: ChaCha20Poly1305 = protocol.cipher_state_decrypt.cipher.cipher
         self._send_nonce: int = protocol.cipher_state_encrypt.n
@@ -56,7 +106,7 @@ class BufferedSession(BaseSession):  # type: ignore[misc]
         if n == 0:
             return b""
         while not self._plain:
-            chunk = await self._raw.read(READ_BYTES)
+            chunk = await self._io.read(READ_BYTES)
             if not chunk:
                 raise ConnectionClosedError("connection closed")
             self._sealed += chunk
@@ -96,7 +146,7 @@ class BufferedSession(BaseSession):  # type: ignore[misc]
             self._send_nonce += 1
             pieces.append(len(sealed).to_bytes(2, "big"))
             pieces.append(sealed)
-        await self._raw.write(b"".join(pieces))
+        await self._io.write(b"".join(pieces))
 
     async def close(self) -> None:
         await self._raw.close()

@@ -63,6 +63,10 @@ class IdKeyedCache(MessageCache):  # type: ignore[misc]
         framed: bytes | None = self.msgs.get(message_id)
         return framed
 
+    def settled(self, topic: str) -> list[bytes]:
+        """Ids of the heartbeat before this one: old enough not to be on their way still."""
+        return [entry.mid for entry in self.history[1] if topic in entry.topics]
+
     def shift(self) -> None:
         for entry in self.history[-1]:
             self._bytes -= len(self.msgs.get(entry.mid, b""))
@@ -101,20 +105,23 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
 
     # forwarding
 
-    def forward(self, topic: str, framed: bytes, skip: Iterable[ID], *, flood: bool = False) -> int:
-        """Queue a framed message to mesh and direct peers, or to all (own messages: stock floods nothing).
+    def publish_framed(self, topic: str, framed: bytes) -> int:
+        """Queue a message of our own to everybody subscribed (stock floods nothing); returns to how many."""
+        return sum(self._push(peer, framed) for peer in self.pubsub.peer_topics.get(topic, ()))
 
-        Returns how many peers it was queued for.
+    def forward(self, topic: str, framed: bytes, forwarder: ID, origin: ID) -> None:
+        """Queue somebody's message to who may lack it.
+
+        Every origin floods: what came straight from it, most have already. It goes on to our neighbours on the ring,
+        the others are offered its id. What came through somebody goes to the whole mesh.
         """
-        subscribed = self.pubsub.peer_topics.get(topic, ())
-        targets = subscribed if flood else (self.mesh.get(topic, set()) | self.direct).intersection(subscribed)
-        queued = 0
+        subscribed = self.pubsub.peer_topics.get(topic, set())
+        targets = self.direct & subscribed
+        if forwarder != origin or len(targets) < len(self.direct):
+            targets |= self.mesh.get(topic, set()) & subscribed
         for peer in targets:
-            if peer in skip:
-                continue
-            if self._push(peer, framed):
-                queued += 1
-        return queued
+            if peer != forwarder and peer != origin:
+                self._push(peer, framed)
 
     def _push(self, peer: ID, framed: bytes, priority: bool = False) -> bool:
         queue = self.pubsub.peer_queues.get(peer)
@@ -202,13 +209,14 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
             self._sent_again.clear()
 
     def _offer(self, topic: str, controls: dict[ID, rpc_pb2.ControlMessage]) -> None:
-        ids = self.mcache.window(topic)[:MAX_IHAVE_IDS]
-        if not ids:
-            return
+        recent, settled = self.mcache.window(topic)[:MAX_IHAVE_IDS], self.mcache.settled(topic)[:MAX_IHAVE_IDS]
         # Peers in back-off included: stock leaves them out, and after a mass prune hears nothing for a minute.
         lazy = self.pubsub.peer_topics.get(topic, set()) - self.mesh[topic] - self.direct
-        for peer in self.select_from_minus(max(LAZY_DEGREE, len(lazy) // 4), lazy, ()):
-            controls.setdefault(peer, rpc_pb2.ControlMessage()).ihave.add(topicID=topic, messageIDs=ids)
+        chosen = self.select_from_minus(max(LAZY_DEGREE, len(lazy) // 4), lazy, ())
+        for peers, ids in ((chosen, recent), (self.mesh[topic] - self.direct, settled)):
+            for peer in peers:
+                if ids:
+                    controls.setdefault(peer, rpc_pb2.ControlMessage()).ihave.add(topicID=topic, messageIDs=ids)
 
     # control messages
 
