@@ -185,8 +185,10 @@ async def open_receiver() -> AsyncIterator[Receiver]:
             while chunk := await stream.receive_some(65_536):
                 buffer += chunk
                 head, separator, body = buffer.partition(b"\r\n\r\n")
+                if not separator:
+                    continue
                 headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-                if separator and len(body) >= int(headers[b"content-length"]):
+                if len(body) >= int(headers[b"content-length"]):
                     data = json.loads(body)["data"]
                     receiver.calls.append(data | {"id": headers[b"webhook-id"].decode()})
                     await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
