@@ -93,6 +93,26 @@ async def test_a_raising_validator_costs_one_message() -> None:
         assert receiver.received == [b"second"]
 
 
+async def test_stock_dies_of_a_raising_validator() -> None:
+    with pytest.raises(BaseExceptionGroup):
+        await _publish_to_a_raising_validator()
+
+
+async def _publish_to_a_raising_validator() -> None:
+    def fails(peer: object, message: object) -> bool:
+        raise RuntimeError("validator fault")
+
+    async with stock_node(seed_of("a")) as sender, stock_node(seed_of("b")) as receiver:
+        await receiver.pubsub.subscribe(TOPIC)
+        receiver.pubsub.set_topic_validator(TOPIC, fails, False)
+        await sender.pubsub.subscribe(TOPIC)
+        await sender.host.connect(_info(receiver))
+        await sender.pubsub.wait_for_subscription(receiver.host.get_id(), TOPIC)
+        for n in range(30):
+            await sender.pubsub.publish(TOPIC, b"%d" % n)
+            await trio.sleep(1)
+
+
 @pytest.mark.parametrize(
     "fast",
     [

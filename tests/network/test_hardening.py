@@ -143,6 +143,25 @@ async def test_a_reset_gossip_stream_starts_both_sides_afresh() -> None:
         await _hear_each_other(first, second)
 
 
+async def test_stock_is_deaf_on_one_side_after_a_reset_stream() -> None:
+    async with stock_node(seed_of("a")) as first, stock_node(seed_of("b")) as second:
+        for node in (first, second):
+            await node.pubsub.subscribe(TOPIC)
+        await first.host.connect(info_from_p2p_addr(Multiaddr(f"{second.listen}/p2p/{second.peer_id}")))
+        await second.pubsub.wait_for_subscription(first.host.get_id(), TOPIC)
+        await first.pubsub.wait_for_subscription(second.host.get_id(), TOPIC)
+        await trio.sleep(1)
+        await first.pubsub.peers[second.host.get_id()].reset()
+        with trio.fail_after(30):
+            while second.host.get_id() in first.pubsub.peer_topics.get(TOPIC, ()):
+                await first.pubsub.publish(TOPIC, b"into the dark")
+                await trio.sleep(0.1)
+        # Connected, registered, and never told again what the other is subscribed to.
+        await trio.sleep(3)
+        assert second.host.get_id() not in first.pubsub.peer_topics.get(TOPIC, ())
+        assert first.host.get_network().get_connections(second.host.get_id())
+
+
 async def _hear_each_other(first: Local, second: Local) -> None:
     for sender, receiver in ((first, second), (second, first)):
         await sender.wait_hears(1)

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from host_kit import TOPIC, connected_hosts, id_of, introduce, running_host, seed_of
 from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.mcache import MessageCache
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p_kit import stock_node
@@ -216,6 +217,39 @@ def test_graft_lists_do_not_leak_between_peers() -> None:
     grafts = {peer: [g.topicID for g in peers.peer_queues[peer].controls("graft")] for peer in peers.ids}
     assert sorted(grafts[peers.ids[0]]) == sorted(["other", TOPIC])
     assert all(grafts[peer] == [TOPIC] for peer in peers.ids[1:])
+
+
+class StockRouter(GossipSub):
+    """The library's router, with what it would send caught."""
+
+    def __init__(self, peers: Peers) -> None:
+        super().__init__(protocols=peers.router.protocols, degree=6, degree_low=4, degree_high=12, prune_back_off=60)
+        self.pubsub = peers
+        self.mesh[TOPIC] = set()
+        self.peer_protocol.update(peers.router.peer_protocol)
+        self.sent: dict[ID, list[str]] = {}
+
+    async def emit_control_message(self, control_msg: rpc_pb2.ControlMessage, to_peer: ID) -> None:
+        self.sent[to_peer] = [graft.topicID for graft in control_msg.graft]
+        await trio.lowlevel.checkpoint()
+
+
+async def test_stock_leaks_graft_lists_between_peers() -> None:
+    peers = Peers(2)
+    router = StockRouter(peers)
+    await router._emit_control_msgs({peers.ids[0]: ["a"], peers.ids[1]: ["b"]}, {}, {})
+    assert router.sent == {peers.ids[0]: ["a"], peers.ids[1]: ["a", "b"]}
+
+
+def test_stock_offers_nothing_to_peers_in_back_off() -> None:
+    peers = Peers(2)
+    router = StockRouter(peers)
+    router.mesh[TOPIC] = {peers.ids[1]}
+    router._add_back_off(peers.ids[0], TOPIC, False)
+    router.mcache.put(rpc_pb2.Message(from_id=b"from", seqno=b"12345678", topicIDs=[TOPIC], data=b"x"))
+    assert not router.gossip_heartbeat()
+    router.back_off.clear()
+    assert peers.ids[0] in router.gossip_heartbeat()
 
 
 def test_the_mesh_is_never_filled_beyond_its_degree_by_a_heartbeat() -> None:
