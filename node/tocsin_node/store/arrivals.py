@@ -95,10 +95,11 @@ def _insert_signals(
     touched: dict[bytes, None] = {}
     entries = []
     for opened in stored:
-        envelope, incident = opened.envelope, None
+        envelope, incident, matters = opened.envelope, None, False
         if opened.signal is not None:
             incident, is_new = join_incident(connection, envelope.digest, opened.signal, received_ms)
-            if is_new or _may_change_a_decision(rules, opened.signal):
+            matters = _may_change_a_decision(rules, opened.signal)
+            if is_new or matters:
                 touched[incident] = None
         row = (
             envelope.digest,
@@ -110,6 +111,7 @@ def _insert_signals(
             path.value,
             opened.standing.value,
             incident,
+            int(matters),
         )
         # One by one: the next signal of the batch may refer to this one.
         connection.execute(_INSERT_SIGNAL, row)
@@ -119,8 +121,8 @@ def _insert_signals(
 
 
 _INSERT_SIGNAL = (
-    "INSERT INTO signals (digest, publisher, lane, sequence, encoded, received_ms, path, standing, incident)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO signals (digest, publisher, lane, sequence, encoded, received_ms, path, standing, incident, matters)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _DETAILS: dict[tuple[Path, Reason], bytes] = {}
 

@@ -13,9 +13,10 @@ from tocsin_protocol.containment import Action, IntentVerdict, new_action
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.envelope import decode_envelope
 from tocsin_protocol.freshness import check_actionable
+from tocsin_protocol.model import Signal
 from tocsin_protocol.policy import Answer, Decision, Policy, Sighting, decide
 from tocsin_protocol.roster import RosterIndex
-from tocsin_protocol.taxonomy import LANES
+from tocsin_protocol.taxonomy import LANES, Relation
 
 from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
@@ -23,6 +24,8 @@ from .audit import append_audit
 
 # The newest of each feed; an older signal of the same publisher says nothing more about the same incident.
 MAX_SIGHTINGS_PER_FEED = 16
+# Of other incidents about the same subject, the newest of each feed that could change a decision.
+MAX_OTHER_SIGHTINGS_PER_FEED = 64
 MAX_SENTENCE_CHARS = 4096
 DECISION_ID_BYTES = 8
 # What our own findings count for while the roster does not list us.
@@ -51,7 +54,7 @@ class Decided:
 
 def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Decided | None:
     """Ask the policy about an incident and record the answer; None when it says what it said before."""
-    sightings = load_sightings(connection, rules.roster, incident, now_ms)
+    sightings = load_sightings(connection, rules, incident, now_ms)
     decision = decide(rules.policy, sightings)
     number = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM decisions").fetchone()[0]
     decision_id = int(number).to_bytes(DECISION_ID_BYTES, "big")
@@ -77,16 +80,26 @@ def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: byte
     return Decided(incident, decision.sentence, tuple(actions))
 
 
-def load_sightings(connection: sqlite3.Connection, roster: RosterIndex, incident: bytes, now_ms: int) -> list[Sighting]:
-    """The newest signals of every feed in an incident, as the rules see them now."""
+def load_sightings(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> list[Sighting]:
+    """The newest signals of every feed in an incident, as the rules see them now.
+
+    With them those of other incidents about the same subjects of ours: else one member, by tying an older incident to
+    such a subject between two alarms, could part the voices of a quorum.
+    """
+    roster = rules.roster
+    shared = _shared_subjects(connection, rules.policy, incident)
     equivocators = {publisher for (publisher,) in connection.execute("SELECT publisher FROM equivocations")}
     sightings = []
     for publisher in roster.publishers:
         member = roster.member(publisher)
-        rows = [row for lane in LANES for row in _newest(connection, incident, publisher, lane)]
-        for encoded, received_ms, stored in rows:
+        rows = [(*row, True) for lane in LANES for row in _newest(connection, incident, publisher, lane)]
+        if shared:
+            rows += [(*row, False) for lane in LANES for row in _others(connection, incident, publisher, lane)]
+        for encoded, received_ms, stored, is_inside in rows:
             envelope = decode_envelope(roster.domain, encoded)
             signal = decode_body(envelope.body)
+            if not is_inside and not _speaks_about(signal, shared):
+                continue
             standing = Reason(stored)
             if publisher in equivocators:
                 standing = Reason.EQUIVOCATOR
@@ -108,6 +121,30 @@ def _load_drafts(connection: sqlite3.Connection, roster: RosterIndex, incident: 
         name = member.organisation if member else OWN_MEMBER
         sightings.append(Sighting(digest, publisher, name, signal, check_actionable(signal, now_ms, at_ms)))
     return sightings
+
+
+def _shared_subjects(connection: sqlite3.Connection, policy: Policy, incident: bytes) -> frozenset[str]:
+    """The subjects of our rules that an incident is about."""
+    ours = {subject for rule in policy.rules for subject in rule.subjects}
+    query = "SELECT 1 FROM incident_subjects WHERE subject = ? AND incident = ?"
+    return frozenset(s for s in ours if connection.execute(query, (s, incident)).fetchone())
+
+
+def _speaks_about(signal: Signal, subjects: frozenset[str]) -> bool:
+    return any(subject.value in subjects for subject in signal.subjects) or any(
+        reference.relation is Relation.RETRACTS for reference in signal.references
+    )
+
+
+def _others(
+    connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int
+) -> list[tuple[bytes, int, str]]:
+    rows = connection.execute(
+        "SELECT encoded, received_ms, standing FROM (SELECT * FROM signals WHERE publisher = ? AND lane = ?"
+        " AND matters = 1 ORDER BY id DESC LIMIT ?) WHERE incident != ?",
+        (publisher, lane, MAX_OTHER_SIGHTINGS_PER_FEED, incident),
+    )
+    return rows.fetchall()[::-1]
 
 
 def _newest(

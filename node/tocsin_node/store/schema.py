@@ -27,10 +27,13 @@ MIGRATIONS = (
         path TEXT NOT NULL,
         standing TEXT NOT NULL,
         incident BLOB,
+        -- Whether it can change a decision: about a rule of the policy when it came, or a retraction.
+        matters INTEGER NOT NULL,
         UNIQUE (publisher, lane, sequence)
     ) STRICT;
     -- The newest signals of one feed within one incident: what a decision reads.
     CREATE INDEX signals_by_incident ON signals (incident, publisher, lane, id) WHERE incident IS NOT NULL;
+    CREATE INDEX signals_that_matter ON signals (publisher, lane, id) WHERE matters = 1;
 
     -- head: the highest signal held; contiguous: up to where nothing is missing.
     CREATE TABLE feeds (
