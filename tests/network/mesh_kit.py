@@ -181,6 +181,7 @@ async def running_mesh(
     folder: Path,
     addresses: dict[str, list[str]] | None = None,
     listen: str = "/ip4/127.0.0.1/tcp/0",
+    then: Sequence[Message] = (),
 ) -> AsyncIterator[Running]:
     """Start a mesh process and be its relay; it is ended with the block."""
     path = folder / f"{node.name}.sock"
@@ -194,9 +195,8 @@ async def running_mesh(
                 accepted, _ = await listener.accept()
             link = Link(trio.SocketStream(accepted))
             try:
-                running = await _greet(
-                    node, link, process, Configure(node.seed, [listen], node.publisher, roster, addresses or {})
-                )
+                configure = Configure(node.seed, [listen], node.publisher, roster, addresses or {})
+                running = await _greet(node, link, process, configure, then)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(running.run_receiver)
                     yield running
@@ -208,8 +208,10 @@ async def running_mesh(
             process.wait()
 
 
-async def _greet(node: Node, link: Link, process: subprocess.Popen[bytes], configure: Configure) -> Running:
-    await link.send(configure)
+async def _greet(
+    node: Node, link: Link, process: subprocess.Popen[bytes], configure: Configure, then: Sequence[Message]
+) -> Running:
+    await link.send(configure, *then)
     with trio.fail_after(DEADLINE_SECONDS):
         first = await link.receive()
     assert first, "the mesh process closed the link"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.transport.tcp.tcp import TCP
-from libp2p_kit import LOOPBACK, framed, hello, raw_peer, send_until_dropped, stock_node, stock_swarm_limit
+from libp2p_kit import LOOPBACK, framed, hello, raw_peer, send_until_dropped, stock_node, stock_swarm_limit, uvarint
 from multiaddr import Multiaddr
 from tocsin_node.mesh.hardening import (
     FIRST_BAR_SECONDS,
@@ -100,6 +101,46 @@ async def test_a_stranger_is_not_dialled_and_not_kept() -> None:
         with pytest.raises(SwarmException):
             await local.host.swarm.dial_addr(address, stranger.host.get_id())
         assert not local.host.swarm.connections
+
+
+async def _claim_in_negotiation(listen: str, length: int) -> bool:
+    """Claim a length before any handshake and send a little; whether the connection is still held a second later."""
+    port = int(Multiaddr(listen).value_for_protocol("tcp") or 0)
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        await stream.send_all(b"\x13/multistream/1.0.0\n" + uvarint(length) + b"x" * 1000)
+        with trio.move_on_after(1):
+            try:
+                while await stream.receive_some():
+                    pass
+            except trio.BrokenResourceError:
+                return False
+            return False
+        return True
+
+
+async def test_a_length_claimed_by_a_stranger_is_not_read() -> None:
+    async with running_host("a", ["b"]) as local:
+        assert not await _claim_in_negotiation(local.host.listen_addresses()[0], 2**27)
+
+
+async def test_stock_reads_whatever_a_stranger_claims() -> None:
+    async with stock_node(seed_of("a")) as node:
+        assert await _claim_in_negotiation(node.listen, 2**27)
+
+
+async def test_who_answers_a_dial_is_a_stranger_at_first() -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.send_all(b"\x13/multistream/1.0.0\n" + uvarint(2**27) + b"x" * 1000)
+            await trio.sleep_forever()
+
+    async with running_host("a", ["b"]) as local, trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        with trio.fail_after(4), pytest.raises(SwarmException):
+            await local.host.swarm.dial_addr(Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"), ID.from_base58(id_of("b")))
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_peer_that_leaves_the_roster_is_dropped() -> None:

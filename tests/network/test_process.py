@@ -173,6 +173,17 @@ async def test_what_the_relay_holds_is_not_new_and_equivocators_are_not_carried(
         assert len(second.envelopes()) == 1
 
 
+async def test_what_the_relay_says_with_configure_counts(tmp_path: Path) -> None:
+    one, two = make_nodes(2)
+    roster = make_roster([one, two])
+    early = [two.message() for _ in range(3)]
+    async with (
+        running_mesh(one, roster, tmp_path) as first,
+        running_mesh(two, roster, tmp_path, {one.peer_id: first.listen}, then=early),
+    ):
+        await first.wait_envelopes(3)
+
+
 async def test_it_pulses_while_it_lives_and_not_while_it_is_stopped(tmp_path: Path) -> None:
     one, two = make_nodes(2)
     roster = make_roster([one, two])

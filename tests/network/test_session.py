@@ -119,6 +119,12 @@ async def test_a_replayed_message_ends_the_session() -> None:
             await _read(listener, 100)
 
 
+async def test_nobody_reads_what_length_a_peer_claims() -> None:
+    async with _sessions() as (_, listener, _):
+        with pytest.raises(ConnectionClosedError, match="claimed"):
+            await listener.read(2**30)
+
+
 async def test_the_end_is_an_error() -> None:
     async with _sessions() as (dialler, listener, _):
         await dialler.close()

@@ -25,6 +25,7 @@ from tocsin_node.mesh.yamux import (
     GO_AWAY,
     HEADER,
     MAX_INBOUND_STREAMS,
+    MAX_READ_BYTES,
     PING,
     RST,
     SYN,
@@ -216,6 +217,13 @@ async def test_streams_a_peer_may_open_are_bounded() -> None:
         flags = [HEADER.unpack_from(answers, at)[2] for at in range(0, len(answers), 12)]
         assert flags == [ACK] * MAX_INBOUND_STREAMS + [RST]
         assert not conn.is_closed
+
+
+async def test_nobody_reads_what_length_a_peer_claims() -> None:
+    async with _pair() as (dialler, _):
+        stream = await dialler.open_stream()
+        with pytest.raises(MuxedStreamError, match="claimed"):
+            await stream.read(MAX_READ_BYTES + 1)
 
 
 async def test_a_ping_is_answered() -> None:

@@ -14,9 +14,10 @@ from typing import Any, cast
 
 import trio
 from google.protobuf.message import DecodeError as ProtobufDecodeError
-from libp2p.abc import IMuxedConn, INetStream, ISecureConn
+from libp2p.abc import IMuxedConn, INetStream, IRawConnection, ISecureConn
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.auto_connector import AutoConnector
+from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
@@ -24,6 +25,7 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.transport.exceptions import SecurityUpgradeFailure
+from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
@@ -32,6 +34,7 @@ MAX_RPC_BYTES = 256 * 1024
 MAX_RPC_MESSAGES = 512
 MAX_RPC_CONTROLS = 64
 MAX_RPC_SUBSCRIPTIONS = 64
+MAX_HANDSHAKE_READ_BYTES = 64 * 1024
 # A peer that sent a malformed RPC stays out this long, doubling each time up to the longest.
 FIRST_BAR_SECONDS = 5.0
 LONGEST_BAR_SECONDS = 600.0
@@ -139,6 +142,26 @@ class GatedUpgrader(TransportUpgrader):  # type: ignore[misc]
         return secure
 
 
+class BoundedRaw(RawConnection):  # type: ignore[misc]
+    """A connection before its handshake: no read of more than a Noise message.
+
+    Stock reads whatever length a stranger claims in the protocol negotiation into memory.
+    """
+
+    async def read(self, n: int | None = None) -> bytes:
+        if n is not None and n > MAX_HANDSHAKE_READ_BYTES:
+            raise RawConnError(f"{n} bytes claimed before the handshake")
+        return cast(bytes, await super().read(n))
+
+
+class BoundedTCP(TCP):  # type: ignore[misc]
+    """The library's TCP with dialled connections bounded as well: who answers is a stranger, too, at first."""
+
+    async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        raw = await super().dial(maddr)
+        return BoundedRaw(raw.stream, True)
+
+
 class NoAutoConnector(AutoConnector):  # type: ignore[misc]
     """Dials nobody: stock dials whatever peer identify told it of, beside our own dialler and its back-off."""
 
@@ -160,7 +183,7 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
         self, read_write_closer: ReadWriteCloser, maddr: Multiaddr, failure_event: Any
     ) -> None:
         # Stock waits for the end of the swarm here: after 250 connections ever, inbound is refused for good.
-        raw = RawConnection(read_write_closer, False)
+        raw = BoundedRaw(read_write_closer, False)
         try:
             muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
             await cast(Any, muxed).event_closed.wait()

@@ -19,11 +19,10 @@ from libp2p.security.noise.transport import Transport as StockNoise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux as StockYamux
 from libp2p.tools.anyio_service import background_trio_service
-from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 
 from .gossip import FastPath, MeshPubsub, Validator
-from .hardening import Conduct, GatedUpgrader, GuardedSwarm, check_port_free, guard_stream_handler
+from .hardening import BoundedTCP, Conduct, GatedUpgrader, GuardedSwarm, check_port_free, guard_stream_handler
 from .seen import SeenIds
 from .session import BufferedNoise
 from .upkeep import MeshRouter
@@ -68,7 +67,7 @@ class MeshHost:
             self.id,
             peerstore,
             GatedUpgrader(security, muxers, self.is_allowed),
-            transports=[TCP()],
+            transports=[BoundedTCP()],
             # Dialling again is peers.py's: the library gives a peer up for ever or dials it after a minute.
             retry_config=RetryConfig(max_retries=0),
             connection_config=_connection_config(),

@@ -11,6 +11,7 @@ from tocsin_protocol.taxonomy import LANES
 
 # What waits here when no peer is in reach; the relay's outbox holds the rest.
 MAX_WAITING = 16_384
+MAX_WAITING_BYTES = 32 * 1024 * 1024
 # With no peer in reach, how often that is looked at.
 RETRY_SECONDS = 0.1
 # msgpack's head of an array and of each byte string.
@@ -27,15 +28,17 @@ class FrameBuilder:
 
     def __init__(self) -> None:
         self._lanes: tuple[deque[tuple[int, bytes]], ...] = tuple(deque() for _ in LANES)
+        self._bytes = 0
         self._ready = trio.Event()
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
 
     def add(self, lane: int, sequence: int, envelope: bytes) -> bool:
-        """Take an envelope; false when MAX_WAITING already wait."""
-        if len(self) >= MAX_WAITING:
+        """Take an envelope; false when MAX_WAITING or MAX_WAITING_BYTES already wait."""
+        if len(self) >= MAX_WAITING or self._bytes + len(envelope) > MAX_WAITING_BYTES:
             return False
+        self._bytes += len(envelope)
         self._lanes[lane].append((sequence, envelope))
         self._ready.set()
         return True
@@ -61,7 +64,7 @@ class FrameBuilder:
     def drop(self, lane: int, count: int) -> None:
         """Forget the first `count` envelopes of a lane: they were sent."""
         for _ in range(count):
-            self._lanes[lane].popleft()
+            self._bytes -= len(self._lanes[lane].popleft()[1])
 
 
 async def run_outgoing(

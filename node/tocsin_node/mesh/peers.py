@@ -21,7 +21,7 @@ from .host import MeshHost
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 8.0
 # Of two members the one with the smaller id dials; the other waits this long, so that they rarely cross.
-YIELD_SECONDS = 1.0
+YIELD_SECONDS = 0.3
 DIAL_SECONDS = 5.0
 # A connection that lived this long was a good one: the next dial is not held back.
 STABLE_SECONDS = 3.0

@@ -7,6 +7,7 @@ its Pulse stops. An own envelope that is not answered by Published was not sent:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import trio
 from tocsin_protocol.feed import FeedHead
@@ -98,8 +99,9 @@ def _size_of(message: Message) -> int:
 class MeshProcess:
     """The wiring; `run` serves one relay until it closes the link."""
 
-    def __init__(self, link: Link, configure: Configure) -> None:
+    def __init__(self, link: Link, configure: Configure, others: Sequence[Message] = ()) -> None:
         self._link = link
+        self._others = others
         self._to_relay = RelayQueue()
         roster = RosterIndex(decode_roster(configure.roster))
         settings = MeshSettings(
@@ -135,9 +137,11 @@ class MeshProcess:
                 nursery.start_soon(
                     run_outgoing, self._builder, self._send_frame, self._host.pubsub.wait_room, self._handed
                 )
-                while (messages := await self._link.receive()) is not None:
+                messages: Sequence[Message] | None = self._others
+                while messages is not None:
                     for message in messages:
                         await self._take(message, nursery)
+                    messages = await self._link.receive()
                 nursery.cancel_scope.cancel()
 
     # from the relay
@@ -244,9 +248,9 @@ async def run_mesh(socket_path: str) -> None:
         if messages is None:
             return
         first, *others = messages
-        if not isinstance(first, Configure) or others:
-            raise LinkError("the relay did not send Configure first, and alone")
-        await MeshProcess(link, first).run()
+        if not isinstance(first, Configure):
+            raise LinkError("the relay did not send Configure first")
+        await MeshProcess(link, first, others).run()
     finally:
         with trio.move_on_after(1, shield=True):
             await link.aclose()

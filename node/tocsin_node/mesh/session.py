@@ -24,6 +24,8 @@ from multiaddr import Multiaddr
 
 # One read from the socket: a whole 64 KiB Noise message and the head of the next.
 READ_BYTES = 128 * 1024
+# The most anything above asks for at once.
+MAX_READ_BYTES = 1024 * 1024
 # Noise carries at most 65,535 bytes a message, 16 of them the tag.
 MAX_PLAINTEXT_BYTES = 65_535 - 16
 MAX_NONCE = 2**64 - 1
@@ -105,6 +107,9 @@ class BufferedSession(BaseSession):  # type: ignore[misc]
         """
         if n == 0:
             return b""
+        if n is not None and n > MAX_READ_BYTES:
+            # The library asks for whatever length a peer claims.
+            raise ConnectionClosedError(f"{n} bytes claimed")
         while not self._plain:
             chunk = await self._io.read(READ_BYTES)
             if not chunk:

@@ -35,8 +35,10 @@ SYN, ACK, FIN, RST = 1, 2, 4, 8
 WINDOW_BYTES = 256 * 1024
 # Frames of at most this many bytes: one Noise message holds a frame and its header.
 MAX_FRAME_BYTES = 60 * 1024
+# The most anything reads at once: a sync response.
+MAX_READ_BYTES = 1024 * 1024
 # Streams a peer may hold open at once: gossip, identify, ping and a few sync requests need less.
-MAX_INBOUND_STREAMS = 64
+MAX_INBOUND_STREAMS = 32
 # A write waits while more than this is queued for the socket, so a slow peer holds its own writers only.
 MAX_QUEUED_BYTES = 512 * 1024
 # What one write hands to the session: more would hold the loop while it is encrypted.
@@ -79,8 +81,11 @@ class BufferedStream(IMuxedStream):  # type: ignore[misc]
     async def read(self, n: int | None = None) -> bytes:
         """Return up to `n` bytes (None or -1: what is there), at least one.
 
-        Raises MuxedStreamEOF after the peer's end, MuxedStreamReset after a reset.
+        Raises MuxedStreamEOF after the peer's end, MuxedStreamReset after a reset, and MuxedStreamError for more
+        than MAX_READ_BYTES: the library asks for whatever length a peer claims, and collects it in memory.
         """
+        if n is not None and n > MAX_READ_BYTES:
+            raise MuxedStreamError(f"{n} bytes claimed")
         while not self.buffer:
             if self.was_reset:
                 raise MuxedStreamReset("stream was reset")
