@@ -29,6 +29,7 @@ from tocsin_node.demo.anvil import Anvil, open_anvil
 from tocsin_node.demo.processes import NodeProcess, open_nodes
 from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, is_paused, unpause
 from tocsin_node.errors import ControlError, NodeUnreachable
+from tocsin_node.store.reader import MAX_PAGE
 from tocsin_protocol.containment import State
 
 HOOK = "pause-lender"
@@ -130,11 +131,10 @@ async def settle(nodes: list[NodeProcess]) -> None:
 def check_intents(node: NodeProcess) -> None:
     """Each decision that acts has its action, and each action is at an end."""
     with node.open_reader() as reader:
-        actions = [row.action for row in reader.actions(limit=1000)]
-        decided = sum(
-            decision.acts
-            for incident in reader.incidents(limit=1000)
-            for decision in reader.decisions(incident.id, limit=1000)
-        )
+        actions = [row.action for row in reader.actions(limit=MAX_PAGE)]
+        decided, before = 0, None
+        while page := reader.incidents(before=before, limit=MAX_PAGE):
+            decided += sum(decision.acts for row in page for decision in reader.decisions(row.id, limit=MAX_PAGE))
+            before = (page[-1].first_ms, page[-1].id)
         assert decided == len(actions)
         assert all(action.is_final for action in actions)

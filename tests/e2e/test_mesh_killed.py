@@ -1,0 +1,92 @@
+"""The mesh killed or frozen every few moments under traffic: it is back, no signal is lost, no decision is late."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal as signals
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+from e2e_kit import (
+    SETTLE_SECONDS,
+    VAULT,
+    add_webhook,
+    check_feeds,
+    make_network,
+    make_notes,
+    make_signal,
+    open_receiver,
+    publish,
+    rounds,
+    wait_held,
+    wait_open,
+)
+from tocsin_node.control_verbs import Verb
+from tocsin_node.demo.processes import NodeProcess, open_nodes
+from tocsin_node.meshlink import PULSE_INTERVAL_SECONDS
+
+BETWEEN_SECONDS = 3.0
+# A relay that waited for its mesh would be late by the seconds that a frozen one goes unnoticed.
+MAX_LATE_SECONDS = 2.0
+
+
+@rounds(3)
+@pytest.mark.parametrize("number", [signals.SIGKILL, signals.SIGSTOP], ids=["killed", "frozen"])
+async def test_no_signal_is_lost_and_no_action_late(tmp_path: Path, rounds: int, number: signals.Signals) -> None:
+    async with open_receiver() as receiver:
+        homes = make_network(tmp_path)
+        add_webhook(homes[0], receiver.url)
+        async with open_nodes(homes) as nodes:
+            await wait_open(nodes, 2)
+            undisturbed = [await act_once(nodes[0], receiver.hooks) for _ in range(5)]
+            digests: list[bytes] = []
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keep_talking, nodes, digests)
+                disturbed = []
+                for round_number in range(rounds):
+                    victim = nodes[round_number % 3]
+                    strike(victim, number)
+                    disturbed.append(await act_once(nodes[0], receiver.hooks))
+                    await trio.sleep(BETWEEN_SECONDS)
+                nursery.cancel_scope.cancel()
+            # a mesh that is back hears and is heard
+            await wait_open(nodes, 2)
+            for node in nodes:
+                digests += await publish(node, make_notes(1, "after"))
+            await wait_held(nodes, digests)
+            check_feeds(nodes)
+            for node in nodes:
+                health = await node.ask(Verb.HEALTH)
+                assert health["healthy"], health
+            assert max(disturbed) < max(undisturbed) + MAX_LATE_SECONDS
+
+
+async def act_once(node: NodeProcess, hooks: Callable[[], list[str]]) -> float:
+    """Arm, publish what meets the rule, and wait for the webhook; returns the seconds it took."""
+    await node.ask(Verb.ARM, hook="page")
+    before, began = len(hooks()), trio.current_time()
+    await publish(node, [make_signal(VAULT)])
+    with trio.fail_after(SETTLE_SECONDS):
+        while len(hooks()) == before:  # noqa: ASYNC110 - one poll for many callers
+            await trio.sleep(0.005)
+    return trio.current_time() - began
+
+
+def strike(node: NodeProcess, number: signals.Signals) -> None:
+    """Signal the node's mesh, unless it is away from the last time."""
+    mesh = node.mesh_pid()
+    if mesh is not None:
+        with suppress(ProcessLookupError):
+            os.kill(mesh, number)
+
+
+async def keep_talking(nodes: list[NodeProcess], digests: list[bytes]) -> None:
+    """Traffic from every node, whatever becomes of its mesh."""
+    for number in itertools.count():
+        for node in nodes:
+            digests += await publish(node, make_notes(3, f"{node.name} {number}"))
+        await trio.sleep(PULSE_INTERVAL_SECONDS)
