@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import trio
 from libp2p_kit import LOOPBACK
 from mesh_kit import secret_of
-from tocsin_node.mesh.gossip import FastPath
 from tocsin_node.mesh.host import MeshHost, MeshSettings
 from tocsin_node.mesh.peers import Dialer, PeerWatch
+from tocsin_node.mesh.streams import FastPath
 from tocsin_node.peer_ids import peer_id_of_seed
 from tocsin_protocol.admission import Verdict
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 from host_kit import TOPIC, connected_hosts, id_of, introduce, running_host, seed_of
 from libp2p_kit import stock_node
-from tocsin_node.mesh.gossip import FastPath
+from tocsin_node.mesh.streams import FastPath
 from tocsin_protocol.admission import Verdict
 
 

@@ -19,19 +19,17 @@ from libp2p.stream_muxer.exceptions import (
     MuxedStreamReset,
 )
 from libp2p.stream_muxer.yamux.yamux import Yamux as StockYamux
-from tocsin_node.mesh.yamux import (
+from tocsin_node.mesh.yamux import HEADER, MAX_INBOUND_STREAMS, BufferedYamux
+from tocsin_node.mesh.yamux_stream import (
     ACK,
     DATA,
     GO_AWAY,
-    HEADER,
-    MAX_INBOUND_STREAMS,
     MAX_READ_BYTES,
     PING,
     RST,
     SYN,
     WINDOW_BYTES,
     WINDOW_UPDATE,
-    BufferedYamux,
 )
 
 PEER = ID(b"\x00\x01x")

@@ -21,10 +21,11 @@ from libp2p.stream_muxer.yamux.yamux import Yamux as StockYamux
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from .gossip import FastPath, MeshPubsub, Validator
+from .gossip import MeshPubsub, Validator
 from .hardening import BoundedTCP, Conduct, GatedUpgrader, GuardedSwarm, check_port_free, guard_stream_handler
 from .seen import SeenIds
 from .session import BufferedNoise
+from .streams import FastPath
 from .upkeep import MeshRouter
 from .yamux import BufferedYamux
 
