@@ -139,6 +139,12 @@ async def test_js_that_comes_late_fetches_what_it_missed(tmp_path: Path, js_dir:
         await first.ask(Verb.PUBLISH, signals=[draft(f"early {n}") for n in range(50)])
         alba = await publisher_of(first)
         await network.wait_stored(alba, 1, 50)
+        # Started again, they have nothing recent left to offer by gossip.
+        for node in network.nodes:
+            await node.stop()
+            node.start()
+        for node in network.nodes:
+            await node.wait_ready()
         async with network.js(js_dir) as js:
             await js.wait_for(lambda: len(js.signals(alba)) == 50)
             assert {event["via"] for event in js.events if event["event"] == "signal"} == {"sync"}
