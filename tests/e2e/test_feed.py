@@ -1,0 +1,211 @@
+"""The feed of a running node: a subscriber sees signal and decision as they happen, and resumes without loss."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h11
+import httpx
+import trio
+from e2e_kit import (
+    START_SECONDS,
+    VAULT,
+    add_webhook,
+    make_network,
+    make_notes,
+    make_signal,
+    open_receiver,
+    publish,
+    restart,
+    wait_open,
+)
+from tocsin_node.control_verbs import Verb
+from tocsin_node.demo.processes import NodeProcess, open_nodes
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event."""
+
+    id: int
+    kind: str
+    data: dict[str, Any]
+
+
+async def collect(
+    node: NodeProcess, until: str, count: int, *, after: int | None = None, opened: trio.Event | None = None
+) -> list[Event]:
+    """Events of the live stream up to the `count`-th of a kind, from Last-Event-ID `after` on."""
+    events: list[Event] = []
+    headers = [("Host", "feed")] + ([] if after is None else [("Last-Event-ID", str(after))])
+    connection, buffer = h11.Connection(h11.CLIENT), b""
+    stream = await trio.open_tcp_stream("127.0.0.1", node.config.feed.port)
+    with trio.fail_after(START_SECONDS):
+        async with stream:
+            request = h11.Request(method="GET", target="/v1/live", headers=headers)
+            await stream.send_all((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+            while True:
+                part = connection.next_event()
+                if part is h11.NEED_DATA:
+                    connection.receive_data(await stream.receive_some())
+                elif isinstance(part, h11.Response):
+                    assert part.status_code == 200
+                    assert dict(part.headers)[b"content-type"].startswith(b"text/event-stream")
+                else:
+                    assert isinstance(part, h11.Data), part
+                    *blocks, buffer = (buffer + bytes(part.data)).split(b"\n\n")
+                    events += [parse(block) for block in blocks if not block.startswith(b":")]
+                    if opened is not None:
+                        opened.set()
+                    wanted = [place for place, event in enumerate(events) if event.kind == until]
+                    if len(wanted) >= count:
+                        # as if the connection had been lost right there
+                        return events[: wanted[count - 1] + 1]
+
+
+def parse(block: bytes) -> Event:
+    fields = dict(line.split(": ", 1) for line in block.decode().splitlines())
+    return Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+
+
+def url_of(node: NodeProcess, path: str) -> str:
+    return f"http://{node.config.feed.listen}{path}"
+
+
+async def wait_served(node: NodeProcess) -> None:
+    """Wait until the feed answers."""
+    async with httpx.AsyncClient(trust_env=False, timeout=START_SECONDS) as client:
+        with trio.fail_after(START_SECONDS):
+            while True:
+                try:
+                    await client.get(url_of(node, "/healthz"))
+                except httpx.TransportError:
+                    await trio.sleep(0.1)
+                else:
+                    return
+
+
+async def get(node: NodeProcess, path: str, **query: Any) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, timeout=START_SECONDS) as client:
+        return await client.get(url_of(node, path), params=query)
+
+
+async def test_a_subscriber_sees_signal_decision_and_action_as_they_happen(tmp_path: Path) -> None:
+    async with open_receiver() as receiver:
+        homes = make_network(tmp_path)
+        add_webhook(homes[0], receiver.url)
+        async with open_nodes(homes[1:]) as peers, open_nodes(homes[:1], "up") as (node,):
+            await wait_open([node, *peers], 2)
+            await wait_served(node)
+            await node.ask(Verb.ARM, hook="page")
+            opened, events = trio.Event(), []
+
+            async def subscribe() -> None:
+                events.extend(await collect(node, "outcome", 1, opened=opened))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(subscribe)
+                await opened.wait()
+                (digest,) = await publish(peers[0], [make_signal(VAULT, text="drained")])
+            kinds = [event.kind for event in events]
+            assert kinds[0] == "incident"
+            assert kinds.index("signal") < kinds.index("decision") < kinds.index("outcome")
+            signal = next(event for event in events if event.kind == "signal").data["signal"]
+            assert (signal["digest"], signal["member"], signal["path"]) == (digest.hex(), "brook", "gossip")
+            assert signal["signal"]["text"] == "drained"
+            decision = next(event for event in events if event.kind == "decision").data["decision"]
+            assert decision["hooks"] == {"page": "fires"}
+            assert decision["answers"][0]["members"] == ["Brook"]
+            assert events[-1].data["action"]["state"] == "confirmed"
+            await check_reads(node, digest, events)
+
+
+async def check_reads(node: NodeProcess, digest: bytes, events: list[Event]) -> None:
+    signals = (await get(node, "/v1/signals")).json()["signals"]
+    assert [row["digest"] for row in signals] == [digest.hex()]
+    incident = (await get(node, f"/v1/incidents/{signals[0]['incident']}")).json()
+    assert incident["acted"]
+    assert incident["actions"][0]["state"] == "confirmed"
+    assert (await get(node, "/v1/incidents/ffffffffff")).status_code == 404
+    assert (await get(node, "/v1/signals", limit=0)).status_code == 422
+    assert (await get(node, "/v1/actions")).json()["actions"][0]["id"] == incident["actions"][0]["id"]
+    assert len((await get(node, "/v1/roster")).json()["members"]) == 3
+    health = await get(node, "/healthz")
+    assert (health.status_code, health.json()) == (200, {"healthy": True, "reasons": []})
+    metrics = await get(node, "/metrics")
+    assert 'tocsin_signals_stored_total{path="gossip"} 1.0' in metrics.text
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    ids = [event.id for event in events]
+    assert ids == sorted(set(ids))
+
+
+async def test_a_subscriber_resumes_without_loss_even_over_a_restart(tmp_path: Path) -> None:
+    async with open_nodes(make_network(tmp_path, "alba", "brook"), "up") as nodes:
+        node, peer = nodes
+        await wait_open(nodes, 1)
+        await wait_served(node)
+        await publish(peer, make_notes(5, "first"))
+        first = await collect(node, "signal", 3, after=0)
+        # nobody listens
+        await publish(peer, make_notes(20, "second"))
+        second = await collect(node, "signal", 10, after=first[-1].id)
+        node.kill()
+        await publish(peer, make_notes(5, "third"))
+        await restart(node, "up")
+        await wait_served(node)
+        await wait_open(nodes, 1)
+        third = await collect(node, "signal", 30 - 13, after=second[-1].id)
+        everything = [*first, *second, *third]
+        ids = [event.id for event in everything]
+        assert ids == list(range(1, ids[-1] + 1))
+        texts = [event.data["signal"]["signal"]["text"] for event in everything if event.kind == "signal"]
+        assert sorted(texts) == sorted(
+            [f"first {n}" for n in range(5)] + [f"second {n}" for n in range(20)] + [f"third {n}" for n in range(5)]
+        )
+
+
+async def test_pages_of_the_api_hold_everything_once(tmp_path: Path) -> None:
+    async with open_nodes(make_network(tmp_path, "alba"), "up") as (node,):
+        await wait_open([node], 0)
+        await wait_served(node)
+        digests = await publish(node, make_notes(25, "note"))
+        seen: list[str] = []
+        query: dict[str, Any] = {"limit": 7}
+        while True:
+            page = (await get(node, "/v1/signals", **query)).json()
+            seen += [row["digest"] for row in page["signals"]]
+            if page["next"] is None:
+                break
+            query["before"] = page["next"]
+        assert seen == [digest.hex() for digest in reversed(digests)]
+        incidents, query = [], {"limit": 7}
+        while True:
+            page = (await get(node, "/v1/incidents", **query)).json()
+            incidents += [row["id"] for row in page["incidents"]]
+            if page["next"] is None:
+                break
+            query["before"] = page["next"]
+        assert len(set(incidents)) == len(incidents) == 25
+
+
+async def test_a_feed_whose_relay_is_gone_says_so_and_still_reads(tmp_path: Path) -> None:
+    (home,) = make_network(tmp_path, "alba")
+    async with open_nodes([home]) as (relay,):
+        await wait_open([relay], 0)
+        await publish(relay, make_notes(3, "note"))
+        feed = NodeProcess(home)
+        try:
+            feed.start("serve")
+            await wait_served(relay)
+            assert (await get(relay, "/healthz")).status_code == 200
+            relay.kill()
+            health = await get(relay, "/healthz")
+            assert health.status_code == 503
+            assert "no node answers" in health.json()["reasons"][0]
+            assert (await get(relay, "/metrics")).status_code == 503
+            assert len((await get(relay, "/v1/signals")).json()["signals"]) == 3
+        finally:
+            feed.kill()
