@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import msgpack
 import trio
+from tocsin_protocol.encoding import MAX_UINT
 
 MAX_LINK_MESSAGE_BYTES = 4 * 1024 * 1024
 PULSE_INTERVAL_SECONDS = 0.25
@@ -180,13 +181,9 @@ Message = (
     | Ready | Admitted | ProofSeen | HeartbeatSeen | PeerUp | PeerDown | Asked | Answered | Published | Pulse
 )  # fmt: skip
 _KINDS: tuple[type[Any], ...] = Message.__args__
-_TYPES: list[list[type]] = [
-    [getattr(hint, "__origin__", hint) for hint in get_type_hints(kind).values()] for kind in _KINDS
-]
+_HINTS: list[list[Any]] = [list(get_type_hints(kind).values()) for kind in _KINDS]
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS}
-
-_M = TypeVar("_M")
 
 
 def encode_message(message: Message) -> bytes:
@@ -197,17 +194,33 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(data: bytes) -> Message:
-    """Parse one message without its length; raises LinkError."""
+    """Parse one message without its length, checked to its innermost values; raises LinkError."""
     try:
         values = msgpack.unpackb(data, strict_map_key=False)
-        number = values[0]
-        kind, types = _KINDS[number], _TYPES[number]
-    except (ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException) as exc:
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as exc:
         raise LinkError(f"not a link message: {type(exc).__name__}") from exc
-    if len(values) - 1 != len(types) or any(type(v) is not t for v, t in zip(values[1:], types, strict=True)):
+    if type(values) is not list or not values or type(values[0]) is not int or not 0 <= values[0] < len(_KINDS):
+        raise LinkError("not a link message: no known kind")
+    kind, hints = _KINDS[values[0]], _HINTS[values[0]]
+    if len(values) - 1 != len(hints) or not all(map(_is_of, values[1:], hints)):
         raise LinkError(f"{kind.__name__} with wrong fields")
     message: Message = kind(*values[1:])
     return message
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is what a field is declared as. Integers are 0…MAX_UINT: both ends count."""
+    if hint is Any or hint is int:
+        return type(value) in (int, bytes) if hint is Any else type(value) is int and 0 <= value <= MAX_UINT
+    origin = getattr(hint, "__origin__", hint)
+    parts: tuple[Any, ...] = getattr(hint, "__args__", ())
+    if type(value) is not origin:
+        return False
+    if origin is list:
+        return all(_is_of(item, parts[0]) for item in value)
+    if origin is dict:
+        return all(_is_of(key, parts[0]) and _is_of(item, parts[1]) for key, item in value.items())
+    return True
 
 
 class Link:
