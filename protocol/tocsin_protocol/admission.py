@@ -31,6 +31,8 @@ class Reason(StrEnum):
     """Why a frame or an envelope was not admitted; each is a counter and a vector."""
 
     ADMITTED = "admitted"
+    UNKNOWN_TOPIC = "unknown-topic"
+    WRONG_NETWORK = "wrong-network"
     OVERSIZED = "oversized"
     MALFORMED = "malformed"
     TRUNCATED = "truncated"

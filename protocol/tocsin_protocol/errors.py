@@ -25,5 +25,9 @@ class RosterError(ProtocolError):
     """A roster that does not follow from the one before it."""
 
 
+class WrongNetworkError(RosterError):
+    """A roster of another network. The message names both."""
+
+
 class PolicyError(ProtocolError):
     """A policy that cannot be applied. The message names the rule and the key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .errors import RosterError, SignatureError
+from .errors import RosterError, SignatureError, WrongNetworkError
 from .ids import NO_DIGEST
 from .roster_encoding import decode_roster, encode_roster, roster_hash
 from .roster_model import Member, Publisher, Roster, SignedRoster
@@ -91,7 +91,9 @@ def verify_successor(current: Roster, signed: SignedRoster) -> Roster:
     roster = decode_roster(signed.body)
     # [ROSTER] The network id never changes.
     if roster.network_id != current.network_id:
-        raise RosterError("roster is of another network")
+        raise WrongNetworkError(
+            f"roster is of network {roster.network_id.hex()}, where ours is {current.network_id.hex()}"
+        )
     # [ROSTER] Epochs are strictly sequential.
     if roster.epoch != current.epoch + 1:
         raise RosterError(f"roster has epoch {roster.epoch} where {current.epoch + 1} is next")

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol_kit import (
     NAMES,
+    NETWORK_ID,
+    OTHER_NETWORK_ID,
     Feed,
     follow,
     make_index,
@@ -21,7 +23,7 @@ from protocol_kit import (
 )
 from strategies_kit import FIXED, garbage_or
 from tocsin_protocol.encoding import MAX_UINT, encode_canonical
-from tocsin_protocol.errors import DecodeError, RosterError
+from tocsin_protocol.errors import DecodeError, RosterError, WrongNetworkError
 from tocsin_protocol.roster import (
     RosterIndex,
     next_roster,
@@ -228,3 +230,11 @@ def test_index_finds_by_publisher_and_by_peer() -> None:
     assert set(index.publishers) == {Feed(name).publisher for name in NAMES}
     assert index.roster.member_of(publisher) == member
     assert isinstance(RosterIndex(GENESIS), RosterIndex)
+
+
+def test_a_roster_of_another_network_is_told_apart_and_both_are_named() -> None:
+    foreign = replace(follow(GENESIS, GENESIS.members), network_id=OTHER_NETWORK_ID)
+    with pytest.raises(WrongNetworkError) as caught:
+        accepted(GENESIS, foreign, *NAMES)
+    assert NETWORK_ID.hex() in str(caught.value)
+    assert OTHER_NETWORK_ID.hex() in str(caught.value)

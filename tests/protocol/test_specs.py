@@ -30,7 +30,11 @@ PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy")
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
     "roster": ("protocol/tocsin_protocol/roster.py",),
-    "gossip": ("protocol/tocsin_protocol/admission.py", "node/tocsin_node/mesh/judge.py"),
+    "gossip": (
+        "protocol/tocsin_protocol/topics.py",
+        "protocol/tocsin_protocol/admission.py",
+        "node/tocsin_node/mesh/judge.py",
+    ),
     "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
     "encoding": (),
     "sync": (),

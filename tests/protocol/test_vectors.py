@@ -13,7 +13,7 @@ import vectors_bytes
 import vectors_network
 import vectors_roster
 from protocol_kit import DOMAIN
-from tocsin_protocol.admission import Admission, malformation
+from tocsin_protocol.admission import Admission, Reason, malformation
 from tocsin_protocol.body import decode_body, encode_body
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_BODY_BYTES, decode_envelope, seal_envelope
@@ -33,12 +33,14 @@ from tocsin_protocol.sync import (
     encode_items,
     encode_request,
 )
+from tocsin_protocol.topics import judge_topic, topic_names
 from vector_kit import VECTORS, check_names, json_bytes, read_vectors, untagged
 
 GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "encoding": cache(vectors_bytes.encoding),
     "signing": cache(vectors_bytes.signing),
     "envelope": cache(vectors_bytes.envelope),
+    "topics": cache(vectors_network.topics),
     "frame": cache(vectors_bytes.frame),
     "body": cache(vectors_body.body),
     "freshness": cache(vectors_body.freshness),
@@ -137,6 +139,18 @@ def test_envelope_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(DecodeError) as caught:
         decode_envelope(DOMAIN, raw(case["encoded"]))
     assert malformation(caught.value) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases_of("topics", "networks"))
+def test_topics_of_a_network(case: dict[str, Any]) -> None:
+    names = topic_names(raw(case["network"]))
+    assert list(names) == case["topics"]
+    assert {judge_topic(name, raw(case["network"])) for name in names} == {Reason.ADMITTED}
+
+
+@pytest.mark.parametrize("case", cases_of("topics", "cases"))
+def test_topic(case: dict[str, Any]) -> None:
+    assert judge_topic(case["topic"], raw(GENERATORS["topics"]()["ours"])) == case["reason"]
 
 
 @pytest.mark.parametrize("case", cases_of("frame", "valid"))

@@ -195,7 +195,7 @@ def _signatures() -> list[Case]:
         Case("flipped-parity", "a signature in its second spelling").frame(
             encode_canonical([_resigned(first, flipped)]), _REJECT, Reason.BAD_SIGNATURE
         ),
-        Case("wrong-network", "signed for another network: there it verifies, here it does not").frame(
+        Case("other-networks-signature", "signed for another network: there it verifies, here it does not").frame(
             encode_canonical([foreign.encoded]), _REJECT, Reason.BAD_SIGNATURE
         ),
         Case("one-bad-of-three", "a frame stands or falls as a whole; the good ones pass in the next")

@@ -1,10 +1,10 @@
-"""Vectors of what travels between nodes: equivocation proofs, sync, heartbeats."""
+"""Vectors of what travels between nodes: topics, equivocation proofs, sync, heartbeats."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from protocol_kit import NETWORK_ID, NOW_MS, Feed, bytes_of_label, make_signal, make_standard
+from protocol_kit import NETWORK_ID, NOW_MS, OTHER_NETWORK_ID, Feed, bytes_of_label, make_signal, make_standard
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.feed import FeedHead, chain_position, encode_equivocation
@@ -21,7 +21,47 @@ from tocsin_protocol.sync import (
     encode_request,
 )
 from tocsin_protocol.taxonomy import Category
+from tocsin_protocol.topics import TOPIC_KINDS, topic_names
 from vector_kit import case
+
+
+def topics() -> dict[str, Any]:
+    """specs/vectors/topics.json"""
+    ours, theirs = topic_names(NETWORK_ID), topic_names(OTHER_NETWORK_ID)
+    network = ours[0].split("/")[3]
+    near = NETWORK_ID[:7] + bytes((NETWORK_ID[7] ^ 1,)) + NETWORK_ID[8:]
+    unknown = [
+        ("empty", "no text at all", ""),
+        ("of-something-else", "gossip of another program", "/eth2/00000000/beacon_block"),
+        ("kind-unknown", "a kind that is not in the list", f"/tocsin/1/{network}/signals"),
+        ("kind-missing", "no kind", f"/tocsin/1/{network}"),
+        ("kind-empty", "a slash and no kind", f"/tocsin/1/{network}/"),
+        ("kind-upper-case", "a kind in upper case", f"/tocsin/1/{network}/FRAMES"),
+        ("longer", "something after the kind", f"{ours[0]}/1"),
+        ("space-after", "a space after the kind", f"{ours[0]} "),
+        ("version-2", "another version", f"/tocsin/2/{network}/frames"),
+        ("upper-case", "the network id in upper case", f"/tocsin/1/{network.upper()}/frames"),
+        ("whole-network-id", "all 64 digits of the network id", f"/tocsin/1/{NETWORK_ID.hex()}/frames"),
+        ("short-network-id", "14 digits of the network id", f"/tocsin/1/{network[:14]}/frames"),
+        ("other-digits", "digits of another script", f"/tocsin/1/{'٣' * 16}/frames"),
+        ("no-slash", "no slash in front", ours[0][1:]),
+    ]
+    return {
+        "ours": NETWORK_ID.hex(),
+        "networks": [
+            case("ours", "frames, proofs, heartbeats", network=NETWORK_ID, topics=list(ours)),
+            case("another", "the same of another network", network=OTHER_NETWORK_ID, topics=list(theirs)),
+        ],
+        "cases": [
+            *(case(f"ours-{kind}", "", topic=t, reason="admitted") for kind, t in zip(TOPIC_KINDS, ours, strict=True)),
+            *(
+                case(f"wrong-network-{kind}", "another network's", topic=t, reason="wrong-network")
+                for kind, t in zip(TOPIC_KINDS, theirs, strict=True)
+            ),
+            case("wrong-network-by-a-bit", "one bit differs", topic=topic_names(near)[0], reason="wrong-network"),
+            *(case(name, why, topic=topic, reason="unknown-topic") for name, why, topic in unknown),
+        ],
+    }
 
 
 def feed() -> dict[str, Any]:

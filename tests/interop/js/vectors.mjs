@@ -15,6 +15,7 @@ import { DecodeError, decode, encode } from './lib/msgpack.mjs'
 import { decodeRoster, decodeSignedRoster, rosterHash, verifyGenesis, verifySuccessor } from './lib/roster.mjs'
 import { Domain, SignatureError, addressOfKey, publicKeyOf, verifyDigest } from './lib/signing.mjs'
 import * as sync from './lib/sync.mjs'
+import { judgeTopic, topicNames } from './lib/topics.mjs'
 
 const raw = (text) => Buffer.from(text, 'hex')
 // Only the files of one network name it.
@@ -43,7 +44,8 @@ function untagged (value) {
   return new Map(value.map.map(([key, item]) => [key, untagged(item)]))
 }
 
-const refusesAs = (run) => (vector) => equal(malformation(refused(() => run(raw(vector.encoded)))), vector.reason, 'reason')
+const refusesAs = (run) => (vector) =>
+  equal(malformation(refused(() => run(raw(vector.encoded)))), vector.reason, 'reason')
 const refuses = (run) => (vector) => refused(() => run(raw(vector.encoded)))
 const roundTrips = (read, write) => (vector) => equal(write(read(raw(vector.encoded))), vector.encoded)
 
@@ -86,8 +88,8 @@ function admissionVector ({ roster, steps }) {
     if (step.equivocators !== undefined) admission.equivocators = new Set(step.equivocators)
     if (step.roster !== undefined) admission.setRoster(raw(step.roster))
     for (let i = 0; i < (step.repeat ?? 0); i++) {
-      const { verdict, reason, admitted, dropped, doubtful } = admission.admitFrame(raw(step.frame), step.from, step.at_ms)
-      equal([verdict, reason, admitted.length, dropped, doubtful.length],
+      const found = admission.admitFrame(raw(step.frame), step.from, step.at_ms)
+      equal([found.verdict, found.reason, found.admitted.length, found.dropped, found.doubtful.length],
         [step.verdict, step.reason, step.admitted, step.dropped, step.doubtful], `step ${number}`)
     }
   }
@@ -121,6 +123,13 @@ const CHECKS = {
     valid: verifyVector,
     invalid: (vector) => refused(() => verifyVector(vector), SignatureError)
   },
+  topics: {
+    networks: ({ network, topics }) => {
+      equal(topicNames(raw(network)), topics)
+      for (const topic of topics) equal(judgeTopic(topic, raw(network)), 'admitted')
+    },
+    cases: ({ topic, reason }, file) => equal(judgeTopic(topic, raw(file.ours)), reason)
+  },
   envelope: { valid: envelopeVector, invalid: refusesAs((data) => wire.decodeEnvelope(domain, data)) },
   frame: {
     valid: (vector) => {
@@ -137,7 +146,8 @@ const CHECKS = {
     invalid: ({ body }) => refused(() => decodeBody(raw(body)))
   },
   freshness: {
-    cases: (vector) => equal(checkActionable(decodeBody(raw(vector.body)), vector.now_ms, vector.received_ms), vector.reason)
+    cases: ({ body, now_ms: nowMs, received_ms: receivedMs, reason }) =>
+      equal(checkActionable(decodeBody(raw(body)), nowMs, receivedMs), reason)
   },
   feed: {
     positions: positionVector,
