@@ -127,12 +127,13 @@ async def open_bench(
     rules: Sequence[Rule] | None = None,
     roster: Roster | None = None,
     lever: Lever | None = None,
+    mesh: Hand | None = None,
     tasks: bool = True,
 ) -> AsyncIterator[Bench]:
     """Open a relay's parts on a database in `folder`; without `tasks` only the writer runs."""
     own = Feed(label)
     genesis = signed_by(roster or make_roster())
-    clock, metrics, mesh = [NOW_MS], Metrics(), Hand()
+    clock, metrics, mesh = [NOW_MS], Metrics(), mesh or Hand()
     the_lever = lever or Lever()
     hooks = {the_lever.name: the_lever}
     store = Store(folder, own.publisher, NETWORK_ID)
