@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import trio
-from tocsin_node.mesh.outgoing import MAX_WAITING, MAX_WAITING_BYTES, FrameBuilder, run_outgoing
+from tocsin_node.mesh.outgoing import MAX_WAITING, FrameBuilder, run_outgoing
+from tocsin_node.relay.publishing import MAX_OFFERED_PER_LANE
 from tocsin_protocol.frame import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, decode_frame
+from tocsin_protocol.taxonomy import LANES
 
 
 async def _room() -> None:
@@ -94,12 +96,8 @@ async def test_without_peers_nothing_is_lost(nursery: trio.Nursery, autojump_clo
     assert (sent.handed, len(builder)) == ([(1, [1])], 0)
 
 
-def test_what_waits_is_bounded_by_bytes_as_well() -> None:
-    builder = FrameBuilder()
-    taken = sum(builder.add(1, n, b"x" * 16_000) for n in range(5000))
-    assert taken == MAX_WAITING_BYTES // 16_000
-    builder.drop(1, 1)
-    assert builder.add(1, taken, b"x" * 16_000)
+def test_the_relay_never_offers_more_than_may_wait() -> None:
+    assert MAX_OFFERED_PER_LANE * len(LANES) < MAX_WAITING
 
 
 def test_what_waits_is_bounded() -> None:

@@ -9,9 +9,9 @@ import trio
 from tocsin_protocol.frame import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, encode_frame
 from tocsin_protocol.taxonomy import LANES
 
-# What waits here when no peer is in reach; the relay's outbox holds the rest.
+# What waits here when no peer is in reach. The relay offers less than this at once and keeps the rest in its
+# outbox: what does not fit is not answered, so a bound below the relay's would leave it waiting for an answer.
 MAX_WAITING = 16_384
-MAX_WAITING_BYTES = 32 * 1024 * 1024
 # With no peer in reach, how often that is looked at.
 RETRY_SECONDS = 0.1
 # msgpack's head of an array and of each byte string.
@@ -28,17 +28,15 @@ class FrameBuilder:
 
     def __init__(self) -> None:
         self._lanes: tuple[deque[tuple[int, bytes]], ...] = tuple(deque() for _ in LANES)
-        self._bytes = 0
         self._ready = trio.Event()
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
 
     def add(self, lane: int, sequence: int, envelope: bytes) -> bool:
-        """Take an envelope; false when MAX_WAITING or MAX_WAITING_BYTES already wait."""
-        if len(self) >= MAX_WAITING or self._bytes + len(envelope) > MAX_WAITING_BYTES:
+        """Take an envelope; false when MAX_WAITING already wait."""
+        if len(self) >= MAX_WAITING:
             return False
-        self._bytes += len(envelope)
         self._lanes[lane].append((sequence, envelope))
         self._ready.set()
         return True
@@ -64,7 +62,7 @@ class FrameBuilder:
     def drop(self, lane: int, count: int) -> None:
         """Forget the first `count` envelopes of a lane: they were sent."""
         for _ in range(count):
-            self._bytes -= len(self._lanes[lane].popleft()[1])
+            self._lanes[lane].popleft()
 
 
 async def run_outgoing(
