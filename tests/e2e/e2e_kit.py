@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,16 +229,23 @@ class Wire:
         self.port = port
         self._target = target
         self._open: set[trio.CancelScope] = set()
-        self.is_cut = False
+        self._flows = trio.Event()
+        self._flows.set()
+        self._is_cut = False
 
     def cut(self) -> None:
         """End every connection and take no new one."""
-        self.is_cut = True
+        self._is_cut = True
         for scope in tuple(self._open):
             scope.cancel()
 
+    def block(self) -> None:
+        """Carry nothing, and tell neither end."""
+        self._flows = trio.Event()
+
     def mend(self) -> None:
-        self.is_cut = False
+        self._is_cut = False
+        self._flows.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
@@ -249,28 +256,29 @@ class Wire:
         with trio.CancelScope() as scope, suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self._open.add(scope)
             try:
-                if self.is_cut:
+                if self._is_cut:
                     return
+                await self._flows.wait()
                 far = await trio.open_tcp_stream("127.0.0.1", self._target)
                 async with far, trio.open_nursery() as nursery:
-                    nursery.start_soon(_pump, near, far, nursery.cancel_scope)
-                    nursery.start_soon(_pump, far, near, nursery.cancel_scope)
+                    nursery.start_soon(self._pump, near, far, nursery.cancel_scope)
+                    nursery.start_soon(self._pump, far, near, nursery.cancel_scope)
             finally:
                 self._open.discard(scope)
 
-
-async def _pump(source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        async for data in source:
-            await sink.send_all(data)
-    scope.cancel()
+    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for data in source:
+                await self._flows.wait()
+                await sink.send_all(data)
+        scope.cancel()
 
 
 @asynccontextmanager
 async def open_wired_network(
     folder: Path, names: Sequence[str] = NAMES
-) -> AsyncIterator[tuple[list[NodeHome], Callable[[], None], Callable[[], None]]]:
-    """A network whose last member is reached, and reaches the others, over wires only: (homes, cut, mend).
+) -> AsyncIterator[tuple[list[NodeHome], list[Wire]]]:
+    """A network whose last member is reached, and reaches the others, over wires only: (homes, wires).
 
     The roster names the wires; the others know one another's own addresses from their configs.
     """
@@ -308,19 +316,11 @@ async def open_wired_network(
         )
     wires = [Wire(wire, mesh) for wire, mesh in zip(outer, meshes, strict=True)]
 
-    def cut() -> None:
-        for wire in wires:
-            wire.cut()
-
-    def mend() -> None:
-        for wire in wires:
-            wire.mend()
-
     async with trio.open_nursery() as nursery:
         for wire in wires:
             await nursery.start(wire.run)
         try:
-            yield homes, cut, mend
+            yield homes, wires
         finally:
             nursery.cancel_scope.cancel()
 

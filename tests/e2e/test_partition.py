@@ -29,22 +29,28 @@ SOAK_SECONDS = 60
 
 
 @pytest.mark.parametrize("seconds", [2, pytest.param(SOAK_SECONDS, marks=pytest.mark.soak)])
-async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(tmp_path: Path, seconds: int) -> None:
-    async with open_receiver() as receiver, open_wired_network(tmp_path) as (homes, cut, mend):
+@pytest.mark.parametrize("is_noticed", [True, False], ids=["cut", "blocked"])
+async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(
+    tmp_path: Path, seconds: int, *, is_noticed: bool
+) -> None:
+    async with open_receiver() as receiver, open_wired_network(tmp_path) as (homes, wires):
         for home in homes:
             add_webhook(home, receiver.url, organisations=2)
         async with open_nodes(homes) as nodes:
             await wait_open(nodes, 2)
             for node in nodes:
                 await node.ask(Verb.ARM, hook="page")
-            cut()
+            for wire in wires:
+                wire.cut() if is_noticed else wire.block()
             *near, far = nodes
-            with trio.fail_after(SETTLE_SECONDS):
-                await far.wait_status(lambda s: s["mesh"]["peers"] == 0)
-                for node in near:
-                    await node.wait_status(lambda s: s["mesh"]["peers"] == 1)
+            if is_noticed:
+                with trio.fail_after(SETTLE_SECONDS):
+                    await far.wait_status(lambda s: s["mesh"]["peers"] == 0)
+                    for node in near:
+                        await node.wait_status(lambda s: s["mesh"]["peers"] == 1)
             digests = await talk_apart(near, far, receiver, seconds)
-            mend()
+            for wire in wires:
+                wire.mend()
             await wait_held(nodes, digests)
             # the far side knew of one organisation; now of all
             await receiver.wait_calls(3)

@@ -85,7 +85,7 @@ async def run_script(folder: FilePath) -> None:
             await bench.publishing.publish([make_standard(text=f"{number}"), make_signal(text=f"{number}")])
             bench.receipts()
         with trio.fail_after(DEADLINE_SECONDS):
-            while await bench.store.writer.submit(count_actions_by_state) != {State.CONFIRMED: 1}:
+            while await bench.store.writer.submit(count_actions_by_state) != {State.CONFIRMED: 1}:  # noqa: ASYNC110
                 await trio.sleep(0.001)
             while await bench.store.writer.submit(partial(read_outbox, publisher=bench.store.publisher)):
                 bench.receipts()
