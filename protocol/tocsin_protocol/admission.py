@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .envelope import Envelope, decode_envelope
-from .errors import DecodeError, SpellingError, TruncatedError
+from .errors import DecodeError, OversizedError, SpellingError, TruncatedError
 from .feed import FeedHead, is_valid_signature
 from .frame import MAX_FRAME_BYTES, decode_frame
 from .rates import RateLimiter
@@ -205,6 +205,8 @@ class Admission:
 
 def malformation(error: DecodeError) -> Reason:
     """The reason that tells how bytes failed to decode."""
+    if isinstance(error, OversizedError):
+        return Reason.OVERSIZED
     if isinstance(error, TruncatedError):
         return Reason.TRUNCATED
     if isinstance(error, SpellingError):

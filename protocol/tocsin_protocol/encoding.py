@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 
-from .errors import DecodeError, SpellingError, TruncatedError
+from .errors import DecodeError, OversizedError, SpellingError, TruncatedError
 
 MAX_DEPTH = 8
 MAX_UINT = 2**53 - 1
@@ -28,7 +28,7 @@ def encode_canonical(value: Any) -> bytes:
 def decode_canonical(data: bytes, *, max_bytes: int, max_items: int = MAX_ITEMS) -> Any:
     """Decode exactly what `encode_canonical` writes; raises DecodeError on any other spelling."""
     if len(data) > max_bytes:
-        raise DecodeError(f"{len(data)} bytes where at most {max_bytes} are allowed")
+        raise OversizedError(f"{len(data)} bytes where at most {max_bytes} are allowed")
     try:
         value = msgpack.unpackb(
             data,

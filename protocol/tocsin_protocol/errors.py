@@ -9,6 +9,10 @@ class DecodeError(ProtocolError):
     """Bytes or text that are not the one spelling of a valid value. The message names the field."""
 
 
+class OversizedError(DecodeError):
+    """More bytes than a message of its kind may have; nothing of it was looked at."""
+
+
 class TruncatedError(DecodeError):
     """Bytes that end before their value does."""
 

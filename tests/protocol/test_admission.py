@@ -10,7 +10,7 @@ from strategies_kit import FIXED, garbage_or
 from tocsin_protocol.admission import MAX_SEEN, Admission, FrameOutcome, Reason, Verdict, malformation
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_ENVELOPE_BYTES, Envelope
-from tocsin_protocol.errors import DecodeError, SpellingError, TruncatedError
+from tocsin_protocol.errors import DecodeError, OversizedError, SpellingError, TruncatedError
 from tocsin_protocol.feed import FeedHead, is_valid_signature
 from tocsin_protocol.rates import DOUBTFUL_RATE, STANDARD_RATES
 from tocsin_protocol.roster_model import RateClass
@@ -135,6 +135,7 @@ def test_a_new_roster_forgets_no_equivocator() -> None:
     ("error", "reason"),
     [
         (DecodeError("x"), Reason.MALFORMED),
+        (OversizedError("x"), Reason.OVERSIZED),
         (TruncatedError("x"), Reason.TRUNCATED),
         (SpellingError("x"), Reason.NON_CANONICAL),
     ],

@@ -106,6 +106,9 @@ def _whole_frames() -> list[Case]:
         Case("oversized", "a byte more than MAX_FRAME_BYTES").frame(
             bytes(MAX_FRAME_BYTES + 1), _REJECT, Reason.OVERSIZED
         ),
+        Case("oversized-envelope", "the envelope inside has a byte more than MAX_ENVELOPE_BYTES").frame(
+            encode_canonical([bytes(MAX_ENVELOPE_BYTES + 1)]), _REJECT, Reason.OVERSIZED
+        ),
         Case("malformed", "no msgpack").frame(b"\xc1", _REJECT, Reason.MALFORMED),
         Case("malformed-envelope", "the second envelope is none").frame(
             encode_canonical([standard[0].encoded, b"\x01"]), _REJECT, Reason.MALFORMED

@@ -84,6 +84,7 @@ def encoding() -> dict[str, Any]:
         ("key-map", "a map key that is a map", "818001", "malformed"),
         ("nested-9-deep", "a list nested deeper than MAX_DEPTH", "91" * 9 + "01", "malformed"),
         ("nested-maps-9-deep", "maps nested deeper than MAX_DEPTH", "81a161" * 9 + "01", "malformed"),
+        ("too-long", "4097 bytes", "c50ffe" + "00" * 4094, "oversized"),
         ("nested-1000-deep", "a nest far deeper than any stack should follow", "91" * 1000 + "01", "malformed"),
     ]
     return {
@@ -227,6 +228,7 @@ def envelope() -> dict[str, Any]:
         ("previous-31", "a previous of 31 bytes", changed(sequence=2, previous=b"\x01" * 31), "malformed"),
         ("body-empty", "a body of no bytes", changed(body=b""), "malformed"),
         ("body-too-long", "a body of MAX_BODY_BYTES + 1", changed(body=bytes(MAX_BODY_BYTES + 1)), "malformed"),
+        ("too-long", "more than MAX_ENVELOPE_BYTES", changed(body=bytes(MAX_ENVELOPE_BYTES)), "oversized"),
         ("body-text", "a body that is text", changed(body="body"), "malformed"),
         ("signature-63", "a signature of 63 bytes", changed(signature=good[6][:63]), "malformed"),
         ("truncated", "the last byte is missing", made[0].encoded[:-1], "truncated"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 import trio
-from tocsin_protocol.admission import Reason, may_publish
+from tocsin_protocol.admission import Reason, malformation, may_publish
 from tocsin_protocol.body import decode_body
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError
@@ -50,8 +50,8 @@ def verify_batch(roster: RosterIndex, items: Sequence[bytes], now_ms: int) -> Ve
     for item in items:
         try:
             envelope = decode_envelope(roster.domain, item)
-        except DecodeError:
-            verified.refused[Reason.MALFORMED] += 1
+        except DecodeError as exc:
+            verified.refused[malformation(exc)] += 1
             continue
         publisher = roster.publisher(envelope.publisher)
         reason = _judge_header(envelope, publisher)

@@ -25,7 +25,7 @@ from tocsin_node.meshlink import Admitted, PublishProof, UseEquivocators, UseHea
 from tocsin_node.relay.intake import MAX_WAITING_FRAMES, THREAD_BATCH, verify_batch
 from tocsin_node.store.arrivals import Path
 from tocsin_protocol.admission import Reason
-from tocsin_protocol.envelope import Envelope, seal_envelope
+from tocsin_protocol.envelope import MAX_ENVELOPE_BYTES, Envelope, seal_envelope
 from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_model import Capability, Publisher
@@ -60,10 +60,14 @@ def with_broken_signature(envelope: Envelope) -> bytes:
     return envelope.encoded[:-1] + bytes([envelope.encoded[-1] ^ 1])
 
 
-def test_garbage_is_malformed() -> None:
+def test_garbage_is_told_apart_by_how_it_fails() -> None:
     envelope = Feed(BROOK).seal()
-    for item in (b"", b"\xc1", b"\x97", envelope.encoded[:-1], envelope.encoded + b"\0", b"\x00" * 40_000):
+    for item in (b"\xc1", b"\x90", b"\x07"):
         assert refused(item) is Reason.MALFORMED
+    for item in (b"", b"\x97", envelope.encoded[:-1]):
+        assert refused(item) is Reason.TRUNCATED
+    assert refused(envelope.encoded + b"\0") is Reason.NON_CANONICAL
+    assert refused(bytes(MAX_ENVELOPE_BYTES + 1)) is Reason.OVERSIZED
 
 
 def test_a_stranger_is_refused() -> None:
@@ -132,7 +136,7 @@ async def test_every_refusal_is_counted_and_the_rest_of_the_batch_stored(tmp_pat
     feed = Feed(BROOK)
     one, *others = feed.seal_many(good + 1)
     twin = feed.seal_at(1, NO_DIGEST, make_standard(text="another history"))
-    bad = [b"garbage", Feed("nobody").seal().encoded, with_broken_signature(one)]
+    bad = [b"\xc1", Feed("nobody").seal().encoded, with_broken_signature(one)]
     async with open_bench(tmp_path) as bench:
         verified, filed = await bench.intake.admit([*bad, *(e.encoded for e in (one, *others))], Path.GOSSIP)
         assert len(filed.stored) == len(verified.opened) == good + 1

@@ -2,7 +2,7 @@
 
 import { MAX_FRAME_BYTES, decodeEnvelope, decodeFrame } from './envelope.mjs'
 import { hex, same } from './fields.mjs'
-import { DecodeError, SpellingError, TruncatedError } from './msgpack.mjs'
+import { DecodeError, OversizedError, SpellingError, TruncatedError } from './msgpack.mjs'
 import { decodeRoster, lastAccepted, mayPublish, publishersOf } from './roster.mjs'
 import { Domain, isSignedBy } from './signing.mjs'
 
@@ -123,6 +123,7 @@ export class Admission {
 
 // The reason that tells how bytes failed to decode.
 export function malformation (error) {
+  if (error instanceof OversizedError) return 'oversized'
   if (error instanceof TruncatedError) return 'truncated'
   if (error instanceof SpellingError) return 'non-canonical'
   if (error instanceof DecodeError) return 'malformed'

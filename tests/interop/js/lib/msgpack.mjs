@@ -5,6 +5,8 @@ export const MAX_DEPTH = 8
 export const MAX_ITEMS = 256
 
 export class DecodeError extends Error {}
+// More bytes than a message of its kind may have.
+export class OversizedError extends DecodeError {}
 // Bytes that end before their value does.
 export class TruncatedError extends DecodeError {}
 // An allowed value in another spelling than its canonical one.
@@ -88,7 +90,7 @@ export function compareText (a, b) {
 }
 
 export function decode (data, maxBytes, maxItems = MAX_ITEMS) {
-  if (data.length > maxBytes) throw new DecodeError(`${data.length} bytes where at most ${maxBytes} are allowed`)
+  if (data.length > maxBytes) throw new OversizedError(`${data.length} bytes where at most ${maxBytes} are allowed`)
   const reader = { data: Buffer.from(data.buffer, data.byteOffset, data.length), at: 0, maxItems }
   const value = read(reader, 0)
   if (reader.at !== data.length) throw new SpellingError('bytes after the value')
