@@ -46,6 +46,8 @@ from .sync_stream import SYNC_SECONDS, SyncError, SyncStreams
 
 # News for the relay that may wait here while it is busy; sync fetches what did not fit.
 MAX_RELAY_QUEUE_BYTES = 32 * 1024 * 1024
+# Encoding more at once would hold the loop.
+MAX_MESSAGES_A_WRITE = 128
 # Sync requests under way, of ours and of all peers together.
 MAX_ASKS = 64
 MAX_ASKED = 64
@@ -53,7 +55,7 @@ CONFIGURE_SECONDS = 30.0
 
 
 class RelayQueue:
-    """What waits to be written to the relay, bounded by bytes; everything there is goes in one write."""
+    """What waits to be written to the relay, bounded by bytes; many messages go in one write."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Message, int]] = deque()
@@ -75,13 +77,13 @@ class RelayQueue:
         """Write to the relay what is queued."""
         while True:
             await self._ready.wait()
-            self._ready = trio.Event()
-            batch = [message for message, _ in self._waiting]
-            written = self._bytes
-            self._waiting.clear()
-            await link.send(*batch)
+            count = min(len(self._waiting), MAX_MESSAGES_A_WRITE)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            if not self._waiting:
+                self._ready = trio.Event()
+            await link.send(*[message for message, _ in batch])
             # Only now: what a slow relay has not read counts against the bound.
-            self._bytes -= written
+            self._bytes -= sum(size for _, size in batch)
 
 
 def _size_of(message: Message) -> int:
