@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class Advance:
 
 
 class Follower:
-    """One reader of one chain; it stays with an endpoint until that one fails."""
+    """One reader of one chain; it stays with an endpoint until that one fails, whatever it was asked for."""
 
     def __init__(self, client: ChainClient, filters: Sequence[dict[str, Any]], max_blocks: int) -> None:
         self._client = client
@@ -64,25 +65,27 @@ class Follower:
 
     async def head(self) -> Header:
         """Return the newest block; raises ChainError, and then the next endpoint is asked the next time."""
-        try:
+        with self._leaving_on_error():
             await self._check_chain()
             return _read_header(await self.endpoint.call("eth_getBlockByNumber", "latest", False))
-        except ChainError:
-            self._index = (self._index + 1) % len(self._client.endpoints)
-            raise
 
     async def start_at(self, number: int, head: Header) -> None:
         """Begin after block `number`; raises ChainError, also when `head` is no longer on the chain."""
-        results = await self.endpoint.batch(
-            [("eth_getBlockByNumber", (hex(item), False)) for item in (number, head.number)]
-        )
-        first, again = (_read_header(_unwrap(result)) for result in results)
-        if again.hash != head.hash:
-            raise RpcUnavailable(f"{self.endpoint.name}: block {head.number} was replaced")
-        self._ring = [first]
+        with self._leaving_on_error():
+            results = await self.endpoint.batch(
+                [("eth_getBlockByNumber", (hex(item), False)) for item in (number, head.number)]
+            )
+            first, again = (_read_header(_unwrap(result)) for result in results)
+            if again.hash != head.hash:
+                raise RpcUnavailable(f"{self.endpoint.name}: block {head.number} was replaced")
+            self._ring = [first]
 
     async def advance(self, head: Header) -> Advance | None:
         """Return the next blocks towards `head`, or None when there is nothing new; raises ChainError."""
+        with self._leaving_on_error():
+            return await self._advance(head)
+
+    async def _advance(self, head: Header) -> Advance | None:
         last = self._ring[-1]
         if head.number <= last.number:
             known = self._known(head.number)
@@ -129,6 +132,15 @@ class Follower:
                     return Advance((), (), rolled_back_to=header.number)
         self._ring = []
         return Advance((), (), is_lost=True)
+
+    @contextmanager
+    def _leaving_on_error(self) -> Iterator[None]:
+        """An endpoint may answer one question and refuse the next for ever: whichever fails, another is asked."""
+        try:
+            yield
+        except ChainError:
+            self._index = (self._index + 1) % len(self._client.endpoints)
+            raise
 
     async def _check_chain(self) -> None:
         if self._index not in self._checked:

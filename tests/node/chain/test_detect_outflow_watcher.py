@@ -157,6 +157,34 @@ async def test_another_endpoint_takes_over(bench: Bench) -> None:
     assert findings.status.endpoint != proxy.url.removeprefix("http://")
 
 
+async def test_an_endpoint_that_shows_blocks_and_refuses_logs_is_left(bench: Bench) -> None:
+    async with (
+        open_proxy(bench.anvil) as proxy,
+        open_proxy(bench.anvil) as third,
+        running(bench, proxy.url, bench.anvil.url, third.url) as findings,
+    ):
+        assert findings.status.endpoint == proxy.url.removeprefix("http://")
+        proxy.errors["eth_getLogs"] = {"code": -32005, "message": "query returned more than 10000 results"}
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await findings.wait(1)
+    assert findings.status.endpoint != proxy.url.removeprefix("http://")
+
+
+async def test_an_endpoint_that_cannot_show_old_blocks_is_left_at_the_start(bench: Bench) -> None:
+    await bench.anvil.mine(3)
+
+    def forget_history(method: str, result: Any) -> Any:
+        return None if method == "eth_getBlockByNumber" and result["number"] == "0x1" else result
+
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = forget_history
+        head = int(await bench.anvil.call("eth_blockNumber"), 16)
+        async with running(bench, proxy.url, bench.anvil.url, backfill_blocks=head - 1) as findings:
+            await wait_for_head(bench, findings)
+    assert findings.status.endpoint == bench.anvil.url.removeprefix("http://")
+
+
 async def test_an_outflow_that_only_one_endpoint_shows_is_not_reported(bench: Bench) -> None:
     def hide_logs(method: str, result: Any) -> Any:
         return [] if method == "eth_getLogs" else result
