@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
@@ -91,6 +92,7 @@ async def test_a_stranger_is_refused_when_it_dials() -> None:
         except Exception:  # noqa: BLE001 - refused before or just after its side thinks it is connected
             assert not stranger.is_connected(local.host.peer_id)
         await stranger.wait_dropped(local.host.peer_id)
+        assert local.counters["peer-refused"] >= 1
         assert not local.watch.up
         assert not local.host.swarm.connections
 
@@ -127,6 +129,19 @@ async def test_a_length_claimed_by_a_stranger_is_not_read() -> None:
 async def test_stock_reads_whatever_a_stranger_claims() -> None:
     async with stock_node(seed_of("a")) as node:
         assert await _claim_in_negotiation(node.listen, 2**27)
+
+
+async def test_one_silent_address_does_not_hold_all_inbound_slots() -> None:
+    async with running_host("a", ["b"]) as local, raw_peer(seed_of("b")) as peer, AsyncExitStack() as stack:
+        listen = local.host.listen_addresses()[0]
+        port = int(Multiaddr(listen).value_for_protocol("tcp") or 0)
+        slots = int(local.host.swarm._inbound_limiter.total_tokens)
+        for _ in range(slots + 20):
+            silent = await trio.open_tcp_stream("127.0.0.1", port, local_address="127.0.0.2")
+            await stack.enter_async_context(silent)
+        await peer.connect(listen, local.host.peer_id)
+        await local.wait_for(lambda: local.watch.up)
+        assert local.counters["inbound-failed"] >= slots
 
 
 async def test_who_answers_a_dial_is_a_stranger_at_first() -> None:

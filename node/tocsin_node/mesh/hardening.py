@@ -35,6 +35,7 @@ MAX_RPC_MESSAGES = 512
 MAX_RPC_CONTROLS = 64
 MAX_RPC_SUBSCRIPTIONS = 64
 MAX_HANDSHAKE_READ_BYTES = 64 * 1024
+MAX_HANDSHAKES_AN_ADDRESS = 16
 # A peer that sent a malformed RPC stays out this long, doubling each time up to the longest.
 FIRST_BAR_SECONDS = 5.0
 LONGEST_BAR_SECONDS = 600.0
@@ -129,14 +130,16 @@ class GatedUpgrader(TransportUpgrader):  # type: ignore[misc]
     Stock's gater knows IP addresses only.
     """
 
-    def __init__(self, security: Any, muxers: Any, is_allowed: Callable[[str], bool]) -> None:
+    def __init__(self, security: Any, muxers: Any, is_allowed: Callable[[str], bool], conduct: Conduct) -> None:
         super().__init__(security, muxers)
         self.muxer_multistream = PlainMuxer(muxers)
         self._is_allowed = is_allowed
+        self._conduct = conduct
 
     async def upgrade_security(self, raw_conn: Any, is_initiator: bool, peer_id: ID | None = None) -> ISecureConn:
         secure = await super().upgrade_security(raw_conn, is_initiator, peer_id)
         if not self._is_allowed(str(secure.get_remote_peer())):
+            self._conduct.count("peer-refused")
             await secure.close()
             raise SecurityUpgradeFailure("the peer is not in the roster")
         return secure
@@ -174,10 +177,12 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
 
     # Told before a connection takes the place of others.
     on_take_over: Callable[[ID], None] = staticmethod(lambda peer_id: None)
+    count: Callable[[str], None] = staticmethod(lambda reason: None)
 
     def _init_connection_management(self) -> None:
         super()._init_connection_management()
         self.auto_connector = NoAutoConnector(swarm=self)
+        self._handshakes: Counter[str] = Counter()
 
     async def _do_handle_inbound_connection(
         self, read_write_closer: ReadWriteCloser, maddr: Multiaddr, failure_event: Any
@@ -185,11 +190,25 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
         # Stock waits for the end of the swarm here: after 250 connections ever, inbound is refused for good.
         raw = BoundedRaw(read_write_closer, False)
         try:
-            muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
+            muxed = await self._shake_hands(raw, maddr)
             await cast(Any, muxed).event_closed.wait()
         except Exception:  # noqa: BLE001 - the edge of one stranger's connection; whatever it sent, only it ends
+            self.count("inbound-failed")
             with trio.move_on_after(1):
                 await raw.close()
+
+    async def _shake_hands(self, raw: BoundedRaw, maddr: Multiaddr) -> IMuxedConn:
+        address = (raw.get_remote_address() or ("", 0))[0]
+        # Or one stranger holds all inbound slots by saying nothing.
+        if self._handshakes[address] >= MAX_HANDSHAKES_AN_ADDRESS:
+            raise SwarmException("too many handshakes of one address")
+        self._handshakes[address] += 1
+        try:
+            return await self.upgrade_inbound_raw_conn(raw, maddr)
+        finally:
+            self._handshakes[address] -= 1
+            if not self._handshakes[address]:
+                del self._handshakes[address]
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> Any:
         # One connection a peer: with two, stock's gossip may send on one and hear on the other, and losing

@@ -67,7 +67,7 @@ class MeshHost:
         self.swarm = GuardedSwarm(
             self.id,
             peerstore,
-            GatedUpgrader(security, muxers, self.is_allowed),
+            GatedUpgrader(security, muxers, self.is_allowed, self.conduct),
             transports=[BoundedTCP()],
             # Dialling again is peers.py's: the library gives a peer up for ever or dials it after a minute.
             retry_config=RetryConfig(max_retries=0),
@@ -87,6 +87,7 @@ class MeshHost:
             fast=settings.fast,
         )
         self.swarm.on_take_over = self._take_over
+        self.swarm.count = self.conduct.count
         # Told when a member connected again before its old connection was seen to end.
         self.on_reconnected: Callable[[str], None] = lambda peer: None
 
