@@ -1,4 +1,4 @@
-// One node of the js-libp2p mesh the bench compares with: one JSON request a line on stdin, one answer a line on stdout.
+// One node of the js-libp2p mesh the bench compares with: one JSON request a line on stdin, one answer on stdout.
 // What js does best is used: native SHA-256 and the native secp256k1, five times node:crypto and thirty times noble
 // (asked for by name: its main module falls back to slow JavaScript in silence),
 // messages signed beforehand. Gossipsub 1.1 as ours speaks it; 1.2 was measured beside it and made no clear difference.

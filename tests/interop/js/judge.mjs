@@ -9,7 +9,7 @@ import { hex } from './lib/fields.mjs'
 import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
 import { DecodeError, decode, encode } from './lib/msgpack.mjs'
 import { decodeRoster, decodeSignedRoster, encodeSignedRoster } from './lib/roster.mjs'
-import { Domain, SignatureError, isSignedBy } from './lib/signing.mjs'
+import { Domain, SignatureError, verifyDigest } from './lib/signing.mjs'
 import * as sync from './lib/sync.mjs'
 
 const domain = new Domain(Buffer.from(process.argv[2], 'hex'))
@@ -28,7 +28,7 @@ const kinds = {
   heartbeat: (data) => encodeHeartbeat(decodeHeartbeat(data)),
   // 33 bytes of key, 32 of digest, then the signature.
   signature: (data) => {
-    if (!isSignedBy(data.subarray(0, 33), data.subarray(33, 65), data.subarray(65))) throw new SignatureError('not signed')
+    verifyDigest(data.subarray(0, 33), data.subarray(33, 65), data.subarray(65))
     return data
   }
 }

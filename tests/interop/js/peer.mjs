@@ -32,7 +32,7 @@ const operations = {
     return {}
   },
   async sync ({ peer }) {
-    return { fetched: await member.syncWith(peer) }
+    return { fetched: await member.sync.syncWith(peer) }
   },
   state () {
     const { gossip } = member

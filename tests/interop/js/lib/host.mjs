@@ -19,7 +19,8 @@ export function messageId ({ from, sequenceNumber }) {
 
 // Everything that is scored by default, except mesh delivery rates (P3): a quiet topic would punish honest peers.
 export function scoreParams (topics) {
-  const topic = () => createTopicScoreParams({ topicWeight: 1, meshMessageDeliveriesWeight: 0, meshFailurePenaltyWeight: 0 })
+  const topic = () =>
+    createTopicScoreParams({ topicWeight: 1, meshMessageDeliveriesWeight: 0, meshFailurePenaltyWeight: 0 })
   return createPeerScoreParams({ topics: Object.fromEntries(topics.map((name) => [name, topic()])) })
 }
 

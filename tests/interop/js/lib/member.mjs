@@ -1,36 +1,30 @@
 // A roster member on js-libp2p: gossip, feeds, heartbeats and sync, each as the specs say.
 
-import { peerIdFromString } from '@libp2p/peer-id'
-import { lpStream } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 
 import { Admission } from './admission.mjs'
 import { MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, NO_DIGEST } from './envelope.mjs'
-import { decodeEnvelope, decodeEquivocation, encodeFrame, sealEnvelope, verifyEquivocation } from './envelope.mjs'
+import { decodeEquivocation, encodeFrame, sealEnvelope, verifyEquivocation } from './envelope.mjs'
 import { Feeds } from './feeds.mjs'
 import { hex, same } from './fields.mjs'
 import { HEARTBEAT_INTERVAL_MS, decodeHeartbeat, encodeHeartbeat } from './heartbeat.mjs'
 import { scoreParams, startHost } from './host.mjs'
 import { DecodeError } from './msgpack.mjs'
-import { lastAccepted } from './roster.mjs'
-import { SignatureError, addressOfKey, isSignedBy, publicKeyOf } from './signing.mjs'
-import * as sync from './sync.mjs'
+import { SignatureError, addressOfKey, publicKeyOf } from './signing.mjs'
+import { SYNC_PROTOCOL } from './sync.mjs'
+import { Syncing } from './syncing.mjs'
 
 const DIAL_INTERVAL_MS = 500
 const DIAL_TIMEOUT_MS = 5_000
 const SYNC_INTERVAL_MS = 5_000
-const SYNC_TIMEOUT_MS = 10_000
-// Rounds of ranges in one synchronisation with one peer; what is left comes with the next.
-const MAX_RANGES_A_ROUND = 256
 const MAX_PUBLISH_QUEUE = 20_000
 
 export class Member {
   feeds = new Feeds()
   counters = new Map()
   outgoing = [[], []]
-  syncing = new Set()
   heartbeatsMs = new Map()
-  timers = []
+  timers = new Map()
   stopped = false
   sending = false
 
@@ -44,6 +38,7 @@ export class Member {
     Object.assign(this, { domain, publishers, roster: this.admission.roster })
     this.peers = new Set([...publishers.values()].map((publisher) => publisher.peer))
     this.dial = dial
+    this.sync = new Syncing(this)
     this.emit = emit
     const prefix = `/tocsin/1/${hex(this.roster.network).slice(0, 16)}`
     this.topics = { frames: `${prefix}/frames`, proofs: `${prefix}/proofs`, heartbeats: `${prefix}/heartbeats` }
@@ -57,22 +52,24 @@ export class Member {
       gossip: { allowedTopics: topics, scoreParams: scoreParams(topics) }
     })
     this.host.addEventListener('peer:connect', ({ detail }) => this.onPeer(detail.toString()))
-    this.host.addEventListener('peer:disconnect', ({ detail }) => this.emit({ event: 'peer-down', peer: detail.toString() }))
-    await this.host.handle(sync.SYNC_PROTOCOL, (stream, connection) => this.serveSync(stream, connection))
+    this.host.addEventListener('peer:disconnect', ({ detail }) => {
+      this.emit({ event: 'peer-down', peer: detail.toString() })
+    })
+    await this.host.handle(SYNC_PROTOCOL, (stream, connection) => this.sync.serve(stream, connection))
     const judges = { frames: this.judgeFrame, proofs: this.judgeProof, heartbeats: this.judgeHeartbeat }
     for (const [name, judge] of Object.entries(judges)) {
       this.gossip.topicValidators.set(this.topics[name], (forwarder, message) => this.judge(judge, name, message))
       this.gossip.subscribe(this.topics[name])
     }
     this.every(DIAL_INTERVAL_MS, () => this.dialMissing())
-    this.every(SYNC_INTERVAL_MS, () => Promise.all(this.connected().map((peer) => this.syncWith(peer))))
+    this.every(SYNC_INTERVAL_MS, () => Promise.all(this.connected().map((peer) => this.sync.syncWith(peer))))
     this.every(HEARTBEAT_INTERVAL_MS, () => this.sendHeartbeat())
     return { peer: this.host.peerId.toString(), listen: this.host.getMultiaddrs().map(String) }
   }
 
   async stop () {
     this.stopped = true
-    for (const timer of this.timers) clearTimeout(timer)
+    for (const timer of this.timers.values()) clearTimeout(timer)
     await this.host.stop()
   }
 
@@ -105,8 +102,7 @@ export class Member {
       } catch (error) {
         this.count(`failed: ${error.name}`)
       }
-      if (!this.stopped) this.timers.push(setTimeout(run, intervalMs))
-      this.timers = this.timers.slice(-8)
+      if (!this.stopped) this.timers.set(job, setTimeout(run, intervalMs))
     }
     run()
   }
@@ -121,7 +117,7 @@ export class Member {
 
   onPeer (peer) {
     this.emit({ event: 'peer-up', peer })
-    this.syncWith(peer).catch((error) => this.count(`sync failed: ${error.name}`))
+    this.sync.syncWith(peer).catch((error) => this.count(`sync failed: ${error.name}`))
   }
 
   // gossip in
@@ -182,7 +178,9 @@ export class Member {
     this.count(`${via} ${position}`)
     const { publisher, lane } = envelope
     this.admission.setHead(publisher, lane, this.feeds.feed(publisher, lane).linked)
-    if (position === 'linked' || position === 'unlinked') this.emit({ event: 'signal', via, position, ...shown(envelope) })
+    if (position === 'linked' || position === 'unlinked') {
+      this.emit({ event: 'signal', via, position, ...shown(envelope) })
+    }
     if (position === 'equivocation') {
       this.admission.equivocators.add(hex(publisher))
       this.emit({ event: 'proof', publisher: hex(publisher) })
@@ -230,110 +228,6 @@ export class Member {
     const heads = this.feeds.heads().filter((head) => same(head.publisher, this.publisher))
     const beat = encodeHeartbeat({ sentMs: Date.now(), epoch: this.roster.epoch, heads })
     await this.gossip.publish(this.topics.heartbeats, beat, { allowPublishToZeroTopicPeers: true })
-  }
-
-  // sync
-
-  async ask (peer, request) {
-    const signal = AbortSignal.timeout(SYNC_TIMEOUT_MS)
-    const stream = await this.host.dialProtocol(peerIdFromString(peer), sync.SYNC_PROTOCOL, { signal })
-    try {
-      const messages = lpStream(stream, { maxDataLength: sync.MAX_SYNC_RESPONSE_BYTES })
-      await messages.write(sync.encodeRequest(request), { signal })
-      const response = (await messages.read({ signal })).subarray()
-      if (response.length === 0) throw new Error('the peer will not answer')
-      await stream.close({ signal })
-      return Buffer.from(response)
-    } catch (error) {
-      stream.abort(error)
-      throw error
-    }
-  }
-
-  async serveSync (stream, connection) {
-    const signal = AbortSignal.timeout(SYNC_TIMEOUT_MS)
-    try {
-      const messages = lpStream(stream, { maxDataLength: sync.MAX_SYNC_REQUEST_BYTES })
-      const request = (await messages.read({ signal })).subarray()
-      await messages.write(this.answer(request, connection.remotePeer.toString()), { signal })
-      await stream.close({ signal })
-    } catch (error) {
-      this.count(`sync refused: ${error.name}`)
-      stream.abort(error)
-    }
-  }
-
-  // The response, of length 0 when we will not answer.
-  answer (data, peer) {
-    let request
-    try {
-      request = sync.decodeRequest(data)
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      this.count('sync malformed')
-      return Buffer.alloc(0)
-    }
-    this.emit({ event: 'asked', peer, kind: request.kind })
-    switch (request.kind) {
-      case 'heads':
-        return sync.encodeHeads({ epoch: this.roster.epoch, proofs: this.feeds.proofs.size, heads: this.feeds.heads() })
-      case 'range': {
-        const { publisher, lane, first, last } = request
-        return sync.encodeItems(
-          this.feeds.range(publisher, lane, first, last, sync.MAX_RANGE_ENVELOPES, sync.MAX_RANGE_BYTES))
-      }
-      case 'proofs':
-        return sync.encodeItems([...this.feeds.proofs.values()].slice(request.skip, request.skip + sync.MAX_PROOFS))
-      default:
-        // Rosters come to this member from outside: it holds none with their signatures.
-        return sync.encodeItems([])
-    }
-  }
-
-  // Asks a peer for its heads and fetches what is missing here; returns how many signals came.
-  async syncWith (peer) {
-    if (this.syncing.has(peer)) return 0
-    this.syncing.add(peer)
-    try {
-      const { heads } = sync.decodeHeads(await this.ask(peer, { kind: 'heads' }))
-      let fetched = 0
-      for (const head of heads) {
-        if (this.publishers.has(hex(head.publisher))) fetched += await this.fetchFeed(peer, head)
-      }
-      return fetched
-    } finally {
-      this.syncing.delete(peer)
-    }
-  }
-
-  async fetchFeed (peer, { publisher, lane, sequence }) {
-    let fetched = 0
-    for (let round = 0; round < MAX_RANGES_A_ROUND; round++) {
-      const range = this.feeds.missing(publisher, lane, sequence, sync.MAX_RANGE_ENVELOPES)
-      if (range === undefined) break
-      const [first, last] = range
-      const response = await this.ask(peer, { kind: 'range', publisher, lane, first, last })
-      const envelopes = sync.decodeItems(response, sync.MAX_RANGE_ENVELOPES)
-        .map((item) => this.checkFetched(item, range, publisher, lane))
-      if (envelopes.length === 0) break
-      for (const envelope of envelopes) this.keep(envelope, 'sync')
-      fetched += envelopes.length
-    }
-    return fetched
-  }
-
-  // What is fetched is verified like what is gossiped; the rate does not count.
-  checkFetched (item, [first, last], id, lane) {
-    const envelope = decodeEnvelope(this.domain, item)
-    const publisher = this.publishers.get(hex(id))
-    if (!same(envelope.publisher, id) || envelope.lane !== lane || envelope.sequence < first || envelope.sequence > last) {
-      throw new DecodeError('a fetched signal is not of the range asked for')
-    }
-    if (envelope.sequence > lastAccepted(publisher, lane)) throw new DecodeError('a fetched signal is of a revoked key')
-    if (!isSignedBy(publisher.key, envelope.digest, envelope.signature)) {
-      throw new SignatureError('a fetched signal is not signed by its publisher')
-    }
-    return envelope
   }
 }
 

@@ -182,7 +182,9 @@ function readMap (reader, length, depth) {
   for (let i = 0; i < length; i++) {
     const key = read(reader, depth + 1)
     if (typeof key !== 'string') throw new DecodeError('map key is not text')
-    if (previous !== null && compareText(previous, key) >= 0) throw new SpellingError('map keys are not in rising order')
+    if (previous !== null && compareText(previous, key) >= 0) {
+      throw new SpellingError('map keys are not in rising order')
+    }
     previous = key
     map.set(key, read(reader, depth + 1))
   }
