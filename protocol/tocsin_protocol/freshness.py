@@ -52,8 +52,3 @@ def check_actionable(signal: Signal, now_ms: int, received_ms: int | None = None
     if now_ms - signal.issued_ms > freshness_bound_ms(signal.category):
         return Reason.STALE
     return Reason.ADMITTED
-
-
-def is_actionable(signal: Signal, now_ms: int, received_ms: int | None = None) -> bool:
-    """Whether a signal may actuate at `now_ms`; `check_actionable` says why not."""
-    return check_actionable(signal, now_ms, received_ms) is Reason.ADMITTED

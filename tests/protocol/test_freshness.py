@@ -13,7 +13,6 @@ from tocsin_protocol.freshness import (
     actionable_until_ms,
     check_actionable,
     freshness_bound_ms,
-    is_actionable,
 )
 from tocsin_protocol.model import Signal
 from tocsin_protocol.taxonomy import Category
@@ -26,7 +25,6 @@ STANDINGS = {Reason.ADMITTED, Reason.DRILL, Reason.FROM_FUTURE, Reason.EXPIRED, 
 def test_what_may_actuate_is_fresh_unexpired_and_no_drill(signal: Signal, now_ms: int, received_ms: int) -> None:
     standing = check_actionable(signal, now_ms, received_ms)
     assert standing in STANDINGS
-    assert is_actionable(signal, now_ms, received_ms) == (standing is Reason.ADMITTED)
     if standing is Reason.ADMITTED:
         assert not signal.drill
         assert signal.category is not Category.META_DRILL
@@ -41,14 +39,14 @@ def test_the_end_is_the_first_moment_it_may_not(signal: Signal, after_ms: int) -
     end_ms = actionable_until_ms(signal)
     assert check_actionable(signal, end_ms + after_ms, signal.issued_ms) is not Reason.ADMITTED
     if check_actionable(signal, signal.issued_ms) is Reason.ADMITTED:
-        assert is_actionable(signal, end_ms - 1, signal.issued_ms)
+        assert check_actionable(signal, end_ms - 1, signal.issued_ms) is Reason.ADMITTED
 
 
 @FIXED
 @given(signals(), st.integers(0, 2 * DAY_MS), st.integers(0, 2 * DAY_MS))
 def test_what_came_from_the_future_never_ripens(signal: Signal, early_ms: int, later_ms: int) -> None:
     received_ms = signal.issued_ms - MAX_CLOCK_SKEW_MS - 1 - early_ms
-    assert not is_actionable(signal, received_ms + later_ms, received_ms)
+    assert check_actionable(signal, received_ms + later_ms, received_ms) is not Reason.ADMITTED
 
 
 def test_categories_without_a_bound_have_the_default() -> None:

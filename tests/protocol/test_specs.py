@@ -13,6 +13,7 @@ from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.roster_model import RateClass
 from tocsin_protocol.taxonomy import (
+    TAXONOMY_VERSION,
     Category,
     EvidenceKind,
     Relation,
@@ -123,6 +124,7 @@ def test_every_public_constant_is_in_a_table() -> None:
 
 
 def test_categories_and_their_bounds_are_the_enumeration() -> None:
+    assert f"\nVersion {TAXONOMY_VERSION} of the list." in page("signal")
     rows = table(page("signal"), "category")
     assert [row[0] for row in rows] == [f"`{category}`" for category in Category]
     assert [int(row[1]) for row in rows] == [freshness_bound_ms(category) for category in Category]
