@@ -17,6 +17,10 @@ from .transfers import Transfer, read_transfers
 
 MAX_STEP_BLOCKS = MAX_BATCH - 2
 """Headers of one batch, beside the queries for logs."""
+MAX_BEHIND_BLOCKS = 8
+"""An endpoint further behind the newest block that another shows is left; endpoints differ by a few on fast chains."""
+SHUNNED_LOOKS = 60
+"""Looks for which the newer head of an endpoint that failed counts for nothing: it may have no block to show for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Follower:
         self._filters = tuple(filters)
         self._max_blocks = min(max_blocks, MAX_STEP_BLOCKS)
         self._index = 0
+        self._shunned: dict[int, int] = {}
         self._checked: set[int] = set()
         self._ring: list[Header] = []
 
@@ -68,6 +73,21 @@ class Follower:
         with self._leaving_on_error():
             await self._check_chain()
             return _read_header(await self.endpoint.call("eth_getBlockByNumber", "latest", False))
+
+    async def leave_if_behind(self, head: Header) -> None:
+        """Ask every endpoint for its head, and go on with the one that is furthest when `head` is far behind it."""
+        if len(self._client.endpoints) == 1:
+            return
+        self._shunned = {index: looks - 1 for index, looks in self._shunned.items() if looks > 1}
+        best, best_index = head.number + MAX_BEHIND_BLOCKS, self._index
+        for answer in await self._client.ask_all([("eth_getBlockByNumber", ("latest", False))]):
+            try:
+                number = _read_header(_unwrap(answer.results[0])).number
+            except ChainError:
+                continue
+            if number > best and answer.index not in self._shunned:
+                best, best_index = number, answer.index
+        self._index = best_index
 
     async def start_at(self, number: int, head: Header) -> None:
         """Begin after block `number`; raises ChainError, also when `head` is no longer on the chain."""
@@ -139,6 +159,7 @@ class Follower:
         try:
             yield
         except ChainError:
+            self._shunned[self._index] = SHUNNED_LOOKS
             self._index = (self._index + 1) % len(self._client.endpoints)
             raise
 

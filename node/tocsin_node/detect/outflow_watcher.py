@@ -1,6 +1,10 @@
 """The first built-in watcher: an outflow limiter for each protected (account, asset), fed by Transfer logs.
 
 The arithmetic is ERC-7265's (`tocsin_protocol.outflow`); here is what the chain says, and when to believe it.
+
+Blocks and logs are read from one endpoint at a time. One that fails or falls behind the others is left, and a crossing
+is reported only when a second endpoint shows the same logs. What one endpoint leaves out is not looked for elsewhere:
+while it follows the chain and omits transfers, an outflow goes unseen. The operator's choice of endpoints is the cure.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ MAX_WITNESS_TRIES = 60
 """Polls for which a crossing waits for a second endpoint to say the same."""
 MAX_STEPS_PER_POLL = 64
 """Batches of blocks read in one go when the watcher is behind."""
+LOOK_EVERY_POLLS = 5
+"""Of the polls in a row that bring nothing new, each fifth looks whether other endpoints have more."""
 
 _BALANCE_OF = parse_function("balanceOf(address)(uint256)")
 
@@ -103,16 +109,19 @@ class OutflowWatcher:
         self._follower = Follower(client, filters, config.max_blocks)
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._crossings: list[_Crossing] = []
+        self._quiet_polls = 0
 
     async def poll(self) -> None:
         """Read what is new and report crossings; raises ChainError."""
         head = await self._follower.head()
         if not self._pairs:
             await self._start(head)
+        self._quiet_polls += 1
         for _ in range(MAX_STEPS_PER_POLL):
             step = await self._follower.advance(head)
             if step is None:
                 break
+            self._quiet_polls = 0
             if step.is_lost:
                 self.status.restarts += 1
                 self._pairs, self._crossings = {}, []
@@ -125,6 +134,10 @@ class OutflowWatcher:
         if (last := self._follower.last) is not None:
             self.status.head_number, self.status.head_time_ms = last.number, last.timestamp_s * 1_000
         await self._report_crossings()
+        # An endpoint that stands still answers every question: only the others can tell.
+        if self._quiet_polls >= LOOK_EVERY_POLLS:
+            self._quiet_polls = 0
+            await self._follower.leave_if_behind(head)
 
     async def _start(self, head: Header) -> None:
         """Read the balances at `backfill_blocks` before the head: what left since then counts already."""

@@ -27,6 +27,8 @@ from .publishing import Publishing, Speech
 from .supervisor import MeshSupervisor
 
 MAX_WATCHER_SILENCE_MS = 60_000
+# An endpoint may answer every poll with the same old block. No chain that is worth watching is this slow.
+MAX_HEAD_AGE_MS = 10 * 60 * 1000
 _MIN_MEMBERS_FOR_TOLERANCE = 4
 
 
@@ -124,8 +126,11 @@ class Operator:
         if self._publishing.speech is not Speech.OPEN:
             reasons.append(f"publishing is {self._publishing.speech}: {self._publishing.why}")
         for name, watcher in self._watchers.items():
-            if self._now_ms() - watcher.polled_ms > MAX_WATCHER_SILENCE_MS:
+            now_ms = self._now_ms()
+            if now_ms - watcher.polled_ms > MAX_WATCHER_SILENCE_MS:
                 reasons.append(f"watcher {name} cannot read its chain: {watcher.last_error or 'not yet started'}")
+            elif (age_ms := watcher.head_age_ms(now_ms)) > MAX_HEAD_AGE_MS:
+                reasons.append(f"watcher {name}: the newest block of {watcher.endpoint} is {age_ms // 1000} s old")
         return {"healthy": not reasons, "reasons": reasons}
 
     async def metrics(self, arguments: dict[str, Any]) -> dict[str, Any]:

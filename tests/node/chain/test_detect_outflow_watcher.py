@@ -12,6 +12,7 @@ from tocsin_node.clock import now_ms
 from tocsin_node.demo.scenario_chain import BITES, UNIT, StepKind, run_step
 from tocsin_node.detect.config import OutflowWatcherConfig
 from tocsin_node.detect.finding import Finding, WatcherStatus
+from tocsin_node.detect.follower import MAX_BEHIND_BLOCKS
 from tocsin_node.detect.outflow_watcher import OutflowWatcher, run_outflow_watcher
 
 
@@ -183,6 +184,50 @@ async def test_an_endpoint_that_cannot_show_old_blocks_is_left_at_the_start(benc
         async with running(bench, proxy.url, bench.anvil.url, backfill_blocks=head - 1) as findings:
             await wait_for_head(bench, findings)
     assert findings.status.endpoint == bench.anvil.url.removeprefix("http://")
+
+
+async def test_an_endpoint_that_stands_still_is_left(bench: Bench) -> None:
+    frozen = await bench.anvil.call("eth_getBlockByNumber", "latest", False)
+    async with (
+        open_proxy(bench.anvil) as proxy,
+        open_proxy(bench.anvil) as third,
+        running(bench, proxy.url, bench.anvil.url, third.url) as findings,
+    ):
+        proxy.lie = lambda method, result: frozen if method == "eth_getBlockByNumber" else result
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await bench.anvil.mine(MAX_BEHIND_BLOCKS)
+        await findings.wait(1)
+        await wait_for_head(bench, findings)
+    assert findings.status.endpoint != proxy.url.removeprefix("http://")
+    assert findings.status.errors == 0
+
+
+async def test_an_endpoint_a_few_blocks_behind_is_kept(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, open_proxy(bench.anvil) as other:
+        async with running(bench, proxy.url, other.url) as findings:
+            frozen = await bench.anvil.call("eth_getBlockByNumber", "latest", False)
+            proxy.lie = lambda method, result: frozen if method == "eth_getBlockByNumber" else result
+            await bench.anvil.mine(MAX_BEHIND_BLOCKS)
+            other.asked.clear()
+            await bench.wait_for(lambda: len(other.asked) > 3)
+        assert findings.status.endpoint == proxy.url.removeprefix("http://")
+
+
+async def test_a_head_that_nobody_can_follow_does_not_blind_the_watcher(bench: Bench) -> None:
+    def boast(method: str, result: Any) -> Any:
+        if method == "eth_getBlockByNumber":
+            return result and result | {"number": hex(int(result["number"], 16) + 1_000)}
+        return result
+
+    async with open_proxy(bench.anvil) as liar:
+        async with running(bench, bench.anvil.url, liar.url) as findings:
+            liar.lie = boast
+            await bench.wait_for(lambda: findings.status.errors > 0)
+            for step in bench.scenario.steps[:2]:
+                await run_step(bench.anvil, bench.scenario, step)
+            await findings.wait(1)
+        assert findings.status.endpoint == bench.anvil.url.removeprefix("http://")
 
 
 async def test_an_outflow_that_only_one_endpoint_shows_is_not_reported(bench: Bench) -> None:
