@@ -1,4 +1,4 @@
-"""The record: what every arrow of the flow leaves behind."""
+"""The record: what every arrow of the flow leaves behind (specs/audit-log.md)."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.roster_model import RateClass
@@ -145,6 +146,10 @@ def test_words_are_those_of_the_code(kind: Any) -> None:
     text = page("signal")
     for word in kind:
         assert f"`{word}`" in text
+
+
+def test_audit_entries_are_the_enumeration() -> None:
+    assert [row[0] for row in table(page("audit-log"), "kind")] == [f"`{kind}`" for kind in EntryKind]
 
 
 def test_every_reason_is_named() -> None:
