@@ -84,8 +84,9 @@ class Sender:
         while nonce in self._held.values():
             nonce += 1
         reverts = [offer.revert for offer in offers if offer.revert is not None]
-        # One endpoint cannot forbid: a revert counts when nobody's simulation went through.
-        is_blocked = bool(reverts) and not any(offer.is_simulated for offer in offers)
+        # One endpoint cannot forbid, not even while the others are silent: a revert counts when as many say so as are
+        # wanted for a receipt, and nobody's simulation went through. A call that reverts in a block costs its gas.
+        is_blocked = len(reverts) >= self.client.config.witnesses and not any(offer.is_simulated for offer in offers)
         return Preparation(
             nonce=nonce,
             # Too low is refused and bumped; too high may be more than the guardian has, and there is no way back.

@@ -81,6 +81,27 @@ async def test_a_revert_that_one_endpoint_invents_does_not_forbid(bench: Bench) 
         assert alone.state is State.REFUSED
 
 
+async def test_a_revert_that_one_endpoint_invents_does_not_forbid_while_the_other_is_silent(bench: Bench) -> None:
+    action = bench.intend()
+    async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as silent:
+        liar.errors["eth_call"] = {"code": 3, "message": "execution reverted", "data": "0xd93c0665"}  # EnforcedPause()
+        silent.is_down = True
+        async with trio.open_nursery() as nursery, bench.open_hook(liar.url, silent.url) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await bench.wait_paused()
+            silent.is_down = False
+            await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_final)
+    assert bench.journal.actions[action.action_id].state is State.CONFIRMED
+
+
+async def test_a_revert_that_two_endpoints_show_forbids(bench: Bench) -> None:
+    await bench.run(bench.intend())
+    async with open_proxy(bench.anvil) as second:
+        done = await bench.run(bench.intend(epoch=2), bench.anvil.url, second.url)
+    assert done.state is State.REFUSED
+    assert await bench.count_sent() == 1
+
+
 async def test_a_revert_that_says_nothing_does_not_forbid(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.errors["eth_call"] = {"code": -32000, "message": "execution reverted"}
