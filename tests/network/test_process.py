@@ -65,7 +65,8 @@ async def test_signals_travel_and_are_acknowledged(tmp_path: Path) -> None:
         sent = [one.message() for _ in range(300)]
         await first.link.send(*sent)
         for running in (second, third):
-            assert await running.wait_envelopes(300) == [message.envelope for message in sent]
+            # A frame may overtake another over the ring; each comes once.
+            assert sorted(await running.wait_envelopes(300)) == sorted(message.envelope for message in sent)
             assert {m.peer_id for m in _of(running, Admitted)} == {one.peer_id}
         await first.wait_for(lambda: len(_of(first, Published)) == 300)
         assert [m.sequence for m in _of(first, Published)] == list(range(1, 301))
