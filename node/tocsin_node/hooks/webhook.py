@@ -111,6 +111,8 @@ class WebhookHook:
                 return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
             # Durable first: a try that was begun counts, whatever became of it.
             action = await journal.record(action.action_id, Event.SEND, {})
+            if action.is_final:
+                break
             status, reason = await self._post(action)
             if status is not None and 200 <= status < 300:
                 return await journal.record(action.action_id, Event.CONFIRM, {"reason": reason})

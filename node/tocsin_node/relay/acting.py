@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 import trio
-from tocsin_protocol.containment import Action, Detail, Event
+from tocsin_protocol.containment import Action, Detail, Event, State
 
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.store.actions import append_event, find_action, read_open_actions
@@ -40,8 +40,10 @@ class Acting:
         after = await self._store.writer.submit(
             lambda connection: append_event(connection, action_id, event, detail, now_ms)
         )
-        self._metrics.outcomes.labels(event.value).inc()
-        _log.info("action", action=action_id, hook=after.hook, event_of=event.value, state=after.state.value)
+        # A step that the operator has taken back is recorded as a lapse.
+        recorded = Event.LAPSE if after.state is State.LAPSED else event
+        self._metrics.outcomes.labels(recorded.value).inc()
+        _log.info("action", action=action_id, hook=after.hook, event_of=recorded.value, state=after.state.value)
         return after
 
     def start(self, filed: Filed, path: Path) -> None:

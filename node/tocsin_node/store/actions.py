@@ -26,6 +26,8 @@ MAX_EVENT_BYTES = 256 * 1024
 MAX_OPEN_ACTIONS = 10_000
 
 _COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms"
+# After these an effect may follow, whatever anybody does: a transaction's is to be signed, a webhook's to be sent.
+_FIRST_STEPS = frozenset({Event.SIGN, Event.SEND})
 _FINAL_STATES = tuple(sorted(state.value for state in FINAL))
 
 
@@ -80,10 +82,16 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
 
 
 def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int) -> Action:
-    """Apply one event to an action; raises ContainmentError when its life-cycle does not allow it."""
+    """Apply one event to an action; raises ContainmentError when its life-cycle does not allow it.
+
+    The first step towards an effect of a hook that was disarmed or armed anew meanwhile is a LAPSE instead: what the
+    operator took back before that is never done. Whoever asked for the step sees it in the state returned.
+    """
     action = find_action(connection, action_id)
     if action is None:
         raise ContainmentError(f"action {action_id.hex()} is not in the journal")
+    if action.state is State.INTENDED and event in _FIRST_STEPS and (why := _taken_back(connection, action)):
+        event, detail = Event.LAPSE, {"reason": why}
     after = apply_event(action, event, detail)
     connection.execute(
         "INSERT INTO action_events (action, at_ms, event, detail) VALUES (?, ?, ?, ?)",
@@ -94,6 +102,16 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
     shown = {"event": event.value, "state": after.state.value} | {k: v for k, v in detail.items() if k != "raw"}
     append_audit(connection, now_ms, kind, action_id, shown)
     return after
+
+
+def _taken_back(connection: sqlite3.Connection, action: Action) -> str:
+    """Why the operator's arming no longer covers an action, or nothing."""
+    arm = read_arms(connection).get(action.hook)
+    if arm is None or not arm.armed:
+        return "the hook was disarmed before anything was sent"
+    if arm.epoch != action.arm_epoch:
+        return f"the hook was armed anew (epoch {arm.epoch}) before anything was sent"
+    return ""
 
 
 def find_action(connection: sqlite3.Connection, action_id: bytes) -> Action | None:

@@ -252,6 +252,7 @@ def test_hook_target_and_arm_epoch_have_one_action(database: sqlite3.Connection)
 
 
 def test_an_action_is_found_in_the_state_its_events_left_it_in(database: sqlite3.Connection) -> None:
+    arm(database)
     action = make_intent()
     insert_intent(database, action, NOW_MS)
     signed = {"raw": b"\2raw", "hash": b"\3" * 32, "nonce": 4, "max_fee_wei": 5, "priority_fee_wei": 1}
@@ -265,8 +266,40 @@ def test_an_action_is_found_in_the_state_its_events_left_it_in(database: sqlite3
     append_event(database, action.action_id, Event.CONFIRM, {}, NOW_MS)
     assert read_open_actions(database) == []
     assert count_actions_by_state(database) == {State.CONFIRMED: 1}
-    assert audit_kinds(database) == ["action", "action", "action", "action", "outcome"]
+    assert audit_kinds(database) == ["operator", "action", "action", "action", "action", "outcome"]
     assert all(b"raw" not in detail for (detail,) in database.execute("SELECT detail FROM audit"))
+
+
+@pytest.mark.parametrize("first", [Event.SIGN, Event.SEND])
+@pytest.mark.parametrize(
+    ("arms", "reason"),
+    [([], "disarmed"), ([True, False], "disarmed"), ([True, False, True], "armed anew (epoch 2)")],
+)
+def test_the_first_step_of_what_was_disarmed_meanwhile_is_a_lapse(
+    database: sqlite3.Connection, arms: list[bool], reason: str, first: Event
+) -> None:
+    action = make_intent()
+    insert_intent(database, action, NOW_MS)
+    for armed in arms:
+        arm(database, armed=armed)
+    signed = {"raw": b"\2raw", "hash": b"\3" * 32, "nonce": 4, "max_fee_wei": 5, "priority_fee_wei": 1}
+    after = append_event(database, action.action_id, first, signed, NOW_MS)
+    assert (after.state, after.transactions, after.attempts) == (State.LAPSED, (), 0)
+    assert reason in after.reason
+    assert find_action(database, action.action_id) == after
+    assert audit_kinds(database)[-1] == "outcome"
+
+
+def test_what_is_signed_already_goes_on_after_a_disarm(database: sqlite3.Connection) -> None:
+    arm(database)
+    action = make_intent()
+    insert_intent(database, action, NOW_MS)
+    signed = {"raw": b"\2raw", "hash": b"\3" * 32, "nonce": 4, "max_fee_wei": 5, "priority_fee_wei": 1}
+    append_event(database, action.action_id, Event.SIGN, signed, NOW_MS)
+    arm(database, armed=False)
+    append_event(database, action.action_id, Event.SEND, {}, NOW_MS)
+    bumped = signed | {"raw": b"\2more", "hash": b"\4" * 32}
+    assert append_event(database, action.action_id, Event.SIGN, bumped, NOW_MS).state is State.SIGNED
 
 
 def test_an_impossible_event_and_an_unknown_action_change_nothing(database: sqlite3.Connection) -> None:

@@ -1,0 +1,101 @@
+"""Actions from the real store through a real hook to a chain, and what the operator or a fault does in between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+import pytest
+import trio
+from chain_kit import DEADLINE_S, Bench, open_proxy
+from tocsin_node.clock import now_ms
+from tocsin_node.demo.scenario_chain import is_paused
+from tocsin_node.hooks.evm import EvmHook
+from tocsin_node.relay.acting import Acting
+from tocsin_node.relay.metrics import Metrics
+from tocsin_node.store.actions import find_action, insert_intent, set_arm
+from tocsin_node.store.arrivals import Filed, Path
+from tocsin_node.store.decisions import Decided
+from tocsin_node.store.writer import Store
+from tocsin_protocol.containment import Action, State
+
+
+@dataclass
+class Desk:
+    """The operator's side of one hook: its store, and the task that runs its actions."""
+
+    store: Store
+    acting: Acting
+    metrics: Metrics
+
+    async def arm(self, *, armed: bool = True) -> None:
+        await self.store.writer.submit(
+            lambda connection: set_arm(connection, "pause-pool", armed=armed, now_ms=now_ms(), by="operator")
+        )
+
+    async def decide(self, action: Action) -> None:
+        """Make the intent durable and hand it over, as a decision does."""
+        await self.store.writer.submit(lambda connection: insert_intent(connection, action, now_ms()))
+        self.acting.start(Filed(decided=[Decided(action.incident_id, "", (action,))]), Path.OWN)
+
+    async def wait_final(self, action: Action) -> Action:
+        with trio.fail_after(DEADLINE_S):
+            while True:
+                stored = await self.store.writer.submit(lambda connection: find_action(connection, action.action_id))
+                if stored is not None and stored.is_final:
+                    return stored
+                await trio.sleep(0.02)
+
+
+@asynccontextmanager
+async def open_desk(folder: FilePath, hook: EvmHook) -> AsyncIterator[Desk]:
+    store, metrics = Store(folder, b"\1" * 20, b"\2" * 32), Metrics()
+    acting = Acting(store, {hook.name: hook}, metrics, now_ms)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.writer.run_writer)
+            await nursery.start(acting.run_acting)
+            yield Desk(store, acting, metrics)
+            nursery.cancel_scope.cancel()
+    finally:
+        store.close()
+
+
+async def test_an_armed_hook_acts(bench: Bench, tmp_path: FilePath) -> None:
+    action = bench.intend()
+    async with bench.open_hook() as hook, open_desk(tmp_path, hook) as desk:
+        await desk.arm()
+        await desk.decide(action)
+        done = await desk.wait_final(action)
+    assert done.state is State.CONFIRMED
+    assert await is_paused(bench.anvil, bench.scenario.dex)
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        ((False,), "the hook was disarmed before anything was sent"),
+        ((False, True), "the hook was armed anew (epoch 2) before anything was sent"),
+    ],
+)
+async def test_what_is_disarmed_before_it_is_signed_is_never_sent(
+    bench: Bench, tmp_path: FilePath, then: tuple[bool, ...], reason: str
+) -> None:
+    action = bench.intend()
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.is_down = True
+        async with bench.open_hook(proxy.url) as hook, open_desk(tmp_path, hook) as desk:
+            await desk.arm()
+            await desk.decide(action)
+            for armed in then:
+                await desk.arm(armed=armed)
+            proxy.is_down = False
+            done = await desk.wait_final(action)
+            assert desk.metrics.registry.get_sample_value("tocsin_action_events_total", {"event": "lapse"}) == 1
+    assert done.state is State.LAPSED
+    assert done.reason == reason
+    assert done.transactions == ()
+    assert "eth_sendRawTransaction" not in proxy.asked
+    assert await bench.count_sent() == 0
