@@ -20,7 +20,7 @@ from .config import CONFIG_NAME, NodeConfig
 from .control import serve_control
 from .detect.finding import Finding, WatcherStatus
 from .detect.outflow_watcher import run_outflow_watcher
-from .errors import ConfigError
+from .errors import ConfigError, NodeError
 from .hooks.build import Levers, open_hooks
 from .keystore import NodeSecrets, open_keystore
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
@@ -38,6 +38,7 @@ from .relay.operator import Operator
 from .relay.publishing import Publishing
 from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
+from .relay.verdicts import run_verdicts
 from .roster_files import load_genesis, read_roster
 from .store.decisions import Rules
 from .store.feeds import read_feeds
@@ -116,7 +117,9 @@ async def _start(
     feeds = await store.writer.submit(read_feeds)
     mesh_state = MeshState(network, keys.transport, publisher, config.mesh.listen, config.mesh.addresses)
     await mesh_state.load(store, feeds)
-    supervisor = MeshSupervisor(mesh_state.configure, metrics)
+    supervisor = MeshSupervisor(
+        mesh_state.configure, lambda peer_id: network.index.publisher_of_peer(peer_id) is not None, metrics
+    )
     mesh_state.send = supervisor.send
     intake = Intake(store, rules, metrics, now_ms)
     publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
@@ -172,7 +175,11 @@ async def _start(
 
     async def report(finding: Finding) -> None:
         _log.warning("outflow past its limit", account=finding.account, asset=finding.asset)
-        await publishing.publish([signal_of_finding(finding, now_ms())])
+        try:
+            await publishing.publish([signal_of_finding(finding, now_ms())])
+        except NodeError as exc:
+            # Too many drafts wait already: the watcher goes on, and its next finding may be published.
+            _log.error("finding could not be published", why=str(exc))
 
     nursery.start_soon(_close_at_end, reader)
     for task in (
@@ -185,6 +192,7 @@ async def _start(
         serving.run_serving,
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
+        partial(run_verdicts, store, metrics, now_ms),
     ):
         await nursery.start(task)
     for watcher in config.watchers:

@@ -44,6 +44,10 @@ GAP_PATIENCE_SECONDS = 0.3
 # Between two exchanges set off by gaps, so that a publisher who makes gaps cannot keep us busy.
 GAP_PAUSE_SECONDS = 1.0
 MAX_GAPS_PER_FEED = 64
+# One feed from one peer: then others may fetch it too, so that a slow peer holds nothing back.
+FETCH_SECONDS = 30.0
+# Exchanges set off by a gap, all together.
+GAP_EXCHANGE_SECONDS = 60.0
 # Pages of one feed, and of rosters, that one exchange may take; the next goes on.
 MAX_ROUNDS = 10_000
 # More publishers than a roster can hold.
@@ -97,6 +101,8 @@ class CatchingUp:
 
     def peer_up(self, peer_id: str) -> None:
         """Start exchanging with a peer that has connected."""
+        # It may hold proofs about publishers whom our roster did not have when we last asked.
+        self._proofs_seen.pop(peer_id, None)
         if self._nursery is not None and peer_id not in self._peers:
             scope = self._peers[peer_id] = trio.CancelScope()
             self._nursery.start_soon(self._keep_exchanging, peer_id, scope)
@@ -113,37 +119,49 @@ class CatchingUp:
             self._ahead.add(peer_id)
             self._gap.set()
 
-    async def exchange(self, peer_id: str) -> None:
-        """One exchange of heads with a peer, and everything that follows; raises MeshError or DecodeError."""
+    async def exchange(self, peer_id: str) -> bool:
+        """One exchange of heads with a peer, and everything that follows; False when a feed was not finished in time.
+
+        Raises MeshError or DecodeError.
+        """
         theirs = decode_heads(await self._supervisor.ask(peer_id, encode_request(HeadsRequest())))
         if theirs.epoch > self._network.index.roster.epoch:
             await self._fetch_rosters(peer_id)
         await self._fetch_proofs(peer_id, theirs)
         equivocators = await self._store.writer.submit(read_equivocators)
         held = {(f.publisher, f.lane): f for f in await self._store.writer.submit(read_feeds)}
-        own = self._store.publisher
+        own, unfinished = self._store.publisher, set()
         for head in sorted(theirs.heads, key=lambda head: (head.publisher != own, head.lane)):
             known = self._network.index.publisher(head.publisher)
             if known is not None and (head.publisher not in equivocators or head.publisher == own):
                 last = min(head.sequence, known.last_accepted(head.lane))
-                await self._fetch_feed(peer_id, head, last, held.get((head.publisher, head.lane)))
-        self._own_feed_shown(peer_id)
+                if not await self._fetch_feed(peer_id, head, last, held.get((head.publisher, head.lane))):
+                    unfinished.add(head.publisher)
+        if own not in unfinished:
+            self._own_feed_shown(peer_id)
+        return not unfinished
 
     async def _keep_exchanging(self, peer_id: str, scope: trio.CancelScope) -> None:
         with scope:
             while True:
-                await self._try_exchange(peer_id)
-                await trio.sleep(EXCHANGE_SECONDS)
+                is_finished = await self._try_exchange(peer_id)
+                await trio.sleep(EXCHANGE_SECONDS if is_finished else GAP_PAUSE_SECONDS)
 
-    async def _try_exchange(self, peer_id: str) -> None:
+    async def _try_exchange(self, peer_id: str) -> bool:
         try:
-            await self.exchange(peer_id)
+            if await self.exchange(peer_id):
+                return True
+            # It was too slow, or there is much to fetch: the others may have their turn with what it did not finish.
+            self._ahead |= set(self._peers) - {peer_id}
+            self._gap.set()
+            return False
         except* MeshError as group:
             _log.info("sync failed", peer=peer_id, why=str(group.exceptions[0]))
             self._metrics.dropped.labels("sync-failed").inc()
         except* ProtocolError as group:
             _log.warning("peer broke the rules of sync", peer=peer_id, why=str(group.exceptions[0]))
             self._metrics.dropped.labels("sync-broken").inc()
+        return True
 
     def _notice_gaps(self, filed: Filed, path: Path) -> None:
         self._heads.update({(feed.publisher, feed.lane): feed.head for feed in filed.feeds})
@@ -157,8 +175,11 @@ class CatchingUp:
             self._gap = trio.Event()
             feeds = [feed for feed in await self._store.writer.submit(read_feeds) if feed.has_gap]
             ahead, self._ahead = self._ahead & set(self._peers), set()
-            for peer_id in sorted(ahead | self._whom_to_ask(feeds)):
-                await self._try_exchange(peer_id)
+            # Side by side, so that a slow one does not hold up what the others have.
+            with trio.move_on_after(GAP_EXCHANGE_SECONDS):
+                async with trio.open_nursery() as nursery:
+                    for peer_id in sorted(ahead | self._whom_to_ask(feeds)):
+                        nursery.start_soon(self._try_exchange, peer_id)
             await trio.sleep(GAP_PAUSE_SECONDS)
 
     def _whom_to_ask(self, feeds: list[FeedState]) -> set[str]:
@@ -169,23 +190,26 @@ class CatchingUp:
         own = {p.peer_id for p in publishers if p is not None} & set(self._peers)
         return own or set(sorted(self._peers)[:1])
 
-    async def _fetch_feed(self, peer_id: str, head: FeedHead, last: int, held: FeedState | None) -> None:
+    async def _fetch_feed(self, peer_id: str, head: FeedHead, last: int, held: FeedState | None) -> bool:
+        """Fetch what is missing of a feed; False when it took longer than FETCH_SECONDS and was left to others."""
         feed = (head.publisher, head.lane)
         while feed in self._claimed:
             if head.publisher != self._store.publisher:
-                return
+                return True
             # Whether this peer has shown us our own feed decides whether we may seal: wait, and look again.
             await self._claimed[feed].wait()
             held = await self._store.writer.submit(partial(read_feed, publisher=feed[0], lane=feed[1]))
         self._claimed[feed] = trio.Event()
         try:
-            if held is not None and held.has_gap:
-                gaps = await self._store.writer.submit(partial(read_gaps, feed=held, most=MAX_GAPS_PER_FEED))
-                for first, end in gaps:
-                    await self._fetch_range(peer_id, feed, first, min(end, last))
-            await self._fetch_range(peer_id, feed, (held.head if held else 0) + 1, last)
+            with trio.move_on_after(FETCH_SECONDS) as scope:
+                if held is not None and held.has_gap:
+                    gaps = await self._store.writer.submit(partial(read_gaps, feed=held, most=MAX_GAPS_PER_FEED))
+                    for first, end in gaps:
+                        await self._fetch_range(peer_id, feed, first, min(end, last))
+                await self._fetch_range(peer_id, feed, (held.head if held else 0) + 1, last)
         finally:
             self._claimed.pop(feed).set()
+        return not scope.cancelled_caught
 
     async def _fetch_range(self, peer_id: str, feed: tuple[bytes, int], first: int, last: int) -> None:
         """Fetch first…last of a feed; while one part is stored, the next is on its way."""
@@ -225,13 +249,12 @@ class CatchingUp:
 
     async def _fetch_rosters(self, peer_id: str) -> None:
         for _ in range(MAX_ROUNDS):
-            request = RostersRequest(self._network.index.roster.epoch + 1)
-            response = await self._supervisor.ask(peer_id, encode_request(request))
-            items = decode_items(response, MAX_ROSTERS_PER_RESPONSE).items
-            if not items:
-                return
-            for item in items:
+            before = self._network.index.roster.epoch
+            response = await self._supervisor.ask(peer_id, encode_request(RostersRequest(before + 1)))
+            for item in decode_items(response, MAX_ROSTERS_PER_RESPONSE).items:
                 await self._network.apply(decode_signed_roster(item))
+            if self._network.index.roster.epoch == before:
+                return
 
     async def _fetch_proofs(self, peer_id: str, theirs: HeadsResponse) -> None:
         while self._proofs_seen[peer_id] < min(theirs.proofs, MAX_PROOFS_PER_PEER):

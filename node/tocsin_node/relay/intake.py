@@ -16,6 +16,7 @@ from tocsin_protocol.feed import is_valid_signature
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_model import Publisher
+from tocsin_protocol.taxonomy import CRITICAL, LANES, STANDARD
 
 from tocsin_node.meshlink import Admitted
 from tocsin_node.store.arrivals import Filed, Opened, Path, file_arrivals
@@ -27,6 +28,8 @@ from .metrics import Metrics
 # A batch at least this large is verified in a thread, so that the relay's other tasks go on meanwhile.
 THREAD_BATCH = 32
 MAX_BATCH = 1024
+# Of an encoded envelope: heads of the array and of the publisher (3), version (1), publisher (20).
+LANE_OFFSET = 24
 MAX_WAITING_FRAMES = 512
 # While one batch commits, the next is verified on the other core.
 INTAKE_TASKS = 2
@@ -38,7 +41,7 @@ FiledListener = Callable[[Filed, Path], None]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A batch after verification: what may be stored, why the rest may not, and the sequences that came."""
+    """A batch after verification: what may be stored, and why the rest may not."""
 
     opened: list[Opened]
     refused: Counter[Reason]
@@ -84,6 +87,13 @@ def open_envelope(envelope: Envelope, publisher: Publisher, now_ms: int) -> Open
     return Opened(envelope, signal, check_actionable(signal, now_ms) if valid else Reason.KEY_NOT_VALID)
 
 
+def lane_hint(frame: Admitted) -> int:
+    """The lane a frame says it is in, unchecked: it decides who waits, and nothing else."""
+    first = (*frame.envelopes, *frame.doubtful, b"")[0]
+    lane = first[LANE_OFFSET] if len(first) > LANE_OFFSET else STANDARD
+    return lane if lane in LANES else STANDARD
+
+
 class Intake:
     """Admits envelopes; `listeners` hear of every batch once it is on disk."""
 
@@ -93,21 +103,24 @@ class Intake:
         self._metrics = metrics
         self._now_ms = now_ms
         self._threads = trio.CapacityLimiter(INTAKE_TASKS)
-        self._frames, self._waiting = trio.open_memory_channel[Admitted](MAX_WAITING_FRAMES)
+        # A lane each: whatever floods the one, the other is heard.
+        self._lanes = {lane: trio.open_memory_channel[Admitted](MAX_WAITING_FRAMES) for lane in LANES}
         self.listeners: list[FiledListener] = []
 
     def offer(self, frame: Admitted) -> None:
-        """Queue a frame from the mesh; when the queue is full, sync fetches it later."""
+        """Queue a frame from the mesh in its lane; when the queue is full, sync fetches it later."""
+        send, _ = self._lanes[lane_hint(frame)]
         try:
-            self._frames.send_nowait(frame)
+            send.send_nowait(frame)
         except trio.WouldBlock:
             self._metrics.dropped.labels("intake-queue-full").inc()
 
     async def run_intake(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Admit what the mesh hands over; what waits goes together."""
         async with trio.open_nursery() as nursery:
-            for _ in range(INTAKE_TASKS):
-                nursery.start_soon(self._admit_frames, self._waiting.clone())
+            for lane, (_, waiting) in self._lanes.items():
+                for _ in range(1 if lane == CRITICAL else INTAKE_TASKS):
+                    nursery.start_soon(self._admit_frames, waiting.clone())
             task_status.started()
 
     async def admit(self, items: Sequence[bytes], path: Path) -> tuple[Verified, Filed]:
@@ -117,7 +130,7 @@ class Intake:
             verified = await trio.to_thread.run_sync(verify_batch, rules.roster, items, now_ms, limiter=self._threads)
         else:
             verified = verify_batch(rules.roster, items, now_ms)
-        self._count_refused(verified.refused)
+        self._metrics.count_refused(verified.refused)
         filed = Filed()
         if verified.opened:
             filed = await self._store.writer.submit(
@@ -131,7 +144,7 @@ class Intake:
         self._metrics.stored.labels(path.value).inc(len(filed.stored))
         for standing, count in Counter(opened.standing for opened in filed.stored).items():
             self._metrics.standing.labels(standing.value).inc(count)
-        self._count_refused(filed.refused)
+        self._metrics.count_refused(filed.refused)
         for decided in filed.decided:
             self._metrics.decisions.labels("yes" if decided.actions else "no").inc()
             _log.info("decided", incident=decided.incident, sentence=decided.sentence, actions=len(decided.actions))
@@ -147,9 +160,15 @@ class Intake:
                 except trio.WouldBlock:
                     break
                 items += [*frame.envelopes, *frame.doubtful]
-            await self.admit(items, Path.GOSSIP)
+            await self._admit_each(items)
 
-    def _count_refused(self, refused: Counter[Reason]) -> None:
-        for reason, count in refused.items():
-            if count:
-                self._metrics.refused.labels(reason.value).inc(count)
+    async def _admit_each(self, items: Sequence[bytes]) -> None:
+        """Admit a batch; where it holds something that we stumble over, the rest of it all the same."""
+        try:
+            await self.admit(items, Path.GOSSIP)
+        except Exception:  # noqa: BLE001 - what strangers send must not end the relay; the log has the traceback
+            _log.exception("batch could not be admitted", signals=len(items))
+            self._metrics.dropped.labels("intake-fault").inc()
+            if len(items) > 1:
+                for item in items:
+                    await self._admit_each([item])

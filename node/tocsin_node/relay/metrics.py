@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from tocsin_protocol.admission import Reason
+
+# A mesh that lies may not fill our memory with names.
+MAX_MESH_COUNTERS = 256
+MAX_NAME_CHARS = 64
+_REASONS = frozenset(Reason)
 
 
 class Metrics:
@@ -19,16 +26,37 @@ class Metrics:
         self.outcomes = self._counter("tocsin_action_events", "Steps in the life of actions, by event.", "event")
         self.dropped = self._counter("tocsin_dropped", "What a full queue or a bad peer made us drop.", "reason")
         self.mesh_starts = self._counter("tocsin_mesh_starts", "Mesh processes started, by why.", "why")
+        # What was refused by mesh and relay, by reason: for the audit log.
+        self.verdicts: collections.Counter[str] = collections.Counter()
+        self._mesh_names: set[str] = set()
+        self._mesh_last: dict[str, int] = {}
         self.mesh = Gauge("tocsin_mesh_counter", "The running mesh's own counters.", ["name"], registry=self.registry)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when asked for."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
+    def count_refused(self, refused: Mapping[Reason, int]) -> None:
+        """Count what was not stored, by reason."""
+        for reason, count in refused.items():
+            if count:
+                self.refused.labels(reason.value).inc(count)
+                self.verdicts[reason.value] += count
+
     def use_mesh_counters(self, counters: Mapping[str, int]) -> None:
         """Take over what the mesh said in its last pulse."""
         for name, value in counters.items():
+            if name not in self._mesh_names:
+                if len(self._mesh_names) >= MAX_MESH_COUNTERS or len(name) > MAX_NAME_CHARS:
+                    continue
+                self._mesh_names.add(name)
             self.mesh.labels(name).set(value)
+            what, _, reason = name.partition("-")
+            if what in ("frame", "envelope") and reason in _REASONS:
+                last = self._mesh_last.get(name, 0)
+                # A mesh that was replaced counts from nothing again.
+                self.verdicts[reason] += value - last if value >= last else value
+                self._mesh_last[name] = value
 
     def render(self) -> str:
         """The text that Prometheus reads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
+import trio
 from tocsin_protocol.errors import ProtocolError
 from tocsin_protocol.roster import RosterIndex, verify_genesis, verify_successor
 from tocsin_protocol.roster_encoding import decode_roster
@@ -25,6 +26,8 @@ class Network:
         self._now_ms = now_ms
         self._genesis = genesis
         self.index = RosterIndex(verify_genesis(genesis, genesis_hash))
+        # One at a time: two rosters of one epoch must not be verified against the same predecessor.
+        self._applying = trio.Lock()
         self.listeners: list[Callable[[RosterIndex], None]] = []
 
     async def load(self) -> None:
@@ -43,12 +46,13 @@ class Network:
 
     async def apply(self, signed: SignedRoster) -> Roster:
         """Verify the next roster, make it durable and use it; raises RosterError or DecodeError."""
-        if decode_roster(signed.body) == self.index.roster:
-            return self.index.roster
-        roster = verify_successor(self.index.roster, signed)
-        now_ms = self._now_ms()
-        await self._store.writer.submit(lambda connection: insert_roster(connection, roster.epoch, signed, now_ms))
-        self.index = RosterIndex(roster)
+        async with self._applying:
+            if decode_roster(signed.body) == self.index.roster:
+                return self.index.roster
+            roster = verify_successor(self.index.roster, signed)
+            now_ms = self._now_ms()
+            await self._store.writer.submit(lambda connection: insert_roster(connection, roster.epoch, signed, now_ms))
+            self.index = RosterIndex(roster)
         _log.info("roster in force", epoch=roster.epoch, members=len(roster.members))
         for listener in self.listeners:
             listener(self.index)

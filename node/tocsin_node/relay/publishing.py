@@ -13,15 +13,18 @@ from functools import partial
 
 import structlog
 import trio
+from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.feed import decode_equivocation
 from tocsin_protocol.model import Signal
+from tocsin_protocol.roster import tolerated_faults
 from tocsin_protocol.taxonomy import LANES
 
 from tocsin_node.errors import ControlError
 from tocsin_node.meshlink import Publish, Published
 from tocsin_node.store.arrivals import Filed, Path
+from tocsin_node.store.audit import append_audit
 from tocsin_node.store.decisions import Decided, Rules
 from tocsin_node.store.drafts import file_draft, take_drafts
 from tocsin_node.store.outbox import OWN_KEY_EXCLUDED, OwnKeyExcluded, clear_outbox, publish_signals, read_outbox
@@ -31,8 +34,8 @@ from tocsin_node.store.writer import Store
 from .intake import Intake
 from .supervisor import MeshSupervisor
 
-# After the first peer has shown us our feed, this long for the other connected ones.
-RESUME_GRACE_SECONDS = 1.0
+# After enough peers have shown us our feed, this long for the rest: any of them may know a later signal of ours.
+RESUME_GRACE_SECONDS = 3.0
 MAX_SIGNALS_PER_CALL = 1024
 MAX_WAITING_RECEIPTS = 16_384
 # Of each lane, what the mesh may hold at once; both lanes together are less than its own bound.
@@ -100,7 +103,7 @@ class Publishing:
         if not 1 <= len(signals) <= MAX_SIGNALS_PER_CALL:
             raise ControlError("too-many", f"{len(signals)} signals where 1 to {MAX_SIGNALS_PER_CALL} go at once")
         rules = self._rules()
-        if self.speech is not Speech.OPEN or rules.roster.publisher(self._publisher) is None:
+        if not self._may_seal():
             return await self._keep_drafts(rules, signals)
         try:
             return Sealing(tuple(await self._seal(rules, signals, with_drafts=False)), 0)
@@ -124,19 +127,26 @@ class Publishing:
         task_status.started()
         if await self._is_proven():
             self._fall_silent(OWN_KEY_EXCLUDED)
-        others = set(self._rules().roster.publishers) - {self._publisher}
-        while others and self.speech is Speech.RESUMING and not self._settled:
-            self._changed = trio.Event()
-            await self._changed.wait()
+        index = self._rules().roster
+        others = len(index.publishers.keys() - {self._publisher})
+        # So many may lie or be behind; below four members none, and one peer's word has to do.
+        enough = min(others, tolerated_faults(len(index.roster.members)) + 1)
+        while self.speech is Speech.RESUMING and len(self._settled) < enough:
+            await self._wait_changed()
         with trio.move_on_after(RESUME_GRACE_SECONDS):
-            while len(self._settled) < len(others):
-                self._changed = trio.Event()
-                await self._changed.wait()
+            while self.speech is Speech.RESUMING and len(self._settled) < others:
+                await self._wait_changed()
         if self.speech is Speech.RESUMING:
-            await self._open(f"{len(self._settled)} of {len(others)} peers have shown us our feed")
+            await self._open(f"{len(self._settled)} of {others} peers have shown us our feed")
+
+    async def _wait_changed(self) -> None:
+        self._changed = trio.Event()
+        await self._changed.wait()
 
     def confirm(self, receipt: Published) -> None:
-        """The mesh has handed an own signal to gossip."""
+        """The mesh has handed an own signal to gossip; what it was not given it cannot have handed on."""
+        if receipt.sequence not in self._offered.get(receipt.lane, ()):
+            return
         try:
             self._receipts.send_nowait(receipt)
         except trio.WouldBlock:
@@ -149,13 +159,18 @@ class Publishing:
         self._offer_now.set()
 
     async def run_outbox(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Offer the mesh, page by page, what it has not taken over."""
+        """Offer the mesh, page by page, what it has not taken over; seal drafts once that is possible."""
         task_status.started()
+        noted = None
         while True:
+            if noted != (self.speech, self.why):
+                noted = (self.speech, self.why)
+                await self._audit(*noted)
             with trio.move_on_after(OUTBOX_SECONDS):
                 await self._offer_now.wait()
             self._offer_now = trio.Event()
-            if any(self._offered.values()):
+            await self._seal_drafts()
+            if self.speech is Speech.SILENT or any(self._offered.values()):
                 continue
             page = await self._store.writer.submit(partial(read_outbox, publisher=self._publisher))
             self._send((lane, sequence, encoded) for lane, sequence, encoded in page)
@@ -220,19 +235,33 @@ class Publishing:
     async def _is_proven(self) -> bool:
         return self._publisher in await self._store.writer.submit(read_equivocators)
 
+    def _may_seal(self) -> bool:
+        return self.speech is Speech.OPEN and self._rules().roster.publisher(self._publisher) is not None
+
+    async def _seal_drafts(self) -> None:
+        if self._may_seal():
+            try:
+                await self._seal(self._rules(), (), with_drafts=True)
+            except OwnKeyExcluded as exc:
+                self._fall_silent(str(exc))
+
+    async def _audit(self, speech: Speech, why: str) -> None:
+        detail = {"publishing": speech.value, "why": why}
+        now_ms = self._now_ms()
+        await self._store.writer.submit(lambda c: append_audit(c, now_ms, EntryKind.NODE, self._publisher, detail))
+
     def _fall_silent(self, why: str) -> None:
         self.speech, self.why = Speech.SILENT, why
         self._changed.set()
+        self._offer_now.set()
         _log.error("publishing stopped", why=why)
 
     async def _open(self, why: str) -> None:
         self.speech, self.why = Speech.OPEN, why
         self._changed.set()
+        self._offer_now.set()
         _log.info("publishing is open", why=why)
-        try:
-            await self._seal(self._rules(), (), with_drafts=True)
-        except OwnKeyExcluded as exc:
-            self._fall_silent(str(exc))
+        await self._seal_drafts()
 
     def _watch_own_feed(self, filed: Filed, path: Path) -> None:
         """Somebody else's signal under our key, after we have sealed: another node holds it, or an older we."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 import trio
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.feed import FeedHead
@@ -31,6 +32,8 @@ from .supervisor import MeshSupervisor
 MAX_WAITING_REQUESTS = 64
 REFUSED = b""
 
+_log = structlog.get_logger("tocsin.sync")
+
 
 class ServingSync:
     """Answers peers' requests one after another; what does not fit the queue is refused at once."""
@@ -58,6 +61,10 @@ class ServingSync:
             except DecodeError:
                 self._metrics.dropped.labels("sync-request-malformed").inc()
                 response = REFUSED
+            except Exception:  # noqa: BLE001 - a request that we cannot answer must not end the relay
+                _log.exception("sync request failed", peer=asked.peer_id)
+                self._metrics.dropped.labels("sync-request-fault").inc()
+                response = REFUSED
             self._supervisor.send(Reply(asked.request_id, response))
 
 
@@ -66,7 +73,7 @@ def answer_request(reader: Reader, request: Request) -> bytes:
     match request:
         case HeadsRequest():
             heads = (FeedHead(f.publisher, f.lane, f.head, f.head_digest) for f in reader.feeds())
-            return encode_heads(HeadsResponse(reader.roster().roster.epoch, len(reader.equivocators()), tuple(heads)))
+            return encode_heads(HeadsResponse(reader.epoch(), len(reader.equivocators()), tuple(heads)))
         case RangeRequest(publisher, lane, first, last):
             items = reader.feed_range(publisher, lane, first, last, most=MAX_RANGE_ENVELOPES, max_bytes=MAX_RANGE_BYTES)
         case RostersRequest(first_epoch):

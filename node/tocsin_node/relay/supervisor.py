@@ -37,6 +37,8 @@ LONGEST_BACK_OFF_SECONDS = 5.0
 ASK_SECONDS = 12.0
 MAX_WAITING_MESSAGES = 8192
 MESSAGES_PER_WRITE = 256
+# Between two looks at what else there is to do, while a busy mesh talks.
+MESSAGES_PER_TURN = 64
 # What the child may see of our environment: no credentials, no keys.
 KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "TMPDIR")
 
@@ -50,9 +52,10 @@ class MeshError(Exception):
 class MeshSupervisor:
     """The relay's end of the link. Sending never waits: what a frozen mesh does not read is dropped and counted."""
 
-    def __init__(self, configure: Callable[[], Configure], metrics: Metrics) -> None:
+    def __init__(self, configure: Callable[[], Configure], is_member: Callable[[str], bool], metrics: Metrics) -> None:
         self._configure = configure
-        # Who takes which message; must return at once and raise nothing.
+        self._is_member = is_member
+        # Who takes which message; each returns at once.
         self.routes: Mapping[type[Any], Callable[[Any], None]] = {}
         self._metrics = metrics
         self._to_mesh: trio.MemorySendChannel[Message] | None = None
@@ -103,7 +106,12 @@ class MeshSupervisor:
         while True:
             self._metrics.mesh_starts.labels(why).inc()
             began = trio.current_time()
-            why = await self._run_once()
+            try:
+                why = await self._run_once()
+            except OSError as exc:
+                # No room for a process, a socket or a folder: that may pass, and the relay goes on without a mesh.
+                _log.error("mesh cannot be started", why=str(exc))
+                why = "start-failed"
             if trio.current_time() - began > HEALTHY_SECONDS:
                 back_off = FIRST_BACK_OFF_SECONDS
             _log.warning("mesh ended", why=why, restart_in_seconds=back_off)
@@ -146,17 +154,19 @@ class MeshSupervisor:
         ended = "died"
         try:
             async with trio.open_nursery() as nursery:
-                # Configure goes alone: nothing else is taken until the mesh says that it is ready.
-                await link.send(self._configure())
-                nursery.start_soon(_write, link, receive)
                 alive = trio.CancelScope(deadline=trio.current_time() + START_SECONDS)
                 with alive:
+                    # Configure goes alone: nothing else is taken until the mesh says that it is ready.
+                    await link.send(self._configure())
+                    nursery.start_soon(_write, link, receive)
                     while (messages := await link.receive()) is not None:
                         alive.deadline = trio.current_time() + FROZEN_SECONDS
-                        for message in messages:
+                        for number, message in enumerate(messages, start=1):
                             if isinstance(message, Ready):
                                 self._to_mesh = send
                             self._take(message)
+                            if number % MESSAGES_PER_TURN == 0:
+                                await trio.lowlevel.checkpoint()
                         await trio.lowlevel.checkpoint()
                 if alive.cancelled_caught:
                     ended = "frozen"
@@ -171,6 +181,14 @@ class MeshSupervisor:
         return ended
 
     def _take(self, message: Message) -> None:
+        try:
+            self._take_unsafe(message)
+        except Exception as exc:
+            # The mesh is trusted for nothing: whatever it said, it ends itself and never the relay.
+            _log.exception("message of the mesh could not be taken", kind=type(message).__name__)
+            raise LinkError(f"{type(message).__name__} could not be taken") from exc
+
+    def _take_unsafe(self, message: Message) -> None:
         match message:
             case Pulse(counters):
                 self._metrics.use_mesh_counters(counters)
@@ -184,6 +202,8 @@ class MeshSupervisor:
                 self.up.set()
                 _log.info("mesh listens", addresses=listen, pid=self.pid)
             case PeerUp(peer_id):
+                if not self._is_member(peer_id):
+                    return
                 self.peers.add(peer_id)
             case PeerDown(peer_id):
                 self.peers.discard(peer_id)

@@ -120,12 +120,16 @@ class Reader:
         """Close the connection."""
         self._connection.close()
 
-    def roster(self) -> RosterIndex:
-        """The roster in force; raises StoreError when the node has none yet."""
-        epoch = self._connection.execute("SELECT MAX(epoch) FROM rosters").fetchone()[0]
+    def epoch(self) -> int:
+        """The epoch in force; raises StoreError when the node has no roster yet."""
+        epoch: int | None = self._connection.execute("SELECT MAX(epoch) FROM rosters").fetchone()[0]
         if epoch is None:
             raise StoreError("the database holds no roster yet; start the node once with `tocsin run`")
-        return RosterIndex(decode_roster(read_rosters(self._connection, epoch, 1)[0].body))
+        return epoch
+
+    def roster(self) -> RosterIndex:
+        """The roster in force; raises StoreError when the node has none yet."""
+        return RosterIndex(decode_roster(read_rosters(self._connection, self.epoch(), 1)[0].body))
 
     def feeds(self) -> list[FeedState]:
         """Heads of all feeds."""

@@ -16,6 +16,7 @@ from .database import open_writer
 MAX_WAITING_JOBS = 256
 MAX_JOBS_PER_COMMIT = 128
 
+Connection = sqlite3.Connection
 T = TypeVar("T")
 
 

@@ -74,7 +74,7 @@ async def open_supervisor(node: Node, roster: bytes) -> AsyncIterator[Relay]:
     def configure() -> Configure:
         return Configure(node.seed, ["/ip4/127.0.0.1/tcp/0"], node.publisher, roster, {})
 
-    supervisor = MeshSupervisor(configure, metrics)
+    supervisor = MeshSupervisor(configure, lambda peer_id: True, metrics)
     kinds = (Admitted, Asked, Published, PeerUp, PeerDown, Ready)
     supervisor.routes = {kind: told.append for kind in kinds}
     async with trio.open_nursery() as nursery:
@@ -177,7 +177,9 @@ async def test_who_waits_for_the_mesh_hears_of_it_even_when_the_first_one_fails(
 
 async def test_without_a_mesh_nothing_waits() -> None:
     (node,) = make_nodes(1)
-    supervisor = MeshSupervisor(lambda: Configure(node.seed, [], node.publisher, b"", {}), Metrics())
+    supervisor = MeshSupervisor(
+        lambda: Configure(node.seed, [], node.publisher, b"", {}), lambda peer_id: True, Metrics()
+    )
     assert not supervisor.send(node.message())
     with pytest.raises(MeshError, match="the mesh is down"):
         await supervisor.ask("peer", b"request")
