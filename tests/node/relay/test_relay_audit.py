@@ -1,0 +1,69 @@
+"""Every arrow leaves its entry, and an entry holds what specs/audit-log.md says it holds."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path as FilePath
+
+import pytest
+import trio
+from protocol_kit import NAMES, NOW_MS, Feed, follow, make_roster, make_signal, make_standard, signed_by
+from relay_kit import Bench, open_bench
+from store_kit import arm, make_rule
+from tocsin_node.relay import verdicts
+from tocsin_node.relay.publishing import Speech
+from tocsin_node.relay.verdicts import run_verdicts
+from tocsin_node.store.arrivals import Path
+from tocsin_node.store.audit import read_audit
+from tocsin_protocol.audit import AuditEntry, EntryKind
+from tocsin_protocol.encoding import decode_canonical
+from tocsin_protocol.ids import NO_DIGEST
+
+PAGE = FilePath(__file__).parents[3] / "specs" / "audit-log.md"
+MAX_DETAIL_BYTES = 256 * 1024
+MAX_ENTRIES = 1000
+
+
+def words_of(kind: EntryKind) -> set[str]:
+    """What the page names in the row of a kind."""
+    (row,) = re.findall(rf"^\| `{kind}` \|.*$", PAGE.read_text(), re.MULTILINE)
+    return set(re.findall(r"`([\w-]+)`", row))
+
+
+async def entries_of(bench: Bench) -> list[AuditEntry]:
+    return await bench.store.writer.submit(partial(read_audit, after=0, limit=MAX_ENTRIES))
+
+
+async def live_through_everything(bench: Bench) -> None:
+    """A draft, an alarm that fires, a second history, rubbish, a new roster."""
+    await bench.store.writer.submit(arm)
+    await bench.publishing.publish([make_signal()])
+    await bench.lever.done.wait()
+    for peer in NAMES[1:]:
+        bench.publishing.settle(peer)
+    await bench.wait_speech(Speech.OPEN)
+    feed = Feed("brook")
+    await bench.intake.admit([feed.seal().encoded], Path.GOSSIP)
+    twin = feed.seal_at(1, NO_DIGEST, make_standard(text="another history"))
+    await bench.intake.admit([twin.encoded, b"\xc1"], Path.SYNC)
+    genesis = make_roster()
+    await bench.network.apply(signed_by(follow(genesis, genesis.members), *NAMES))
+
+
+async def test_every_kind_is_written_and_holds_what_the_page_says(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "VERDICT_SECONDS", 0.01)
+    with trio.fail_after(60):
+        async with open_bench(tmp_path, rules=[make_rule(organisations=1)]) as bench, trio.open_nursery() as nursery:
+            await nursery.start(partial(run_verdicts, bench.store, bench.metrics, lambda: NOW_MS))
+            await live_through_everything(bench)
+            entries = await entries_of(bench)
+            while {entry.kind for entry in entries} != set(EntryKind):
+                entries = await entries_of(bench)
+            nursery.cancel_scope.cancel()
+    assert [entry.sequence for entry in entries] == sorted({entry.sequence for entry in entries})
+    for entry in entries:
+        detail = decode_canonical(entry.detail, max_bytes=MAX_DETAIL_BYTES)
+        assert set(detail) <= words_of(entry.kind), (entry.kind, detail)
