@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 import trio
-from protocol_kit import DOMAIN, NETWORK_ID, NOW_MS, Feed, make_roster, signed_by
+from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, peer_id_of, signed_by
 from store_kit import OWN, Lever, make_rule
 from tocsin_node.meshlink import Message, Publish, Published
 from tocsin_node.relay.acting import Acting
@@ -31,6 +31,8 @@ from tocsin_protocol.roster_model import Roster, SignedRoster
 from tocsin_protocol.sync import decode_request
 
 DEADLINE_SECONDS = 60
+PEERS = tuple(peer_id_of(name) for name in NAMES[1:3])
+"""The nodes of two other members: of four, one may lie."""
 Answer = Callable[[bytes], Awaitable[bytes]]
 
 
@@ -100,6 +102,11 @@ class Bench:
         for message in self.mesh.sent:
             if isinstance(message, Publish):
                 self.publishing.confirm(Published(message.lane, message.sequence))
+
+    def settle(self) -> None:
+        """As many peers as it takes have shown us our own feed."""
+        for peer in PEERS:
+            self.publishing.settle(peer)
 
     async def wait_speech(self, speech: Speech) -> None:
         await wait_until(lambda: self.publishing.speech is speech)

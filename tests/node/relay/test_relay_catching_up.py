@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 import pytest
 import trio
 from protocol_kit import NAMES, NOW_MS, Feed, follow, make_member, make_publisher, make_roster, make_standard, signed_by
-from relay_kit import Answer, Bench, open_bench, serve_from, wait_until
+from relay_kit import PEERS, Answer, Bench, open_bench, serve_from, wait_until
 from tocsin_node.meshlink import PublishProof
 from tocsin_node.relay.catching_up import MAX_PROOFS_PER_PEER
 from tocsin_node.relay.publishing import Speech
@@ -120,8 +120,8 @@ async def test_a_gap_sets_off_an_exchange_with_the_publishers_node(tmp_path: Fil
     answer = await prepare_peer(tmp_path / "peer")
     async with open_bench(tmp_path / "own") as bench:
         own_node = make_publisher(BROOK).peer_id
-        bench.mesh.peers |= {own_node: answer, OTHER: answer}
-        for peer in (own_node, OTHER):
+        bench.mesh.peers |= dict.fromkeys(PEERS, answer)
+        for peer in PEERS:
             bench.catching_up.peer_up(peer)
         await bench.wait_speech(Speech.OPEN)
         bench.mesh.asked.clear()
