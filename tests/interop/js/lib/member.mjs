@@ -13,6 +13,7 @@ import { DecodeError } from './msgpack.mjs'
 import { SignatureError, addressOfKey, publicKeyOf } from './signing.mjs'
 import { SYNC_PROTOCOL } from './sync.mjs'
 import { Syncing } from './syncing.mjs'
+import { topicNames } from './topics.mjs'
 
 const DIAL_INTERVAL_MS = 500
 const DIAL_TIMEOUT_MS = 5_000
@@ -40,8 +41,8 @@ export class Member {
     this.dial = dial
     this.sync = new Syncing(this)
     this.emit = emit
-    const prefix = `/tocsin/1/${hex(this.roster.network).slice(0, 16)}`
-    this.topics = { frames: `${prefix}/frames`, proofs: `${prefix}/proofs`, heartbeats: `${prefix}/heartbeats` }
+    const [frames, proofs, heartbeats] = topicNames(this.roster.network)
+    this.topics = { frames, proofs, heartbeats }
   }
 
   async start () {
