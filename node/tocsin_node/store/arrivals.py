@@ -14,13 +14,12 @@ from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.feed import decode_equivocation
 from tocsin_protocol.model import Signal
-from tocsin_protocol.policy import is_about
-from tocsin_protocol.taxonomy import Relation
 
 from .audit import append_audit, append_audits
 from .decisions import Decided, Rules, decide_incident
 from .feeds import FeedState, advance_feeds, place_envelopes, read_feed
 from .incidents import join_incident
+from .marks import matters
 
 
 class Path(StrEnum):
@@ -95,11 +94,11 @@ def _insert_signals(
     touched: dict[bytes, None] = {}
     entries = []
     for opened in stored:
-        envelope, incident, matters = opened.envelope, None, False
+        envelope, incident, is_marked = opened.envelope, None, False
         if opened.signal is not None:
             incident, is_new = join_incident(connection, envelope.digest, opened.signal, received_ms)
-            matters = _may_change_a_decision(rules, opened.signal)
-            if is_new or matters:
+            is_marked = matters(rules.policy, opened.signal)
+            if is_new or is_marked:
                 touched[incident] = None
         row = (
             envelope.digest,
@@ -111,7 +110,7 @@ def _insert_signals(
             path.value,
             opened.standing.value,
             incident,
-            int(matters),
+            int(is_marked),
         )
         # One by one: the next signal of the batch may refer to this one.
         connection.execute(_INSERT_SIGNAL, row)
@@ -132,12 +131,6 @@ def _detail(path: Path, standing: Reason) -> bytes:
     if key not in _DETAILS:
         _DETAILS[key] = encode_canonical({"path": path.value, "verdict": standing.value})
     return _DETAILS[key]
-
-
-def _may_change_a_decision(rules: Rules, signal: Signal) -> bool:
-    return any(is_about(rule, signal) for rule in rules.policy.rules) or any(
-        reference.relation is Relation.RETRACTS for reference in signal.references
-    )
 
 
 def _feed(connection: sqlite3.Connection, publisher: bytes, lane: int) -> FeedState:

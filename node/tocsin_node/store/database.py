@@ -96,7 +96,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, publisher: bytes, network_id: bytes) -> None:
-    connection.execute("INSERT OR IGNORE INTO node VALUES (1, ?, ?)", (publisher, network_id))
+    connection.execute("INSERT OR IGNORE INTO node VALUES (1, ?, ?, x'')", (publisher, network_id))
     owner, network = connection.execute("SELECT publisher, network FROM node").fetchone()
     if owner != publisher:
         raise StoreError(f"{path}: belongs to publisher 0x{owner.hex()}, the keystore holds 0x{publisher.hex()}")

@@ -6,26 +6,25 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tocsin_protocol.admission import Reason
+from tocsin_protocol.admission import Reason, may_publish
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.body import decode_body
 from tocsin_protocol.containment import Action, IntentVerdict, new_action
 from tocsin_protocol.encoding import encode_canonical
-from tocsin_protocol.envelope import decode_envelope
+from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.model import Signal
 from tocsin_protocol.policy import Answer, Decision, Policy, Sighting, decide
 from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_model import Publisher
 from tocsin_protocol.taxonomy import LANES, Relation
 
 from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
 from .audit import append_audit
 
-# The newest of each feed; an older signal of the same publisher says nothing more about the same incident.
+# Of each feed the newest in the incident, and the newest that could change a decision at all.
 MAX_SIGHTINGS_PER_FEED = 16
-# Of other incidents about the same subject, the newest of each feed that could change a decision.
-MAX_OTHER_SIGHTINGS_PER_FEED = 64
 MAX_SENTENCE_CHARS = 4096
 DECISION_ID_BYTES = 8
 # What our own findings count for while the roster does not list us.
@@ -90,24 +89,32 @@ def load_sightings(connection: sqlite3.Connection, rules: Rules, incident: bytes
     shared = _shared_subjects(connection, rules.policy, incident)
     equivocators = {publisher for (publisher,) in connection.execute("SELECT publisher FROM equivocations")}
     sightings = []
-    for publisher in roster.publishers:
-        member = roster.member(publisher)
-        rows = [(*row, True) for lane in LANES for row in _newest(connection, incident, publisher, lane)]
-        if shared:
-            rows += [(*row, False) for lane in LANES for row in _others(connection, incident, publisher, lane)]
-        for encoded, received_ms, stored, is_inside in rows:
+    for publisher_id, publisher in roster.publishers.items():
+        member = roster.member(publisher_id)
+        rows = {row[0]: row for lane in LANES for row in _newest(connection, incident, publisher_id, lane)}
+        rows |= {row[0]: row for lane in LANES for row in _newest_that_matter(connection, publisher_id, lane)}
+        for _, encoded, received_ms, stored, in_incident in sorted(rows.values()):
             envelope = decode_envelope(roster.domain, encoded)
             signal = decode_body(envelope.body)
-            if not is_inside and not _speaks_about(signal, shared):
+            if in_incident != incident and not (shared and _speaks_about(signal, shared)):
                 continue
-            standing = Reason(stored)
-            if publisher in equivocators:
-                standing = Reason.EQUIVOCATOR
-            elif standing in _BY_THE_CLOCK:
-                standing = check_actionable(signal, now_ms, received_ms)
+            standing = Reason.EQUIVOCATOR if publisher_id in equivocators else Reason(stored)
+            if standing in _BY_THE_CLOCK:
+                standing = _standing_now(envelope, signal, publisher, received_ms, now_ms)
             name = member.organisation if member else ""
-            sightings.append(Sighting(envelope.digest, publisher, name, signal, standing))
+            sightings.append(Sighting(envelope.digest, publisher_id, name, signal, standing))
     return sightings + _load_drafts(connection, roster, incident, now_ms)
+
+
+def _standing_now(envelope: Envelope, signal: Signal, publisher: Publisher, received_ms: int, now_ms: int) -> Reason:
+    """Whether a stored signal may act by today's roster: a revoked key takes back what it said past the end."""
+    if envelope.sequence > publisher.last_accepted(envelope.lane):
+        return Reason.KEY_REVOKED
+    if not may_publish(publisher, envelope.lane):
+        return Reason.NOT_CAPABLE
+    if not publisher.valid_from_ms <= now_ms < publisher.valid_until_ms:
+        return Reason.KEY_NOT_VALID
+    return check_actionable(signal, now_ms, received_ms)
 
 
 def _load_drafts(connection: sqlite3.Connection, roster: RosterIndex, incident: bytes, now_ms: int) -> list[Sighting]:
@@ -136,26 +143,24 @@ def _speaks_about(signal: Signal, subjects: frozenset[str]) -> bool:
     )
 
 
-def _others(
-    connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int
-) -> list[tuple[bytes, int, str]]:
-    rows = connection.execute(
-        "SELECT encoded, received_ms, standing FROM (SELECT * FROM signals WHERE publisher = ? AND lane = ?"
-        " AND matters = 1 ORDER BY id DESC LIMIT ?) WHERE incident != ?",
-        (publisher, lane, MAX_OTHER_SIGHTINGS_PER_FEED, incident),
-    )
-    return rows.fetchall()[::-1]
+_Row = tuple[int, bytes, int, str, bytes]
+_COLUMNS = "id, encoded, received_ms, standing, incident"
 
 
-def _newest(
-    connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int
-) -> list[tuple[bytes, int, str]]:
-    rows = connection.execute(
-        "SELECT encoded, received_ms, standing FROM signals WHERE incident = ? AND publisher = ? AND lane = ?"
-        " ORDER BY id DESC LIMIT ?",
+def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int) -> list[_Row]:
+    """What a feed last said in an incident."""
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM signals WHERE incident = ? AND publisher = ? AND lane = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
         (incident, publisher, lane, MAX_SIGHTINGS_PER_FEED),
-    )
-    return rows.fetchall()[::-1]
+    ).fetchall()
+
+
+def _newest_that_matter(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[_Row]:
+    """What a feed last said that a rule of ours is about, or that takes something back, in whatever incident."""
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = 1 ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (publisher, lane, MAX_SIGHTINGS_PER_FEED),
+    ).fetchall()
 
 
 _VERDICT_TEXTS = {

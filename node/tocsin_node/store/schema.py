@@ -7,7 +7,8 @@ MIGRATIONS = (
     CREATE TABLE node (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         publisher BLOB NOT NULL,
-        network BLOB NOT NULL
+        network BLOB NOT NULL,
+        policy BLOB NOT NULL
     ) STRICT;
 
     CREATE TABLE rosters (

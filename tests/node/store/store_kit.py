@@ -76,7 +76,7 @@ def memory_database() -> Iterator[sqlite3.Connection]:
     try:
         for migration in MIGRATIONS:
             connection.executescript(migration)
-        connection.execute("INSERT INTO node VALUES (1, ?, ?)", (Feed(OWN).publisher, NETWORK_ID))
+        connection.execute("INSERT INTO node VALUES (1, ?, ?, x'')", (Feed(OWN).publisher, NETWORK_ID))
         yield connection
     finally:
         connection.close()

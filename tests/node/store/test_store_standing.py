@@ -1,0 +1,77 @@
+"""What a stored signal is worth later: today's roster and today's policy say, not those of its arrival."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+import pytest
+from protocol_kit import NOW_MS, Feed, make_index, make_member, make_publisher, make_roster, make_signal, make_standard
+from store_kit import arm, file, make_rule, make_rules
+from tocsin_node.store.decisions import load_sightings
+from tocsin_node.store.marks import mark_for_policy
+from tocsin_protocol.admission import Reason
+from tocsin_protocol.model import Reference
+from tocsin_protocol.policy import Policy
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_model import Capability
+from tocsin_protocol.taxonomy import CRITICAL, STANDARD, Category, Relation
+
+
+def roster_with(**changes: object) -> RosterIndex:
+    names = ("alba", "brook", "cedar", "delta")
+    members = [make_member(n, make_publisher(n, **(changes if n == "brook" else {}))) for n in names]
+    return RosterIndex(make_roster(members))
+
+
+@pytest.mark.parametrize(
+    ("changes", "standing"),
+    [
+        ({"revoked": ((CRITICAL, 0), (STANDARD, 0))}, Reason.KEY_REVOKED),
+        ({"capabilities": (Capability.PUBLISH,)}, Reason.NOT_CAPABLE),
+        ({"valid_until_ms": NOW_MS - 1}, Reason.KEY_NOT_VALID),
+        ({}, Reason.ADMITTED),
+    ],
+)
+def test_a_stored_voice_counts_by_todays_roster(
+    database: sqlite3.Connection, changes: dict[str, object], standing: Reason
+) -> None:
+    envelope = Feed("brook").seal(make_signal())
+    filed = file(database, [envelope], rules=make_rules())
+    rules = make_rules(roster=roster_with(**changes))
+    (sighting,) = load_sightings(database, rules, filed.decided[0].incident, NOW_MS)
+    assert sighting.standing is standing
+
+
+def test_a_revoked_voice_makes_no_quorum(database: sqlite3.Connection) -> None:
+    arm(database)
+    file(database, [Feed("brook").seal(make_signal())], rules=make_rules())
+    rules = make_rules(roster=roster_with(revoked=((CRITICAL, 0), (STANDARD, 0))))
+    filed = file(database, [Feed("cedar").seal(make_signal())], rules=rules)
+    assert [decided.actions for decided in filed.decided] == [()]
+
+
+def test_updates_do_not_push_a_retraction_out_of_sight(database: sqlite3.Connection) -> None:
+    arm(database)
+    brook, rules = Feed("brook"), make_rules()
+    alarm = brook.seal(make_signal())
+    back = brook.seal(
+        make_standard(category=Category.META_RETRACTION, references=(Reference(Relation.RETRACTS, alarm.digest),))
+    )
+    chatter = [brook.seal(make_standard(confidence=1, text=f"update {n}")) for n in range(40)]
+    file(database, [alarm, back, *chatter], rules=rules)
+    filed = file(database, [Feed("cedar").seal(make_signal())], rules=rules, now_ms=NOW_MS + 1)
+    assert [decided.actions for decided in filed.decided] == [()]
+
+
+def test_a_changed_policy_marks_what_is_stored_anew(database: sqlite3.Connection) -> None:
+    domain = make_index().domain
+    nobody = Policy((make_rule(subjects=frozenset({"eip155:1:0x" + "00" * 20})),))
+    mark_for_policy(database, domain, nobody)
+    file(database, [Feed("brook").seal(make_signal())], rules=replace(make_rules(), policy=nobody))
+    marked = "SELECT matters FROM signals"
+    assert database.execute(marked).fetchone() == (0,)
+    ours = Policy((make_rule(),))
+    assert mark_for_policy(database, domain, ours) == 1
+    assert database.execute(marked).fetchone() == (1,)
+    assert mark_for_policy(database, domain, ours) == 0
