@@ -18,8 +18,7 @@ DOMAIN_TYPE = "EIP712Domain(string name,string version,bytes32 salt)"
 SIGNAL_TYPE = "Signal(address publisher,uint8 lane,uint64 sequence,bytes32 previous,bytes32 body)"
 ROSTER_CHANGE_TYPE = "RosterChange(uint64 epoch,bytes32 roster)"
 
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-_PARITY_BIT = 1 << 255
+_HALF_ORDER = bytes.fromhex("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")
 
 
 def keccak256(data: bytes) -> bytes:
@@ -94,14 +93,12 @@ def verify_digest(public_key: bytes, digest: bytes, signature: bytes) -> None:
     """
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureError(f"signature of {len(signature)} bytes where {SIGNATURE_BYTES} are wanted")
-    packed = int.from_bytes(signature[32:], "big")
-    parity, s = (1, packed ^ _PARITY_BIT) if packed >= _PARITY_BIT else (0, packed)
+    parity, s = signature[32] >> 7, bytes((signature[32] & 0x7F,)) + signature[33:]
     if s > _HALF_ORDER:
         raise SignatureError("signature with a high s")
     try:
-        recovered = PublicKey.from_signature_and_message(
-            signature[:32] + s.to_bytes(32, "big") + bytes((parity,)), digest, hasher=None
-        ).format()
+        recoverable = signature[:32] + s + bytes((parity,))
+        recovered = PublicKey.from_signature_and_message(recoverable, digest, hasher=None).format()
     except Exception as exc:  # coincurve raises bare Exception kinds for what cannot be recovered
         raise SignatureError("signature does not verify") from exc
     if recovered != public_key:

@@ -28,11 +28,10 @@ def join_incident(
 ) -> tuple[bytes, bool]:
     """The incident a new signal (`digest`) belongs to, and whether the signal opened it."""
     subjects = correlating_subjects(signal)
+    by_subject = {s: _of_subject(connection, s, signal.category.family, received_ms) for s in subjects}
+    candidates = {incident.id: incident for found in by_subject.values() for incident in found}
     chosen = choose_incident(
-        signal,
-        received_ms,
-        _of_references(connection, referenced_digests(signal)),
-        _of_subjects(connection, subjects, signal.category.family, received_ms),
+        signal, received_ms, _of_references(connection, referenced_digests(signal)), candidates.values()
     )
     if chosen is None:
         _open_incident(connection, digest, signal, received_ms)
@@ -41,9 +40,9 @@ def join_incident(
         incident, is_new = chosen.id, False
         if received_ms > chosen.last_ms:
             connection.execute("UPDATE incidents SET last_ms = ? WHERE id = ?", (received_ms, incident))
-    connection.executemany(
-        "INSERT OR IGNORE INTO incident_subjects VALUES (?, ?)", ((subject, incident) for subject in subjects)
-    )
+    for subject, found in by_subject.items():
+        if all(candidate.id != incident for candidate in found):
+            connection.execute("INSERT OR IGNORE INTO incident_subjects VALUES (?, ?)", (subject, incident))
     return incident, is_new
 
 
@@ -68,16 +67,11 @@ def _of_references(connection: sqlite3.Connection, digests: Iterable[bytes]) -> 
     return found
 
 
-def _of_subjects(
-    connection: sqlite3.Connection, subjects: Iterable[str], family: str, received_ms: int
-) -> list[Incident]:
-    """Open incidents about a subject, those of its family first: a flood of others may not hide them."""
-    found = {}
-    for subject in subjects:
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM incident_subjects s JOIN incidents i ON i.id = s.incident"  # noqa: S608
-            " WHERE s.subject = ? AND i.last_ms >= ? ORDER BY i.family = ? DESC, i.first_ms LIMIT ?",
-            (subject, received_ms - CORRELATION_WINDOW_MS, family, MAX_CANDIDATES),
-        )
-        found.update({row[0]: Incident(*row) for row in rows})
-    return list(found.values())
+def _of_subject(connection: sqlite3.Connection, subject: str, family: str, received_ms: int) -> list[Incident]:
+    """Open incidents about a subject, those of the family first: a flood of others may not hide them."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM incident_subjects s JOIN incidents i ON i.id = s.incident"  # noqa: S608
+        " WHERE s.subject = ? AND i.last_ms >= ? ORDER BY i.family = ? DESC, i.first_ms LIMIT ?",
+        (subject, received_ms - CORRELATION_WINDOW_MS, family, MAX_CANDIDATES),
+    )
+    return [Incident(*row) for row in rows]
