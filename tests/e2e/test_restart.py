@@ -38,6 +38,21 @@ async def test_a_node_killed_and_restarted_is_heard_by_all_every_time(tmp_path: 
         check_feeds(nodes)
 
 
+async def test_a_mesh_ends_with_its_killed_relay_and_the_next_one_listens(tmp_path: Path) -> None:
+    async with open_nodes(make_network(tmp_path)) as nodes:
+        await wait_open(nodes, 2)
+        node = nodes[0]
+        mesh = node.mesh_pid()
+        assert mesh is not None
+        node.kill_relay()
+        with trio.fail_after(START_SECONDS):
+            while Path(f"/proc/{mesh}").exists():  # noqa: ASYNC110, ASYNC240 - not our child
+                await trio.sleep(0.05)
+        await restart(node)
+        await wait_open(nodes, 2)
+        await wait_held(nodes, await publish(node, make_notes(3, "after")))
+
+
 @rounds(1, share=10)
 async def test_a_node_restored_from_an_old_copy_does_not_fork_its_feed(tmp_path: Path, rounds: int) -> None:
     copy = tmp_path / "copy"
