@@ -18,9 +18,9 @@ from .chain.errors import ChainConfigError
 from .clock import now_ms
 from .config import CONFIG_NAME, NodeConfig
 from .control import serve_control
-from .detect.finding import Finding, WatcherStatus
+from .detect.finding import WatcherStatus
 from .detect.outflow_watcher import run_outflow_watcher
-from .errors import ConfigError, NodeError
+from .errors import ConfigError
 from .hooks.build import Levers, open_hooks
 from .keystore import NodeSecrets, open_keystore
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
@@ -28,7 +28,7 @@ from .peer_ids import peer_id_of_seed
 from .policy_file import load_policy
 from .relay.acting import Acting
 from .relay.catching_up import CatchingUp
-from .relay.findings import signal_of_finding
+from .relay.findings import Findings
 from .relay.heartbeats import Heartbeats
 from .relay.intake import Intake
 from .relay.mesh_state import MeshState
@@ -42,6 +42,7 @@ from .relay.verdicts import run_verdicts
 from .roster_files import load_genesis, read_roster
 from .store.decisions import Rules
 from .store.feeds import read_feeds
+from .store.marks import mark_for_policy
 from .store.reader import Reader
 from .store.writer import Store
 
@@ -89,6 +90,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             await nursery.start(store.writer.run_writer)
             network = Network(store, read_roster(config.network.genesis), config.genesis_hash, now_ms)
             await network.load()
+            await store.writer.submit(partial(mark_for_policy, domain=network.index.domain, policy=policy.policy))
             relay = await _start(nursery, config, keys, store, network, policy.policy, levers)
             _log.info("node is ready", member=config.node.member, publisher=keys.publisher_id)
             try:
@@ -173,14 +175,6 @@ async def _start(
         Ready: greet,
     }
 
-    async def report(finding: Finding) -> None:
-        _log.warning("outflow past its limit", account=finding.account, asset=finding.asset)
-        try:
-            await publishing.publish([signal_of_finding(finding, now_ms())])
-        except NodeError as exc:
-            # Too many drafts wait already: the watcher goes on, and its next finding may be published.
-            _log.error("finding could not be published", why=str(exc))
-
     nursery.start_soon(_close_at_end, reader)
     for task in (
         acting.run_acting,
@@ -195,9 +189,10 @@ async def _start(
         partial(run_verdicts, store, metrics, now_ms),
     ):
         await nursery.start(task)
+    findings = Findings(store, network, publishing, metrics, now_ms)
     for watcher in config.watchers:
         client, status = levers.clients[watcher.chain], watchers[watcher.name]
-        nursery.start_soon(partial(run_outflow_watcher, watcher, client, report, now_ms, status=status))
+        nursery.start_soon(partial(run_outflow_watcher, watcher, client, findings.report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
     await nursery.start(serve_control, config.control_path, operator.handlers())
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)

@@ -24,7 +24,6 @@ class Finding:
     block_number: int
     block_hash: bytes
     block_time_ms: int
-    seen_ms: int
     window_s: int
     net_outflow: int
     limit: int
@@ -36,7 +35,8 @@ class Finding:
     recipients: tuple[str, ...]
 
 
-Report = Callable[[Finding], Awaitable[None]]
+Report = Callable[[Finding], Awaitable[bool]]
+"""Takes a finding over; False, and never an error, when that failed and the same may be offered again."""
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ MAX_KEPT_TRANSFERS = 1_024
 MAX_EVIDENCE = 16
 """Transactions and recipients that one finding names: the largest."""
 MAX_WITNESS_TRIES = 60
-"""Polls for which a crossing waits for a second endpoint to say the same."""
+"""Polls for which a crossing waits for a second endpoint to say the same, and for the node to take it over."""
 MAX_STEPS_PER_POLL = 64
 """Batches of blocks read in one go when the watcher is behind."""
 LOOK_EVERY_POLLS = 5
@@ -52,7 +52,7 @@ class _Pair:
     outgoing: deque[Transfer] = field(default_factory=lambda: deque(maxlen=MAX_KEPT_TRANSFERS))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Crossing:
     pair: _Pair
     header: Header
@@ -240,18 +240,16 @@ class OutflowWatcher:
                 pair.outgoing.pop()
 
     async def _report_crossings(self) -> None:
-        waiting: list[_Crossing] = []
-        for crossing in self._crossings:
-            if await self._is_witnessed(crossing):
+        for crossing in list(self._crossings):
+            is_witnessed = await self._is_witnessed(crossing)
+            if is_witnessed and await self._report(self._describe(crossing)):
                 self.status.findings += 1
-                await self._report(self._describe(crossing))
+                self._crossings.remove(crossing)
                 continue
             crossing.tries += 1
-            if crossing.tries < MAX_WITNESS_TRIES:
-                waiting.append(crossing)
-            else:
-                self.status.unwitnessed += 1
-        self._crossings = waiting
+            if crossing.tries >= MAX_WITNESS_TRIES:
+                self.status.unwitnessed += not is_witnessed
+                self._crossings.remove(crossing)
 
     async def _is_witnessed(self, crossing: _Crossing) -> bool:
         """Say whether enough endpoints show the same net flow; with one endpoint there is nobody else to ask."""
@@ -279,7 +277,6 @@ class OutflowWatcher:
             block_number=header.number,
             block_hash=header.hash,
             block_time_ms=header.timestamp_s * 1_000,
-            seen_ms=self._now_ms(),
             window_s=self._config.window_s,
             net_outflow=reading.net_outflow,
             limit=reading.limit,

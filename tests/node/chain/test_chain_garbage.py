@@ -102,8 +102,8 @@ async def test_garbage_from_both_endpoints_raises_only_chain_errors(bench: Bench
         body = found if isinstance(requests, list) else found[0]
         return Reply(body=json.dumps(mutate(rng, body) if rng.random() < 0.05 else body).encode())
 
-    async def ignore(finding: Finding) -> None:
-        pass
+    async def ignore(finding: Finding) -> bool:
+        return True
 
     guardian = Guardian(GUARDIAN_KEYS[1])
     signed = guardian.sign(

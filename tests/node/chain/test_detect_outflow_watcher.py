@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import trio
 from chain_kit import DEADLINE_S, Bench, open_proxy
 from tocsin_node.chain.client import open_chain
@@ -39,16 +40,22 @@ def watcher_config(bench: Bench, **settings: Any) -> OutflowWatcherConfig:
 
 @dataclass
 class Findings:
-    """What was reported; `number` waits for so many."""
+    """What was reported; `wait` waits for so many. So many `refusals` come before anything is taken over."""
 
     found: list[Finding] = field(default_factory=list)
+    offers: int = 0
+    refusals: int = 0
     status: WatcherStatus = field(default_factory=WatcherStatus)
     _arrived: trio.Event = field(default_factory=trio.Event)
 
-    async def report(self, finding: Finding) -> None:
+    async def report(self, finding: Finding) -> bool:
+        self.offers += 1
+        if self.offers <= self.refusals:
+            return False
         self.found.append(finding)
         self._arrived.set()
         self._arrived = trio.Event()
+        return True
 
     async def wait(self, number: int) -> None:
         with trio.fail_after(DEADLINE_S):
@@ -251,6 +258,45 @@ async def test_a_crossing_without_a_second_witness_is_dropped_after_bounded_trie
             await run_step(bench.anvil, bench.scenario, step)
         await bench.wait_for(lambda: findings.status.unwitnessed == 1)
     assert findings.found == []
+
+
+async def test_a_finding_that_is_not_taken_over_is_offered_again(bench: Bench) -> None:
+    async with running(bench) as findings:
+        findings.refusals = 2
+        for step in bench.scenario.steps[:2]:
+            await run_step(bench.anvil, bench.scenario, step)
+        await findings.wait(1)
+        await wait_for_head(bench, findings)
+    assert findings.offers == 3
+    assert findings.status.findings == 1
+
+
+async def test_a_fault_while_reporting_leaves_what_was_reported_reported(bench: Bench) -> None:
+    accounts = [bench.scenario.account(item) for item in (bench.scenario.lender, bench.scenario.dex)]
+    assets = [
+        {"asset": asset, "decimals": 6, "price_micro_usd": 1_000_000, "max_outflow_bps": 500}
+        for asset in (bench.scenario.asset, bench.scenario.receipt_asset)
+    ]
+    offered: list[Finding] = []
+
+    async def report(finding: Finding) -> bool:
+        offered.append(finding)
+        if len(offered) == 2:
+            raise KeyError("a fault of the report's own")
+        return True
+
+    async with open_chain(bench.chain_config()) as client:
+        config = watcher_config(bench, accounts=accounts, assets=assets)
+        watcher = OutflowWatcher(config, client, report, now_ms, WatcherStatus())
+        await watcher.poll()
+        for step in bench.scenario.steps:
+            await run_step(bench.anvil, bench.scenario, step)
+        with pytest.raises(KeyError):
+            await watcher.poll()
+        await watcher.poll()
+    assert len(offered) > 2
+    assert offered[0].key not in {finding.key for finding in offered[1:]}
+    assert offered[1].key == offered[2].key
 
 
 async def test_a_drain_from_before_the_start_counts_within_the_window(bench: Bench) -> None:

@@ -5,26 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
-from chain_kit import DEADLINE_S, Bench, open_bench
+from chain_kit import DEADLINE_S, open_bench
 from tocsin_node.app import Relay, open_relay
 from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
 from tocsin_node.demo.anvil import open_anvil
-from tocsin_node.demo.network import create_local_network
 from tocsin_node.relay.operator import MAX_HEAD_AGE_MS
-
-
-def configure(folder: Path, bench: Bench) -> Path:
-    """A lone node that watches the lender on the bench's chain; returns its config file."""
-    home = create_local_network(folder, ["alba"], now_ms())[0]
-    with home.config_path.open("a") as config:
-        config.write(
-            f'\n[[chain]]\nchain = "{bench.anvil.chain}"\nendpoints = ["{bench.anvil.url}"]\n'
-            f'\n[[watcher]]\nname = "outflow"\naccounts = ["{bench.scenario.account(bench.scenario.lender)}"]\n'
-            f'poll_ms = 20\n[[watcher.assets]]\nasset = "{bench.scenario.asset}"\ndecimals = 6\n'
-            "price_micro_usd = 1000000\n"
-        )
-    return home.config_path
+from watching_kit import configure
 
 
 async def wait_reasons(relay: Relay, *, about: str) -> None:
