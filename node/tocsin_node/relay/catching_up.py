@@ -114,8 +114,9 @@ class CatchingUp:
             scope.cancel()
 
     def heard(self, peer_id: str, beat: Heartbeat) -> None:
-        """A heartbeat may show heads that we do not hold."""
-        if any(head.sequence > self._heads.get((head.publisher, head.lane), 0) for head in beat.heads):
+        """A heartbeat may show heads that we do not hold, or a roster that we have not."""
+        shows_more = any(head.sequence > self._heads.get((head.publisher, head.lane), 0) for head in beat.heads)
+        if shows_more or beat.epoch > self._network.index.roster.epoch:
             self._ahead.add(peer_id)
             self._gap.set()
 

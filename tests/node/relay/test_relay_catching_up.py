@@ -9,7 +9,7 @@ import trio
 from protocol_kit import NAMES, NOW_MS, Feed, follow, make_member, make_publisher, make_roster, make_standard, signed_by
 from relay_kit import PEERS, Answer, Bench, open_bench, serve_from, wait_until
 from tocsin_node.meshlink import PublishProof
-from tocsin_node.relay.catching_up import MAX_PROOFS_PER_PEER
+from tocsin_node.relay.catching_up import EXCHANGE_SECONDS, MAX_PROOFS_PER_PEER
 from tocsin_node.relay.publishing import Speech
 from tocsin_node.relay.supervisor import MeshError
 from tocsin_node.store.arrivals import Path
@@ -146,6 +146,21 @@ async def test_a_heartbeat_that_shows_more_sets_off_an_exchange(tmp_path: FilePa
         with trio.fail_after(60):
             while await bench.held(brook, STANDARD) != (3, 3):  # noqa: ASYNC110 - no event for it
                 await trio.sleep(0.02)
+
+
+async def test_a_heartbeat_of_a_later_epoch_sets_off_an_exchange(tmp_path: FilePath) -> None:
+    first = make_roster()
+    second = follow(first, [*first.members, make_member("echo")])
+    async with open_bench(tmp_path / "own") as bench:
+        bench.mesh.peers[PEER] = await prepare_peer(tmp_path / "peer")
+        bench.catching_up.peer_up(PEER)
+        await wait_until(lambda: bool(bench.mesh.asked))
+        async with open_bench(tmp_path / "peer", BROOK, tasks=False) as peer:
+            await peer.network.apply(signed_by(second, *NAMES))
+        bench.catching_up.heard(PEER, Heartbeat(NOW_MS, 1, (), (), ()))
+        # long before the next exchange of heads
+        with trio.fail_after(EXCHANGE_SECONDS / 2):
+            await wait_until(lambda: bench.network.index.roster == second)
 
 
 async def test_a_peer_that_goes_takes_its_exchange_with_it_and_comes_back(tmp_path: FilePath) -> None:
