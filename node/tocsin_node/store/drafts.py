@@ -9,23 +9,20 @@ from tocsin_protocol.body import decode_body, encode_body
 from tocsin_protocol.model import Signal
 from tocsin_protocol.signing import keccak256
 
-from tocsin_node.errors import NodeError
-
 from .audit import append_audit
 from .decisions import Decided, Rules, decide_incident
 from .incidents import join_incident
 
 MAX_DRAFTS = 1024
-
-
-class TooManyDrafts(NodeError):
-    """MAX_DRAFTS wait already: peers must answer, or the operator let them go, before more is taken."""
+# Of the oldest, how many are looked through for one that has expired before the very oldest goes.
+MAX_DRAFTS_SEARCHED = 64
 
 
 def file_draft(connection: sqlite3.Connection, rules: Rules, signal: Signal, now_ms: int) -> Decided | None:
-    """Keep a signal that may not be sealed yet and decide its incident; raises TooManyDrafts."""
-    if connection.execute("SELECT COUNT(*) FROM drafts").fetchone()[0] >= MAX_DRAFTS:
-        raise TooManyDrafts(f"{MAX_DRAFTS} signals wait to be published already")
+    """Keep a signal that may not be sealed yet and decide its incident.
+
+    A new one is never refused: where MAX_DRAFTS are kept, an expired or else the oldest one goes.
+    """
     body = encode_body(signal)
     digest = keccak256(body)
     incident, _ = join_incident(connection, digest, signal, now_ms)
@@ -36,7 +33,20 @@ def file_draft(connection: sqlite3.Connection, rules: Rules, signal: Signal, now
     if row.rowcount == 0:
         return None
     append_audit(connection, now_ms, EntryKind.SIGNAL, digest, {"path": "draft"})
+    _make_room(connection, now_ms)
     return decide_incident(connection, rules, incident, now_ms)
+
+
+def _make_room(connection: sqlite3.Connection, now_ms: int) -> None:
+    if connection.execute("SELECT COUNT(*) FROM drafts").fetchone()[0] <= MAX_DRAFTS:
+        return
+    oldest = connection.execute("SELECT id, digest, body FROM drafts ORDER BY id LIMIT ?", (MAX_DRAFTS_SEARCHED,))
+    drafts = oldest.fetchall()
+    expired = (draft for draft in drafts if decode_body(draft[2]).expires_ms <= now_ms)
+    number, digest, _ = next(expired, drafts[0])
+    connection.execute("DELETE FROM drafts WHERE id = ?", (number,))
+    detail = {"path": "draft", "dropped": f"{MAX_DRAFTS} drafts are kept, and newer ones came"}
+    append_audit(connection, now_ms, EntryKind.SIGNAL, digest, detail)
 
 
 def take_drafts(connection: sqlite3.Connection) -> list[Signal]:

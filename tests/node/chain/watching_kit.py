@@ -23,7 +23,8 @@ def configure(folder: Path, bench: Bench, *members: str) -> Path:
         config.write(
             f'\n[[chain]]\nchain = "{bench.anvil.chain}"\nendpoints = ["{bench.anvil.url}"]\n'
             f'\n[[watcher]]\nname = "outflow"\naccounts = ["{bench.scenario.account(bench.scenario.lender)}"]\n'
-            f'poll_ms = 20\nbackfill_blocks = {BACKFILL_BLOCKS}\n[[watcher.assets]]\nasset = "{bench.scenario.asset}"\ndecimals = 6\n'
+            f"poll_ms = 20\nbackfill_blocks = {BACKFILL_BLOCKS}\n"
+            f'[[watcher.assets]]\nasset = "{bench.scenario.asset}"\ndecimals = 6\n'
             "price_micro_usd = 1000000\nmax_outflow_bps = 1000\n"
         )
     return home.config_path

@@ -17,16 +17,19 @@ from tocsin_node.store.actions import (
     set_arm,
 )
 from tocsin_node.store.arrivals import Path
+from tocsin_node.store.audit import read_audit
 from tocsin_node.store.decisions import Decided, Rules
-from tocsin_node.store.drafts import MAX_DRAFTS, TooManyDrafts, file_draft, take_drafts
+from tocsin_node.store.drafts import MAX_DRAFTS, MAX_DRAFTS_SEARCHED, file_draft, take_drafts
 from tocsin_node.store.outbox import MAX_OUTBOX_READ, clear_outbox, publish_signals, read_outbox
 from tocsin_protocol.admission import Reason
+from tocsin_protocol.body import encode_body
 from tocsin_protocol.containment import Action, ContainmentError, Event, IntentVerdict, State, new_action
 from tocsin_protocol.correlation import CORRELATION_WINDOW_MS
 from tocsin_protocol.envelope import decode_envelope
 from tocsin_protocol.freshness import FRESHNESS_MS
 from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.model import Reference, Signal, Subject
+from tocsin_protocol.signing import keccak256
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
 
 BROOK, CEDAR, DELTA = Feed("brook"), Feed("cedar"), Feed("delta")
@@ -354,14 +357,34 @@ def test_the_same_draft_is_kept_once(database: sqlite3.Connection) -> None:
     assert count(database, "drafts") == 1
 
 
-def test_drafts_are_bounded(database: sqlite3.Connection) -> None:
-    rules = make_rules()
+def fill_drafts(database: sqlite3.Connection, expired: int | None) -> list[bytes]:
+    """As many drafts as are kept, of which one may have expired; returns their bodies, oldest first."""
+    times = (issued(NOW_MS - 10, NOW_MS if number == expired else NOW_MS + 60_000) for number in range(MAX_DRAFTS))
+    bodies = [encode_body(make_signal(incident=f"old-{number}", **of)) for number, of in enumerate(times)]
     database.executemany(
-        "INSERT INTO drafts (digest, body, at_ms, incident) VALUES (?, x'00', 0, x'00')",
-        ((number.to_bytes(32, "big"),) for number in range(MAX_DRAFTS)),
+        "INSERT INTO drafts (digest, body, at_ms, incident) VALUES (?, ?, 0, x'00')",
+        ((keccak256(body), body) for body in bodies),
     )
-    with pytest.raises(TooManyDrafts, match=str(MAX_DRAFTS)):
-        file_draft(database, rules, make_signal(), NOW_MS)
+    return bodies
+
+
+@pytest.mark.parametrize(
+    ("expired", "goes"), [(None, 0), (5, 5), (MAX_DRAFTS_SEARCHED, 0)], ids=["none", "one", "one out of sight"]
+)
+def test_full_drafts_let_an_expired_or_the_oldest_go_and_the_new_one_is_decided(
+    database: sqlite3.Connection, expired: int | None, goes: int
+) -> None:
+    arm(database)
+    bodies = fill_drafts(database, expired)
+    decided = file_draft(database, make_rules(make_rule(organisations=1)), make_signal(), NOW_MS)
+    assert decided is not None
+    assert len(decided.actions) == 1
+    assert count(database, "drafts") == MAX_DRAFTS
+    kept = {body for (body,) in database.execute("SELECT body FROM drafts")}
+    assert set(bodies) - kept == {bodies[goes]}
+    assert encode_body(make_signal()) in kept
+    dropped = [entry for entry in read_audit(database, 0, 100) if entry.reference == keccak256(bodies[goes])]
+    assert [b"newer ones came" in entry.detail for entry in dropped] == [True]
 
 
 def test_own_signals_are_sealed_on_top_of_the_head_and_queued(database: sqlite3.Connection) -> None:
