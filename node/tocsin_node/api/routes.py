@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from tocsin_protocol.encoding import MAX_UINT
 
 from tocsin_node.config import NodeConfig
 from tocsin_node.control import request_control
@@ -20,6 +21,9 @@ from .live import MAX_STREAMS, stream_events
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 
+Cursor = Annotated[int | None, Query(ge=0, le=MAX_UINT, description="`next` of the page before.")]
+After = Annotated[int | None, Query(ge=0, le=MAX_UINT, description="Audit sequence; from now on without one.")]
+KeyCursor = Annotated[str | None, Query(pattern=r"^\d{1,15}\.[0-9a-f]{64}$", description="`next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows of one page.")]
 
 
@@ -42,7 +46,7 @@ def _add_reads(app: FastAPI, config: NodeConfig) -> None:
         return Reader(config.node.data_dir)
 
     @app.get("/v1/signals")
-    def signals(limit: Limit = DEFAULT_LIMIT, before: int | None = None, incident: str | None = None) -> dict[str, Any]:
+    def signals(limit: Limit = DEFAULT_LIMIT, before: Cursor = None, incident: str | None = None) -> dict[str, Any]:
         """Stored signals, newest first."""
         with open_reader() as reader:
             only = reader.incident(incident).id if incident else None
@@ -52,16 +56,10 @@ def _add_reads(app: FastAPI, config: NodeConfig) -> None:
             return {"signals": [signal_view(row, roster) for row in rows], "next": following}
 
     @app.get("/v1/incidents")
-    def incidents(
-        limit: Limit = DEFAULT_LIMIT, before: Annotated[str | None, Query(pattern=r"^\d{1,15}\.[0-9a-f]{64}$")] = None
-    ) -> dict[str, Any]:
+    def incidents(limit: Limit = DEFAULT_LIMIT, before: KeyCursor = None) -> dict[str, Any]:
         """Incidents, latest begun first."""
-        cursor = None
-        if before is not None:
-            first_ms, _, digits = before.partition(".")
-            cursor = (int(first_ms), bytes.fromhex(digits))
         with open_reader() as reader:
-            rows = reader.incidents(before=cursor, limit=limit)
+            rows = reader.incidents(before=_key(before), limit=limit)
             roster = reader.roster()
             following = f"{rows[-1].first_ms}.{rows[-1].id.hex()}" if len(rows) == limit else None
             return {"incidents": [incident_view(row, roster) for row in rows], "next": following}
@@ -81,10 +79,13 @@ def _add_reads(app: FastAPI, config: NodeConfig) -> None:
             }
 
     @app.get("/v1/actions")
-    def actions(limit: Limit = DEFAULT_LIMIT) -> dict[str, Any]:
+    def actions(limit: Limit = DEFAULT_LIMIT, before: KeyCursor = None) -> dict[str, Any]:
         """Actions, latest first."""
         with open_reader() as reader:
-            return {"actions": [action_view(row) for row in reader.actions(limit=limit)]}
+            rows = reader.actions(before=_key(before), limit=limit)
+            last = rows[-1].action if len(rows) == limit else None
+            following = f"{last.created_ms}.{last.action_id.hex()}" if last else None
+            return {"actions": [action_view(row) for row in rows], "next": following}
 
     @app.get("/v1/roster")
     def roster() -> dict[str, Any]:
@@ -93,13 +94,21 @@ def _add_reads(app: FastAPI, config: NodeConfig) -> None:
             return roster_view(reader.roster().roster)
 
 
+def _key(cursor: str | None) -> tuple[int, bytes] | None:
+    """A time and an id, as they stand in `next`."""
+    if cursor is None:
+        return None
+    at_ms, _, digits = cursor.partition(".")
+    return int(at_ms), bytes.fromhex(digits)
+
+
 def _add_live(app: FastAPI, config: NodeConfig) -> None:
     streams = 0
 
     @app.get("/v1/live")
     async def live(
-        after: Annotated[int | None, Query(ge=0, description="Audit sequence; from now on without one.")] = None,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        after: After = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_UINT)] = None,
     ) -> Response:
         """Everything as it happens: signals, incidents, decisions, actions and outcomes (server-sent events)."""
         nonlocal streams
@@ -108,6 +117,7 @@ def _add_live(app: FastAPI, config: NodeConfig) -> None:
 
         async def counted() -> AsyncIterator[str]:
             nonlocal streams
+            # Counted where it is sure to end: a generator that never starts has no end either.
             streams += 1
             try:
                 position = last_event_id if last_event_id is not None else after

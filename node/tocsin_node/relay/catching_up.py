@@ -9,8 +9,9 @@ from functools import partial
 
 import structlog
 import trio
+from tocsin_protocol.admission import Reason
 from tocsin_protocol.envelope import Envelope, decode_envelope
-from tocsin_protocol.errors import DecodeError, ProtocolError
+from tocsin_protocol.errors import DecodeError, ProtocolError, WrongNetworkError
 from tocsin_protocol.feed import FeedHead, decode_equivocation, verify_equivocation
 from tocsin_protocol.heartbeat import Heartbeat
 from tocsin_protocol.roster_encoding import decode_signed_roster
@@ -159,6 +160,9 @@ class CatchingUp:
         except* MeshError as group:
             _log.info("sync failed", peer=peer_id, why=str(group.exceptions[0]))
             self._metrics.dropped.labels("sync-failed").inc()
+        except* WrongNetworkError as group:
+            _log.warning("peer goes by another network's roster", peer=peer_id, why=str(group.exceptions[0]))
+            self._metrics.count_refused({Reason.WRONG_NETWORK: 1})
         except* ProtocolError as group:
             _log.warning("peer broke the rules of sync", peer=peer_id, why=str(group.exceptions[0]))
             self._metrics.dropped.labels("sync-broken").inc()

@@ -27,6 +27,7 @@ from .rosters import read_equivocators, read_proofs, read_rosters
 MAX_PAGE = 1000
 MAX_DECISION_BYTES = 1024 * 1024
 MIN_PREFIX_CHARS = 4
+ID_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +198,12 @@ class Reader:
         prefix = id_prefix.lower().removeprefix("0x")
         if len(prefix) < MIN_PREFIX_CHARS:
             raise StoreError(f"incident {id_prefix!r}: give at least {MIN_PREFIX_CHARS} hex digits of its id")
+        try:
+            least, most = (bytes.fromhex(prefix[:ID_CHARS].ljust(ID_CHARS, digit)) for digit in "0f")
+        except ValueError as exc:
+            raise StoreError(f"incident {id_prefix!r}: is not hex digits") from exc
         rows = self._connection.execute(
-            "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE substr(lower(hex(id)), 1, ?) = ? LIMIT 2",
-            (len(prefix), prefix),
+            "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE id BETWEEN ? AND ? LIMIT 2", (least, most)
         ).fetchall()
         if len(rows) != 1:
             found = "no incident has" if not rows else "several incidents have"
@@ -221,12 +225,14 @@ class Reader:
         )
         return [_decision_row(row) for row in rows]
 
-    def actions(self, *, incident: bytes | None = None, limit: int = 50) -> list[ActionRow]:
-        """Actions, latest first."""
-        where, values = ("WHERE incident = ?", (incident,)) if incident is not None else ("", ())
+    def actions(
+        self, *, incident: bytes | None = None, before: tuple[int, bytes] | None = None, limit: int = 50
+    ) -> list[ActionRow]:
+        """Actions, latest first; `before` is (created_ms, id) of the last one seen."""
         rows = self._connection.execute(
-            f"SELECT id FROM actions {where} ORDER BY created_ms DESC, id LIMIT ?",  # noqa: S608 - fixed parts
-            (*values, _page(limit)),
+            "SELECT id FROM actions WHERE (created_ms, id) < (?1, ?2) AND (?3 IS NULL OR incident = ?3)"
+            " ORDER BY created_ms DESC, id DESC LIMIT ?4",
+            (*(before or (2**62, b"")), incident, _page(limit)),
         ).fetchall()
         return [self._action_row(action_id) for (action_id,) in rows]
 
