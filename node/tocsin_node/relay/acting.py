@@ -1,4 +1,9 @@
-"""Running actions to their end: every intent on disk has a task, in this run or the next."""
+"""Running actions to their end: every intent on disk has a task, in this run or the next.
+
+An action whose outcome is not known is looked at again for as long as the node runs, and after every restart: only
+what the chain says ends it, and no number of looks without an answer says that nothing happened. It waits at most
+LONGEST_RETRY_SECONDS between two looks, and past its deadline nothing of it is sent.
+"""
 
 from __future__ import annotations
 
@@ -77,14 +82,21 @@ class Acting:
             _log.error("an open action's hook is not configured any more", hook=action.hook, action=action.action_id)
             return
         retry_seconds = FIRST_RETRY_SECONDS
+        is_again = False
         while not action.is_final:
             try:
-                action = await hook.run(action, self)
+                # What another run has left is read anew: to go on from an older state could mean a second effect.
+                action = await self._read(action) if is_again else action
+                if not action.is_final:
+                    action = await hook.run(action, self)
             except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands
                 _log.exception("hook failed", hook=action.hook, action=action.action_id)
                 self._metrics.dropped.labels("hook-fault").inc()
             if not action.is_final:
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
-                stored = await self._store.writer.submit(partial(find_action, action_id=action.action_id))
-                action = stored or action
+                is_again = True
+
+    async def _read(self, action: Action) -> Action:
+        stored = await self._store.writer.submit(partial(find_action, action_id=action.action_id))
+        return stored or action

@@ -13,6 +13,7 @@ from chain_kit import DEADLINE_S, Bench, open_proxy
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.scenario_chain import is_paused
 from tocsin_node.hooks.evm import EvmHook
+from tocsin_node.relay import acting as acting_module
 from tocsin_node.relay.acting import Acting
 from tocsin_node.relay.metrics import Metrics
 from tocsin_node.store.actions import find_action, insert_intent, set_arm
@@ -29,6 +30,10 @@ class Desk:
     store: Store
     acting: Acting
     metrics: Metrics
+
+    @property
+    def faults(self) -> float:
+        return self.metrics.registry.get_sample_value("tocsin_dropped_total", {"reason": "hook-fault"}) or 0.0
 
     async def arm(self, *, armed: bool = True) -> None:
         await self.store.writer.submit(
@@ -99,3 +104,23 @@ async def test_what_is_disarmed_before_it_is_signed_is_never_sent(
     assert done.transactions == ()
     assert "eth_sendRawTransaction" not in proxy.asked
     assert await bench.count_sent() == 0
+
+
+async def test_a_store_that_fails_for_a_while_ends_no_pursuit(
+    bench: Bench, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting_module, "FIRST_RETRY_SECONDS", 0.01)
+    action = bench.intend()
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.is_down = True
+        async with bench.open_hook(proxy.url) as hook, open_desk(tmp_path, hook) as desk:
+            await desk.arm()
+            await desk.decide(action)
+            await desk.store.writer.submit(lambda c: c.execute("ALTER TABLE actions RENAME TO away"))
+            proxy.is_down = False
+            # the first fault is the hook's, which cannot sign; the next ones are met while its state is read
+            await bench.wait_for(lambda: desk.faults >= 3)
+            await desk.store.writer.submit(lambda c: c.execute("ALTER TABLE away RENAME TO actions"))
+            done = await desk.wait_final(action)
+    assert done.state is State.CONFIRMED
+    assert await bench.count_sent() == 1
