@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import check_chain_id
 
@@ -44,7 +45,7 @@ class ChainConfig(BaseModel):
     settle_ms: int = Field(default=600_000, ge=100, le=86_400_000, description="then the outcome is unknown")
     gas_limit: int = Field(default=300_000, ge=21_000, le=30_000_000)
     min_priority_fee_wei: int = Field(default=2_000_000_000, ge=1, le=10**15)
-    max_fee_wei: int = Field(default=2_000_000_000_000, ge=1, le=10**17)
+    max_fee_wei: int = Field(default=2_000_000_000_000, ge=1, le=MAX_UINT, description="as much as a journal holds")
 
     @field_validator("endpoints")
     @classmethod

@@ -19,8 +19,8 @@ MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """One answer; a batch of logs of a busy asset is a few hundred KiB."""
 MAX_BATCH = 64
 """Requests in one batch; public providers allow a hundred or more."""
-MAX_COUNT = 2**53
-"""Blocks, nonces and seconds: what is larger is a lie, and would not fit where numbers of 64 bits are kept."""
+MAX_COUNT = 2**52
+"""Blocks, nonces and seconds: what is larger is a lie. The nonces after it still fit where numbers are kept (2^53)."""
 _MAX_ERROR_CHARS = 300
 
 Request = tuple[str, Sequence[Any]]

@@ -11,10 +11,13 @@ from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.errors import ChainConfigError
 from tocsin_node.chain.fees import bump_fees, first_fees
 from tocsin_node.chain.guardian import Fees, Guardian
+from tocsin_node.chain.rpc import MAX_COUNT
 from tocsin_node.detect.config import OutflowWatcherConfig
 from tocsin_node.errors import ConfigError
 from tocsin_node.hooks.build import open_hooks
 from tocsin_node.hooks.config import HookConfig
+from tocsin_node.hooks.pursuit import sign_detail
+from tocsin_protocol.encoding import MAX_UINT, encode_canonical
 
 POOL = "eip155:1:0x" + "ab" * 20
 EVM: dict[str, Any] = {"kind": "evm", "name": "pause-pool", "target": POOL}
@@ -177,3 +180,19 @@ def test_the_chain_libraries_leave_the_recursion_limit_alone() -> None:
     check = "import sys; before = sys.getrecursionlimit(); import tocsin_node.chain.sender; "
     check += "sys.exit(sys.getrecursionlimit() != before)"
     assert subprocess.run([sys.executable, "-c", check], check=False, timeout=120).returncode == 0
+
+
+def test_the_largest_fee_that_may_be_configured_can_be_written_down() -> None:
+    config = ChainConfig(**CHAIN, max_fee_wei=MAX_UINT)
+    first = first_fees(10**40, 10**40, min_tip_wei=config.min_priority_fee_wei, max_fee_wei=config.max_fee_wei)
+    signed = Guardian(b"\1" * 32).sign(
+        chain_id=1, nonce=MAX_COUNT + 8, to="0x" + "ab" * 20, calldata=b"", gas_limit=config.gas_limit, fees=first
+    )
+    encode_canonical(sign_detail(signed))
+    low = Fees(MAX_UINT // 2, 1)
+    bump = bump_fees(low, 10**40, max_fee_wei=config.max_fee_wei)
+    assert bump is not None
+    assert bump.max_fee_wei <= MAX_UINT
+    assert bump_fees(first, 0, max_fee_wei=config.max_fee_wei) is None
+    with pytest.raises(ValidationError, match="max_fee_wei"):
+        ChainConfig(**CHAIN, max_fee_wei=MAX_UINT + 1)
