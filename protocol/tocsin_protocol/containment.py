@@ -86,7 +86,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 }
 
 FINAL = frozenset({State.CONFIRMED, State.REVERTED, State.REFUSED, State.FAILED, State.LAPSED})
-"""States that nothing leaves. UNKNOWN is not one of them: it waits to be reconciled."""
+"""States that nothing leaves. UNKNOWN is not one of them: it waits to be reconciled, for as long as that takes."""
 
 
 def advance(state: State, event: Event) -> State:

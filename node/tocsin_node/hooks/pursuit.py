@@ -190,7 +190,7 @@ class Pursuit:
         if action.state is State.UNKNOWN:
             return action
         reason = f"{outlook.note}; {self._refusal}" if self._refusal else outlook.note
-        return await self._record(action, Event.LOSE, reason=f"outcome not known: {reason}")
+        return await self._record(action, Event.LOSE, reason=f"outcome not known, asked again until it is: {reason}")
 
     async def _record(self, action: Action, event: Event, *, reason: str) -> Action:
         return await self._journal.record(action.action_id, event, {"reason": reason})
