@@ -19,7 +19,7 @@ from tocsin_node.errors import ConfigError
 from tocsin_node.hooks.config import WebhookHookConfig
 from tocsin_node.hooks.webhook import WebhookHook, read_secret
 from tocsin_node.outbound import open_client
-from tocsin_protocol.containment import Action, Event, State, new_action
+from tocsin_protocol.containment import Action, Detail, Event, State, new_action
 
 SECRET = bytes(range(32))
 
@@ -229,3 +229,18 @@ def test_a_secret_file_others_can_read_is_refused(tmp_path: Path) -> None:
         read_secret(file)
     file.chmod(0o600)
     assert read_secret(file) == SECRET
+
+
+class TakenBack(MemoryJournal):
+    """The journal of a hook that was disarmed after the intent."""
+
+    async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
+        return await super().record(action_id, Event.LAPSE, {"reason": "disarmed"})
+
+
+async def test_what_is_disarmed_before_the_first_try_is_never_posted() -> None:
+    journal = TakenBack()
+    async with open_receiver() as receiver:
+        done = await run(journal, intend(journal), receiver.url)
+        assert receiver.calls == []
+    assert (done.state, done.reason) == (State.LAPSED, "disarmed")
