@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -198,13 +199,11 @@ class Reader:
         prefix = id_prefix.lower().removeprefix("0x")
         if len(prefix) < MIN_PREFIX_CHARS:
             raise StoreError(f"incident {id_prefix!r}: give at least {MIN_PREFIX_CHARS} hex digits of its id")
-        try:
+        rows = []
+        with suppress(ValueError):  # not hex digits: no id begins so
             least, most = (bytes.fromhex(prefix[:ID_CHARS].ljust(ID_CHARS, digit)) for digit in "0f")
-        except ValueError as exc:
-            raise StoreError(f"incident {id_prefix!r}: is not hex digits") from exc
-        rows = self._connection.execute(
-            "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE id BETWEEN ? AND ? LIMIT 2", (least, most)
-        ).fetchall()
+            query = "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE id BETWEEN ? AND ? LIMIT 2"
+            rows = self._connection.execute(query, (least, most)).fetchall()
         if len(rows) != 1:
             found = "no incident has" if not rows else "several incidents have"
             raise StoreError(f"incident {id_prefix!r}: {found} an id that begins so; see `tocsin incidents`")
