@@ -14,7 +14,8 @@ class Verb(StrEnum):
     METRICS: {} → {"text"}: Prometheus' text format.
     PUBLISH: {"signals": [signals as `signal_json.draft_signal` reads them]} → {"sealed": [{"digest", "lane",
         "sequence"}], "drafts": how many wait for their place in the feed, and count for our own decisions already}.
-    ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}.
+    ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}, and for ARM "kept_from": recent incidents on which
+        it would have acted had it been armed; it acts on them only when their next signal comes.
     RESUME: {} → {"publishing": why it is open}: the operator says that publishing may go on with no peer in reach.
     ROSTER: {} → {"roster": the signed roster in force}.
     APPLY_ROSTER: {"roster": a signed roster} → {"epoch", "hash"}.

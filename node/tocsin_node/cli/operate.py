@@ -9,7 +9,7 @@ import click
 
 from ..control_verbs import Verb
 from .base import EXIT_CODES, ask_node, confirm, home_option, open_config, output_option
-from .output import Output, styled
+from .output import Output, short_hex, styled
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -83,3 +83,8 @@ def _report(out: Output, answer: dict[str, Any]) -> None:
         return
     word = "armed" if answer.get("armed") else "disarmed"
     out.console.print(str(answer.get("hook")), "is", styled(word), f"(arm epoch {answer.get('epoch')})")
+    for incident in answer.get("kept_from", []):
+        out.warn(
+            f"incident {short_hex(incident)} met its rules while it was disarmed; it acts only on that incident's next "
+            f"signal. See tocsin explain {short_hex(incident)}"
+        )

@@ -16,6 +16,7 @@ from tocsin_node.errors import ControlError
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.signal_json import draft_signal
 from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, set_arm
+from tocsin_node.store.decisions import incidents_kept_from
 from tocsin_node.store.feeds import read_feeds
 from tocsin_node.store.rosters import read_equivocators, read_rosters
 from tocsin_node.store.writer import Store
@@ -26,6 +27,8 @@ from .network import Network
 from .publishing import Publishing, Speech
 from .supervisor import MeshSupervisor
 
+# Incidents this recent are told of when a hook is armed that would have acted on them.
+RECENT_MS = 60 * 60 * 1000
 MAX_WATCHER_SILENCE_MS = 60_000
 # An endpoint may answer every poll with the same old block. No chain that is worth watching is this slow.
 MAX_HEAD_AGE_MS = 10 * 60 * 1000
@@ -184,7 +187,13 @@ class Operator:
         arm = await self._store.writer.submit(
             lambda connection: set_arm(connection, name, armed=armed, now_ms=now_ms, by="operator")
         )
-        return {"hook": name, "armed": arm.armed, "epoch": arm.epoch}
+        answer: dict[str, Any] = {"hook": name, "armed": arm.armed, "epoch": arm.epoch}
+        if armed:
+            kept = await self._store.writer.submit(
+                lambda connection: incidents_kept_from(connection, name, now_ms - RECENT_MS)
+            )
+            answer["kept_from"] = [incident.hex() for incident in kept]
+        return answer
 
     def _peers(self) -> list[dict[str, Any]]:
         rows = []

@@ -10,7 +10,7 @@ from tocsin_protocol.admission import Reason, may_publish
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.body import decode_body
 from tocsin_protocol.containment import Action, IntentVerdict, new_action
-from tocsin_protocol.encoding import encode_canonical
+from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.model import Signal
@@ -29,6 +29,9 @@ MAX_SENTENCE_CHARS = 4096
 DECISION_ID_BYTES = 8
 # What our own findings count for while the roster does not list us.
 OWN_MEMBER = "self"
+_DISARMED = "is disarmed"
+MAX_DECISIONS_READ = 100
+MAX_DETAIL_BYTES = 1024 * 1024
 # Standings that the clock gives; every other keeps a signal from acting for ever.
 _BY_THE_CLOCK = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
 
@@ -163,6 +166,19 @@ def _newest_that_matter(connection: sqlite3.Connection, publisher: bytes, lane: 
     ).fetchall()
 
 
+def incidents_kept_from(connection: sqlite3.Connection, hook: str, since_ms: int) -> list[bytes]:
+    """Incidents decided since then whose rules a disarmed hook kept from acting, latest first."""
+    rows = connection.execute(
+        "SELECT incident, detail FROM decisions WHERE at_ms >= ? ORDER BY id DESC LIMIT ?",
+        (since_ms, MAX_DECISIONS_READ),
+    )
+    kept: dict[bytes, bool] = {}
+    for incident, detail in rows:
+        hooks = decode_canonical(detail, max_bytes=MAX_DETAIL_BYTES)["hooks"]
+        kept.setdefault(incident, [hook, _DISARMED] in hooks)
+    return [incident for incident, is_kept in kept.items() if is_kept]
+
+
 _VERDICT_TEXTS = {
     IntentVerdict.NEW: "fires",
     IntentVerdict.SAME: "has fired in this arm epoch",
@@ -176,7 +192,7 @@ def _state_of_hook(connection: sqlite3.Connection, rules: Rules, hook: str) -> t
         return 0, "is not configured"
     arm = read_arms(connection).get(hook)
     if arm is None or not arm.armed:
-        return 0, "is disarmed"
+        return 0, _DISARMED
     return arm.epoch, ""
 
 

@@ -102,7 +102,8 @@ async def test_a_node_without_peers_says_what_is_wrong_and_keeps_what_it_is_give
 
 async def test_arming_is_recorded_and_counts_epochs(tmp_path: Path) -> None:
     async with open_node(make_home(tmp_path)) as node:
-        assert await node.ask(Verb.ARM, hook="tell-us") == {"hook": "tell-us", "armed": True, "epoch": 1}
+        armed = {"hook": "tell-us", "armed": True, "epoch": 1, "kept_from": []}
+        assert await node.ask(Verb.ARM, hook="tell-us") == armed
         assert await node.ask(Verb.DISARM, hook="tell-us") == {"hook": "tell-us", "armed": False, "epoch": 1}
         assert (await node.ask(Verb.ARM, hook="tell-us"))["epoch"] == 2
         assert (await node.ask(Verb.STATUS))["hooks"][0]["armed"]

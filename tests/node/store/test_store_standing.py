@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 from protocol_kit import NOW_MS, Feed, make_index, make_member, make_publisher, make_roster, make_signal, make_standard
-from store_kit import arm, file, make_rule, make_rules
-from tocsin_node.store.decisions import load_sightings
+from store_kit import HOOK, arm, file, make_rule, make_rules
+from tocsin_node.store.decisions import incidents_kept_from, load_sightings
 from tocsin_node.store.marks import mark_for_policy
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.model import Reference
@@ -75,3 +75,15 @@ def test_a_changed_policy_marks_what_is_stored_anew(database: sqlite3.Connection
     assert mark_for_policy(database, domain, ours) == 1
     assert database.execute(marked).fetchone() == (1,)
     assert mark_for_policy(database, domain, ours) == 0
+
+
+def test_arming_can_say_what_a_disarmed_hook_was_kept_from(database: sqlite3.Connection) -> None:
+    rules = make_rules(make_rule(organisations=1))
+    filed = file(database, [Feed("brook").seal(make_signal())], rules=rules)
+    incident = filed.decided[0].incident
+    assert incidents_kept_from(database, HOOK, NOW_MS - 1) == [incident]
+    assert incidents_kept_from(database, HOOK, NOW_MS + 1) == []
+    assert incidents_kept_from(database, "another", NOW_MS - 1) == []
+    arm(database)
+    file(database, [Feed("cedar").seal(make_signal())], rules=rules, now_ms=NOW_MS + 1)
+    assert incidents_kept_from(database, HOOK, NOW_MS - 1) == []
