@@ -1,9 +1,15 @@
-"""`python -m tocsin_node.mesh SOCKET`: one mesh process, started and watched by the relay."""
+"""`python -m tocsin_node.mesh SOCKET [PARENT]`: one mesh process, started and watched by the relay.
+
+With PARENT, the process id of the relay, it dies with the thread that started it, whatever state it is in.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
+import os
+import signal
 import sys
 
 import trio
@@ -15,14 +21,19 @@ from .process import run_mesh
 
 # The host keeps some 100,000 long-lived objects: the default threshold spends a tenth of the time collecting.
 GC_THRESHOLDS = (20_000, 20, 50)
+# From <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
 EXPECTED = (OSError, LinkError, ProtocolError, trio.TooSlowError, KeyboardInterrupt)
 
 
 def main(arguments: list[str]) -> int:
     """Run until the relay closes the socket; the exit code is 0 then, 1 on a fault, 2 on wrong usage."""
-    if len(arguments) != 1:
-        print("usage: python -m tocsin_node.mesh SOCKET", file=sys.stderr)
+    if not 1 <= len(arguments) <= 2 or not all(text.isdecimal() for text in arguments[1:]):
+        print("usage: python -m tocsin_node.mesh SOCKET [PARENT]", file=sys.stderr)
         return 2
+    if arguments[1:] and not _is_bound_to(int(arguments[1])):
+        print("mesh: the relay is gone", file=sys.stderr)
+        return 1
     # The library logs a line, or a traceback, for what any stranger sends; we count instead.
     logging.disable(logging.CRITICAL)
     gc.set_threshold(*GC_THRESHOLDS)
@@ -37,6 +48,15 @@ def main(arguments: list[str]) -> int:
             print(f"mesh: {fault}", file=sys.stderr)
         return 1
     return 0
+
+
+def _is_bound_to(parent: int) -> bool:
+    """Ask to be killed when our parent ends; false when it has ended already. Only Linux can, elsewhere it is true."""
+    if sys.platform != "linux":
+        return True
+    # Stopped, or stuck in a loop, we would not see that the relay's socket closed, and would keep its port.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
 
 
 def _leaves(exc: BaseException) -> list[BaseException]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -127,9 +128,7 @@ class MeshSupervisor:
                 await listener.bind(str(path))
                 listener.listen(1)
                 environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-                process = await trio.lowlevel.open_process(
-                    [sys.executable, "-m", "tocsin_node.mesh", str(path)], stdin=None, env=environment
-                )
+                process = _start(path, environment)
                 self.pid = process.pid
                 try:
                     with trio.move_on_after(START_SECONDS) as starting:
@@ -146,7 +145,7 @@ class MeshSupervisor:
                     self.pid = None
                     process.kill()
                     with trio.CancelScope(shield=True):
-                        await process.wait()
+                        await _wait(process)
 
     async def _talk(self, link: Link) -> str:
         """Serve one mesh until it dies, freezes or breaks the rules of the link."""
@@ -227,8 +226,19 @@ class MeshSupervisor:
         self._asks.clear()
 
 
-async def _cancel_at_exit(process: trio.Process, scope: trio.CancelScope) -> None:
-    await process.wait()
+def _start(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # A mesh that is frozen when we are killed would keep its port from the next relay, so it asks the kernel to be
+    # killed with the thread that started it. That must be this one: trio's own way takes a worker, which soon ends.
+    command = [sys.executable, "-m", "tocsin_node.mesh", str(path), str(os.getpid())]
+    return subprocess.Popen(command, env=environment)
+
+
+async def _wait(process: subprocess.Popen[bytes]) -> None:
+    await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
+
+
+async def _cancel_at_exit(process: subprocess.Popen[bytes], scope: trio.CancelScope) -> None:
+    await _wait(process)
     scope.cancel()
 
 
