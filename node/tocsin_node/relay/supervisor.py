@@ -27,6 +27,7 @@ from tocsin_node.meshlink import (
 )
 
 from .metrics import Metrics
+from .stuck import wait_stuck
 
 # Eight pulses missed: the process hangs, whatever the reason.
 FROZEN_SECONDS = 2.0
@@ -131,23 +132,27 @@ class MeshSupervisor:
                 process = _start(path, environment)
                 self.pid = process.pid
                 try:
+                    connection = None
                     with trio.move_on_after(START_SECONDS) as starting:
                         async with trio.open_nursery() as nursery:
                             nursery.start_soon(_cancel_at_exit, process, nursery.cancel_scope)
+                            nursery.start_soon(_cancel_when_stuck, process.pid, nursery.cancel_scope)
                             connection, _ = await listener.accept()
                             nursery.cancel_scope.cancel()
                     if starting.cancelled_caught:
                         return "start-too-slow"
                     if process.poll() is not None:
                         return "died"
-                    return await self._talk(Link(trio.SocketStream(connection)))
+                    if connection is None:
+                        return "frozen"
+                    return await self._talk(Link(trio.SocketStream(connection)), process.pid)
                 finally:
                     self.pid = None
                     process.kill()
                     with trio.CancelScope(shield=True):
                         await _wait(process)
 
-    async def _talk(self, link: Link) -> str:
+    async def _talk(self, link: Link, pid: int) -> str:
         """Serve one mesh until it dies, freezes or breaks the rules of the link."""
         send, receive = trio.open_memory_channel[Message](MAX_WAITING_MESSAGES)
         ended = "died"
@@ -158,7 +163,9 @@ class MeshSupervisor:
                     # Configure goes alone: nothing else is taken until the mesh says that it is ready.
                     await link.send(self._configure())
                     nursery.start_soon(_write, link, receive)
+                    starting = await nursery.start(_watch_start, pid, alive)
                     while (messages := await link.receive()) is not None:
+                        starting.cancel()
                         alive.deadline = trio.current_time() + FROZEN_SECONDS
                         for number, message in enumerate(messages, start=1):
                             if isinstance(message, Ready):
@@ -240,6 +247,18 @@ async def _wait(process: subprocess.Popen[bytes]) -> None:
 async def _cancel_at_exit(process: subprocess.Popen[bytes], scope: trio.CancelScope) -> None:
     await _wait(process)
     scope.cancel()
+
+
+async def _cancel_when_stuck(pid: int, scope: trio.CancelScope) -> None:
+    await wait_stuck(pid)
+    scope.cancel()
+
+
+async def _watch_start(pid: int, alive: trio.CancelScope, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    """End `alive` when the start is stuck; cancel the scope it hands out once the mesh speaks for itself."""
+    with trio.CancelScope() as watching:
+        task_status.started(watching)
+        await _cancel_when_stuck(pid, alive)
 
 
 async def _write(link: Link, receive: trio.MemoryReceiveChannel[Message]) -> None:

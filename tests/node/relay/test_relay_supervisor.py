@@ -6,7 +6,7 @@ import os
 import signal as signals
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from tocsin_node.meshlink import (
     UseRoster,
 )
 from tocsin_node.relay.metrics import Metrics
-from tocsin_node.relay.supervisor import MAX_WAITING_MESSAGES, MeshError, MeshSupervisor
+from tocsin_node.relay.supervisor import MAX_WAITING_MESSAGES, START_SECONDS, MeshError, MeshSupervisor
 
 SHORT_SECONDS = 20.0
 """What a replacement may take here: far above what it needs, far below an operator's patience."""
@@ -134,6 +134,32 @@ async def test_a_mesh_that_is_frozen_is_replaced_and_gone() -> None:
         await relay.wait_replaced(pid)
         assert relay.starts("frozen") == 1
         assert not is_running(pid)
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_a_mesh_that_is_frozen_while_it_starts_is_replaced(*, is_connected: bool) -> None:
+    (node,) = make_nodes(1)
+    async with open_supervisor(node, make_roster([node])) as relay:
+        await wait_until(lambda: relay.supervisor.pid is not None)
+        pid = relay.pid()
+        if is_connected:
+            # it has the relay's socket open, and has not said that it is ready
+            await wait_until(lambda: has_socket(pid))
+        os.kill(pid, signals.SIGSTOP)
+        # long before a slow start would be given up
+        with trio.fail_after(START_SECONDS / 2):
+            await wait_until(lambda: relay.supervisor.pid not in (None, pid))
+        await relay.wait_up()
+        assert relay.starts("frozen") == 1
+        assert not is_running(pid)
+
+
+def has_socket(pid: int) -> bool:
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(link))
+    return any(link.startswith("socket:") for link in links)
 
 
 async def test_a_mesh_ends_with_its_relay() -> None:
