@@ -40,6 +40,10 @@ def _is_running(pid: int) -> bool:
         return False
 
 
+def _started_by_first_thread(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
 async def _wait_gone(pid: int) -> None:
     with trio.fail_after(DEADLINE_SECONDS):
         while _is_running(pid):  # noqa: ASYNC110 - no child of ours: nothing tells us of its end
@@ -73,7 +77,7 @@ async def test_a_mesh_outlives_the_worker_threads_of_its_relay(node: NodeProcess
     try:
         mesh = await _wait_mesh(node)
         # Bound to a thread that stays: a worker's end would end it, too.
-        assert str(mesh) in Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
+        assert mesh in _started_by_first_thread(node.pid)
         await trio.sleep(IDLE_SECONDS)
         assert node.mesh_pid() == mesh
     finally:

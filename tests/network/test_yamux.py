@@ -239,6 +239,8 @@ GARBAGE = SimpleNamespace(
     beyond_window=HEADER.pack(0, WINDOW_UPDATE, SYN, 1, 0) + HEADER.pack(0, DATA, 0, 1, WINDOW_BYTES + 1),
     huge=HEADER.pack(0, DATA, 0, 99, 2**32 - 1),
     pings=HEADER.pack(0, PING, SYN, 0, 0) * 100_000,
+    streams=b"".join(HEADER.pack(0, WINDOW_UPDATE, SYN, 2 * n + 1, 0) for n in range(100_000)),
+    streams_given_up=b"".join(HEADER.pack(0, WINDOW_UPDATE, SYN | RST, 2 * n + 1, 0) for n in range(100_000)),
 )
 
 

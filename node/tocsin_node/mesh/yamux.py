@@ -27,7 +27,8 @@ HEADER = struct.Struct("!BBHII")
 HEADER_BYTES = 12
 # Streams a peer may hold open at once: gossip, identify, ping and a few sync requests need less.
 MAX_INBOUND_STREAMS = 32
-# A write waits while more than this is queued for the socket, so a slow peer holds its own writers only.
+# A write waits while more than this is queued for the socket, so a slow peer holds its own writers only. A peer
+# that asks for answers (to a ping, to a new stream) beyond it is parted with.
 MAX_QUEUED_BYTES = 512 * 1024
 # What one write hands to the session: more would hold the loop while it is encrypted.
 MAX_WRITE_BYTES = 128 * 1024
@@ -196,9 +197,7 @@ class BufferedYamux(IMuxedConn):  # type: ignore[misc]
     def _take_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         if kind == PING:
             if flags & SYN:
-                if len(self._out) > MAX_QUEUED_BYTES:
-                    raise YamuxFault("ping flood")
-                self.queue_frame(PING, ACK, 0, length)
+                self._answer(PING, ACK, 0, length)
             return
         if kind == GO_AWAY:
             raise YamuxFault("the peer said go away")
@@ -246,11 +245,17 @@ class BufferedYamux(IMuxedConn):  # type: ignore[misc]
                 raise trio.WouldBlock
             self._accept_send.send_nowait(stream)
         except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
-            self.queue_frame(WINDOW_UPDATE, RST, stream_id, 0)
+            self._answer(WINDOW_UPDATE, RST, stream_id, 0)
             return None
         self.streams[stream_id] = stream
-        self.queue_frame(WINDOW_UPDATE, ACK, stream_id, 0)
+        self._answer(WINDOW_UPDATE, ACK, stream_id, 0)
         return stream
+
+    def _answer(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        # Answers do not wait for room: a peer that asks and does not read would grow the queue without bound.
+        if len(self._out) > MAX_QUEUED_BYTES:
+            raise YamuxFault("the peer asks and does not read")
+        self.queue_frame(kind, flags, stream_id, length)
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         return cast("list[Multiaddr]", self.secured_conn.get_transport_addresses())
