@@ -12,6 +12,9 @@ want() {
     want "Python 3.11 or newer is missing: '$python' is $("$python" --version 2>&1 || true); install it, or name it with PYTHON=…"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     want "Python's venv module is missing: on Debian install python3-venv."
+"$python" -c 'import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' 2>/dev/null ||
+    want "the headers of Python are missing: on Debian install python3-dev."
 node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null ||
     want "Node.js 20 or newer is missing (found: $(node --version 2>/dev/null || echo none)); it brings the local chain, the contract compiler and the js-libp2p peer."
 command -v npm >/dev/null ||
