@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal as signals
+import statistics
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,8 +31,8 @@ from tocsin_node.demo.processes import NodeProcess, open_nodes
 from tocsin_node.meshlink import PULSE_INTERVAL_SECONDS
 
 BETWEEN_SECONDS = 3.0
-# A relay that waited for its mesh would be late by the seconds that a frozen one goes unnoticed.
-MAX_LATE_SECONDS = 2.0
+# A relay that waited for its mesh would be late each time, by the seconds that a new one takes to start.
+MAX_LATE_SECONDS = 1.5
 
 
 @rounds(3)
@@ -48,8 +49,8 @@ async def test_no_signal_is_lost_and_no_action_late(tmp_path: Path, rounds: int,
                 nursery.start_soon(keep_talking, nodes, digests)
                 disturbed = []
                 for round_number in range(rounds):
-                    victim = nodes[round_number % 3]
-                    strike(victim, number)
+                    for victim in (nodes[0], nodes[1 + round_number % 2]):
+                        strike(victim, number)
                     disturbed.append(await act_once(nodes[0], receiver.hooks))
                     await trio.sleep(BETWEEN_SECONDS)
                 nursery.cancel_scope.cancel()
@@ -62,7 +63,7 @@ async def test_no_signal_is_lost_and_no_action_late(tmp_path: Path, rounds: int,
             for node in nodes:
                 health = await node.ask(Verb.HEALTH)
                 assert health["healthy"], health
-            assert max(disturbed) < max(undisturbed) + MAX_LATE_SECONDS
+            assert statistics.median(disturbed) < statistics.median(undisturbed) + MAX_LATE_SECONDS
 
 
 async def act_once(node: NodeProcess, hooks: Callable[[], list[str]]) -> float:
