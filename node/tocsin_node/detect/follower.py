@@ -70,7 +70,7 @@ class Follower:
 
     async def head(self) -> Header:
         """Return the newest block; raises ChainError, and then the next endpoint is asked the next time."""
-        with self._leaving_on_error():
+        with self.leaving_on_error():
             await self._check_chain()
             return _read_header(await self.endpoint.call("eth_getBlockByNumber", "latest", False))
 
@@ -91,7 +91,7 @@ class Follower:
 
     async def start_at(self, number: int, head: Header) -> None:
         """Begin after block `number`; raises ChainError, also when `head` is no longer on the chain."""
-        with self._leaving_on_error():
+        with self.leaving_on_error():
             results = await self.endpoint.batch(
                 [("eth_getBlockByNumber", (hex(item), False)) for item in (number, head.number)]
             )
@@ -102,7 +102,7 @@ class Follower:
 
     async def advance(self, head: Header) -> Advance | None:
         """Return the next blocks towards `head`, or None when there is nothing new; raises ChainError."""
-        with self._leaving_on_error():
+        with self.leaving_on_error():
             return await self._advance(head)
 
     async def _advance(self, head: Header) -> Advance | None:
@@ -154,7 +154,7 @@ class Follower:
         return Advance((), (), is_lost=True)
 
     @contextmanager
-    def _leaving_on_error(self) -> Iterator[None]:
+    def leaving_on_error(self) -> Iterator[None]:
         """An endpoint may answer one question and refuse the next for ever: whichever fails, another is asked."""
         try:
             yield

@@ -3,15 +3,17 @@
 The arithmetic is ERC-7265's (`tocsin_protocol.outflow`); here is what the chain says, and when to believe it.
 
 Blocks and logs are read from one endpoint at a time. One that fails or falls behind the others is left, and a crossing
-is reported only when a second endpoint shows the same logs. What one endpoint leaves out is not looked for elsewhere:
-while it follows the chain and omits transfers, an outflow goes unseen. The operator's choice of endpoints is the cure.
+is reported only when a second endpoint shows the same logs. What one omits is not looked for elsewhere: while it
+follows the chain without some transfers, an outflow goes unseen. The operator's choice of endpoints is the cure.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 
 import trio
 from tocsin_protocol.ids import account_of, address_of
@@ -19,7 +21,7 @@ from tocsin_protocol.outflow import Limiter, OutflowError, Reading, add_block, r
 
 from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import ChainClient
-from tocsin_node.chain.errors import ChainError, RpcRefused, RpcUnavailable
+from tocsin_node.chain.errors import ChainError, RpcUnavailable
 from tocsin_node.chain.rpc import read_data
 from tocsin_node.clock import now_ms as read_clock
 
@@ -105,8 +107,8 @@ class OutflowWatcher:
         self._now_ms = now_ms
         self._accounts = {address_of(account): account for account in config.accounts}
         self._assets = {address_of(item.asset): item for item in config.assets}
-        filters = transfer_filters(list(self._assets), list(self._accounts))
-        self._follower = Follower(client, filters, config.max_blocks)
+        self._filters = transfer_filters(list(self._assets), list(self._accounts))
+        self._follower = Follower(client, self._filters, config.max_blocks)
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._crossings: list[_Crossing] = []
         self._quiet_polls = 0
@@ -142,38 +144,39 @@ class OutflowWatcher:
     async def _start(self, head: Header) -> None:
         """Read the balances at `backfill_blocks` before the head: what left since then counts already."""
         first = max(0, head.number - self._config.backfill_blocks)
-        filters = transfer_filters(list(self._assets), list(self._accounts))
-        balances = await self._read_balances(head)
+        # A head that the others cannot show the state of is not one to start from.
+        with self._follower.leaving_on_error():
+            balances = await self._read_balances(head)
+            flows = await self._read_flows(first, head)
+        await self._follower.start_at(first, head)
+        self._pairs = {
+            (account, token): _Pair(self._accounts[account], self._assets[token], start_limiter(max(0, amount), first))
+            for (account, token), amount in ((key, balance - flows.get(key, 0)) for key, balance in balances.items())
+        }
+
+    async def _read_flows(self, first: int, head: Header) -> dict[tuple[str, str], int]:
+        """Return what came in, less what went out, after block `first`, where enough endpoints show the same logs."""
         flows: dict[tuple[str, str], int] = {}
         for low in range(first + 1, head.number + 1, self._config.max_blocks):
             high = min(low + self._config.max_blocks - 1, head.number)
-            answers = await self._follower.transfers_of(low, high, filters)
-            if not answers:
-                raise RpcUnavailable("no endpoint gives the logs to start from")
-            for transfer in answers[0]:
+            answers = await self._follower.transfers_of(low, high, self._filters)
+            agreed = [found for found in answers if answers.count(found) >= self._client.config.witnesses]
+            if not agreed:
+                raise RpcUnavailable(f"too few endpoints give the same logs of blocks {low} to {high}")
+            for transfer in agreed[0]:
                 for key, inflow, outflow in self._split(transfer):
                     flows[key] = flows.get(key, 0) + inflow - outflow
-        await self._follower.start_at(first, head)
-        self._pairs = {
-            key: _Pair(
-                self._accounts[key[0]],
-                self._assets[key[1]],
-                start_limiter(max(0, balance - flows.get(key, 0)), first),
-            )
-            for key, balance in balances.items()
-        }
+        return flows
 
     async def _read_balances(self, head: Header) -> dict[tuple[str, str], int]:
         """Return the balances at the head, on which as many endpoints as there are to be witnesses agree."""
-        keys = [(account, token) for account in self._accounts for token in self._assets]
         balances: dict[tuple[str, str], int] = {}
-        for account, token in keys:
+        for account, token in product(self._accounts, self._assets):
             call = {"to": token, "data": "0x" + encode_call(_BALANCE_OF, [account]).hex()}
-            votes: dict[int, int] = {}
+            votes: Counter[int] = Counter()
             for answer in await self._client.ask_all([("eth_call", (call, hex(head.number)))]):
-                if not isinstance(answer.results[0], RpcRefused):
-                    value = int.from_bytes(read_data(answer.results[0], 32))
-                    votes[value] = votes.get(value, 0) + 1
+                with suppress(RpcUnavailable):  # a refusal and what is no balance are no votes
+                    votes[int.from_bytes(read_data(answer.results[0], 32))] += 1
             agreed = [value for value, count in votes.items() if count >= self._client.config.witnesses]
             if len(agreed) != 1:
                 raise RpcUnavailable(f"the endpoints do not agree on the balance of {account} in {token}")

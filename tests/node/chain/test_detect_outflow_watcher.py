@@ -9,6 +9,7 @@ import pytest
 import trio
 from chain_kit import DEADLINE_S, Bench, open_proxy
 from tocsin_node.chain.client import open_chain
+from tocsin_node.chain.errors import RpcUnavailable
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.scenario_chain import BITES, UNIT, StepKind, run_step
 from tocsin_node.detect.config import OutflowWatcherConfig
@@ -221,12 +222,48 @@ async def test_an_endpoint_a_few_blocks_behind_is_kept(bench: Bench) -> None:
         assert findings.status.endpoint == proxy.url.removeprefix("http://")
 
 
-async def test_a_head_that_nobody_can_follow_does_not_blind_the_watcher(bench: Bench) -> None:
-    def boast(method: str, result: Any) -> Any:
-        if method == "eth_getBlockByNumber":
-            return result and result | {"number": hex(int(result["number"], 16) + 1_000)}
-        return result
+def boast(method: str, result: Any) -> Any:
+    """A head far above what anybody has."""
+    if method == "eth_getBlockByNumber":
+        return result and result | {"number": hex(int(result["number"], 16) + 1_000)}
+    return result
 
+
+async def test_a_head_that_nobody_can_follow_keeps_no_watcher_from_starting(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as third:
+        liar.lie = boast
+        async with running(bench, liar.url, bench.anvil.url, third.url) as findings:
+            assert findings.status.head_number < 1_000
+
+
+async def test_a_balance_that_is_none_keeps_no_watcher_from_starting(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as third:
+        liar.lie = lambda method, result: "0x" if method == "eth_call" else result
+        async with running(bench, liar.url, bench.anvil.url, third.url) as findings:
+            assert findings.status.errors == 0
+
+
+async def test_logs_that_only_one_endpoint_leaves_out_do_not_set_the_start(bench: Bench) -> None:
+    await run_step(bench.anvil, bench.scenario, bench.scenario.steps[0])
+    findings = Findings()
+    async with (
+        open_proxy(bench.anvil) as liar,
+        open_proxy(bench.anvil) as honest,
+        open_chain(bench.chain_config(liar.url, honest.url)) as client,
+    ):
+        config = watcher_config(bench, backfill_blocks=1)
+        watcher = OutflowWatcher(config, client, findings.report, now_ms, findings.status)
+        liar.lie = lambda method, result: [] if method == "eth_getLogs" else result
+        with pytest.raises(RpcUnavailable, match="too few endpoints give the same logs"):
+            await watcher.poll()
+        liar.lie = lambda method, result: result
+        await watcher.poll()
+        await run_step(bench.anvil, bench.scenario, bench.scenario.steps[1])
+        await watcher.poll()
+    assert findings.found[0].balance_at_start == 200_000_000 * UNIT
+
+
+async def test_a_head_that_nobody_can_follow_does_not_blind_the_watcher(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as liar:
         async with running(bench, bench.anvil.url, liar.url) as findings:
             liar.lie = boast
