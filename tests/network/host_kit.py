@@ -99,6 +99,13 @@ def introduce(*locals_: Local) -> None:
         local.dialer.set_addresses(addresses)
 
 
+def introduce_in_a_row(*locals_: Local) -> None:
+    """Tell each host where its neighbours in the row listen, and nobody else."""
+    for place, local in enumerate(locals_):
+        near = [locals_[n] for n in (place - 1, place + 1) if 0 <= n < len(locals_)]
+        local.dialer.set_addresses({other.host.peer_id: tuple(other.host.listen_addresses()) for other in near})
+
+
 @asynccontextmanager
 async def connected_hosts(count: int, *, fast: FastPath | None = None) -> AsyncIterator[list[Local]]:
     """Fully connected hosts that know each other's subscriptions."""

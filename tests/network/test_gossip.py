@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import trio
-from host_kit import TOPIC, connected_hosts, id_of, introduce, running_host, seed_of
+from host_kit import TOPIC, connected_hosts, id_of, introduce_in_a_row, running_host, seed_of
 from libp2p_kit import stock_node
+from tocsin_node.mesh import gossip, signatures
 from tocsin_node.mesh.streams import FastPath
 from tocsin_protocol.admission import Verdict
 
@@ -23,11 +24,11 @@ async def test_a_message_reaches_everybody_once() -> None:
 
 async def test_a_message_travels_through_a_third_node() -> None:
     async with (
-        running_host("a", ["b"]) as first,
-        running_host("b", ["a", "c"]) as middle,
-        running_host("c", ["b"]) as last,
+        running_host("a", "abc") as first,
+        running_host("b", "abc") as middle,
+        running_host("c", "abc") as last,
     ):
-        introduce(first, middle, last)
+        introduce_in_a_row(first, middle, last)
         await first.wait_hears(1)
         await last.wait_hears(1)
         await middle.wait_hears(2)
@@ -40,11 +41,11 @@ async def test_a_message_travels_through_a_third_node() -> None:
 @pytest.mark.parametrize("verdict", [Verdict.IGNORE, Verdict.REJECT])
 async def test_what_is_not_accepted_is_not_forwarded(verdict: Verdict) -> None:
     async with (
-        running_host("a", ["b"]) as first,
-        running_host("b", ["a", "c"]) as middle,
-        running_host("c", ["b"]) as last,
+        running_host("a", "abc") as first,
+        running_host("b", "abc") as middle,
+        running_host("c", "abc") as last,
     ):
-        introduce(first, middle, last)
+        introduce_in_a_row(first, middle, last)
         await first.wait_hears(1)
         await last.wait_hears(1)
         await middle.wait_hears(2)
@@ -54,6 +55,27 @@ async def test_what_is_not_accepted_is_not_forwarded(verdict: Verdict) -> None:
         await last.wait_received(1)
         assert last.received == [b"yes"]
         assert middle.counters.get("rejected", 0) == (1 if verdict is Verdict.REJECT else 0)
+
+
+async def test_a_message_of_no_member_is_ignored_unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        running_host("a", "abc") as first,
+        running_host("b", "abc") as middle,
+        running_host("c", "b") as last,
+    ):
+        introduce_in_a_row(first, middle, last)
+        await middle.wait_hears(2)
+        await last.wait_hears(1)
+        await first.wait_hears(1)
+        verified: list[bytes] = []
+        monkeypatch.setattr(
+            gossip, "is_signed", lambda message: verified.append(message.data) or signatures.is_signed(message)
+        )
+        first.publish(b"by a stranger to the last")
+        await last.wait_for(lambda: last.counters.get("unknown-origin"))
+        assert verified == [b"by a stranger to the last"]
+        assert not last.received
+        assert "rejected" not in last.counters
 
 
 async def test_ignored_messages_are_never_held_against_the_forwarder() -> None:

@@ -19,7 +19,7 @@ from tocsin_protocol.admission import Verdict
 from .hardening import Conduct, MalformedRpc, decode_rpc
 from .rpc_queue import RpcReader, frame_message, frame_rpc
 from .seen import SeenIds
-from .signatures import is_signed, sign_message
+from .signatures import is_ed25519_id, is_signed, sign_message
 from .streams import STREAM_FAULTS, FastPath, PeerStreams
 from .upkeep import MeshRouter
 
@@ -41,6 +41,7 @@ class MeshPubsub(PeerStreams):
         router: MeshRouter,
         *,
         validator: Validator,
+        is_member: Callable[[bytes], bool],
         topics: frozenset[str],
         conduct: Conduct,
         seen: SeenIds,
@@ -50,6 +51,7 @@ class MeshPubsub(PeerStreams):
         # Stock counts from int(time.time()): a node restarted after a busy second repeats its ids and is mute.
         self.counter = time.time_ns()
         self._validator = validator
+        self._is_member = is_member
         self._seen = seen
         self._texts: dict[bytes, str] = {}
 
@@ -143,6 +145,7 @@ class MeshPubsub(PeerStreams):
 
     def _take_message(self, forwarder_id: ID, message: rpc_pb2.Message) -> None:
         message_id = self._msg_id_constructor(message)
+        # (IGNORE) A message is not one already seen.
         if message_id in self._seen:
             self._conduct.count("duplicate")
             return
@@ -150,11 +153,22 @@ class MeshPubsub(PeerStreams):
         if len(topics) != 1 or topics[0] not in self.subscribed_topics_receive:
             self._conduct.count("unknown-topic")
             return
-        forwarder = self.text_of(forwarder_id.to_bytes())
+        # (IGNORE) A message is not our own.
         if message.from_id == self.my_id.to_bytes():
             self._conduct.count("own-message-returned")
             return
+        forwarder = self.text_of(forwarder_id.to_bytes())
+        # (REJECT) The `from` of a message is the peer id of an Ed25519 key.
+        if not is_ed25519_id(message.from_id):
+            self._conduct.count("bad-origin")
+            self._reject(forwarder)
+            return
+        # (IGNORE) The `from` of a message is a roster peer.
+        if not self._is_member(message.from_id):
+            self._conduct.count("unknown-origin")
+            return
         # Not marked as seen before this: a stranger's bad copy must not suppress the real message.
+        # (REJECT) A message is signed by the peer its `from` names.
         if not is_signed(message):
             self._conduct.count("bad-gossip-signature")
             self._reject(forwarder)

@@ -56,6 +56,7 @@ class MeshHost:
         self.settings = settings
         self.conduct = Conduct()
         self.members: frozenset[str] = frozenset()
+        self._member_ids: frozenset[bytes] = frozenset()
         keys = create_new_key_pair(settings.seed)
         noise_class = BufferedNoise if settings.fast.buffered_noise else StockNoise
         # Noise alone: a host with the library's defaults also accepts plaintext.
@@ -81,6 +82,7 @@ class MeshHost:
             self.host,
             self.router,
             validator=validator,
+            is_member=lambda peer: peer in self._member_ids,
             topics=settings.topics,
             conduct=self.conduct,
             seen=seen,
@@ -106,6 +108,7 @@ class MeshHost:
     async def set_members(self, members: Iterable[str]) -> None:
         """Take over the peers of a roster and part with those who left it."""
         self.members = frozenset(members) - {self.peer_id}
+        self._member_ids = frozenset(ID.from_base58(peer).to_bytes() for peer in self.members)
         self.conduct.forget_except(self.members)
         self.router.direct = {ID.from_base58(peer) for peer in ring_neighbours(self.peer_id, self.members)}
         for peer_id in list(self.swarm.connections):
