@@ -18,12 +18,13 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p_kit import framed, hello, raw_peer, send_until_dropped, stock_node, uvarint
 from mesh_kit import NETWORK_ID, Node, Running, introduce, make_nodes, make_roster, running_mesh
 from tocsin_node.mesh.hardening import MAX_REJECTS_A_MINUTE
-from tocsin_node.mesh.judge import topic_names
 from tocsin_node.mesh.signatures import sign_message
 from tocsin_node.meshlink import PeerUp
 from tocsin_protocol.frame import encode_frame
+from tocsin_protocol.topics import topic_names
 
 TOPIC = topic_names(NETWORK_ID)[0]
+OTHER_TOPIC = topic_names(bytes(32))[0]
 MANY = MAX_REJECTS_A_MINUTE + 1
 
 
@@ -46,7 +47,8 @@ class Attacker:
     def with_field(self, **fields: object) -> rpc_pb2.Message:
         message = self.message()
         for name, value in fields.items():
-            setattr(message, name, value)
+            message.ClearField(name)
+            message.MergeFrom(rpc_pb2.Message(**{name: value}))
         return message
 
 
@@ -123,6 +125,7 @@ TOLERATED: dict[str, Callable[[Attacker], bytes]] = {
     "a stranger's from": _many(lambda a: a.with_field(from_id=_id_bytes(secrets.token_bytes(32)))),
     "unknown fields": lambda a: framed(b"\x7a\x03abc"),
     "unknown topics": lambda a: hello("somewhere/else", TOPIC) + _publish(rpc_pb2.Message(topicIDs=["a", "b"])),
+    "another network's topics": lambda a: hello(OTHER_TOPIC) + _publish(a.with_field(topicIDs=[OTHER_TOPIC])),
     "GRAFT of an unknown topic": lambda a: _control(graft=[rpc_pb2.ControlGraft(topicID="x")]),
     "PRUNE for longer than any clock runs": lambda a: _control(
         prune=[rpc_pb2.ControlPrune(topicID=TOPIC, backoff=2**64 - 1)]
@@ -170,6 +173,8 @@ async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path)
                 await _check_honest_traffic(honest, victim, case)
                 assert attacker.is_connected(victim_node.peer_id) == (case in TOLERATED), case
         assert victim.counters["malformed-rpc"] >= len(DROPPED)
+        # The subscription and the message.
+        assert victim.counters["frame-wrong-network"] == 2
 
 
 async def test_a_dropped_peer_stays_out_for_a_while(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from mesh_kit import NETWORK_ID, make_nodes, make_roster
 from tocsin_node.mesh import judge as judge_module
 from tocsin_node.mesh.hardening import Conduct
-from tocsin_node.mesh.judge import MIN_HEARTBEAT_GAP_MS, Judge, topic_names
+from tocsin_node.mesh.judge import MIN_HEARTBEAT_GAP_MS, Judge
 from tocsin_node.meshlink import Admitted, HeartbeatSeen, Message, ProofSeen
 from tocsin_protocol.admission import Verdict
 from tocsin_protocol.envelope import seal_envelope
@@ -17,6 +17,7 @@ from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import decode_roster
 from tocsin_protocol.signing import Domain
+from tocsin_protocol.topics import topic_names
 
 ONE, TWO, STRANGER = make_nodes(3)
 BEAT = encode_heartbeat(Heartbeat(1, 0, (), (), ()))
@@ -56,6 +57,12 @@ def _proof(secret: bytes = TWO.secret, publisher: bytes = TWO.publisher) -> byte
 def test_topics_carry_the_networks_first_eight_bytes() -> None:
     base = f"/tocsin/1/{NETWORK_ID[:8].hex()}"
     assert topic_names(NETWORK_ID) == (f"{base}/frames", f"{base}/proofs", f"{base}/heartbeats")
+
+
+def test_another_networks_topics_are_told_from_unknown_ones() -> None:
+    judge = Desk().judge
+    faults = [judge.topic_fault(topic) for topic in (topic_names(bytes(32))[0], topic_names(NETWORK_ID)[0] + "/x", "")]
+    assert faults == ["frame-wrong-network", "frame-unknown-topic", "frame-unknown-topic"]
 
 
 def test_a_new_frame_is_accepted_and_told_once() -> None:

@@ -43,6 +43,7 @@ class MeshPubsub(PeerStreams):
         validator: Validator,
         is_member: Callable[[bytes], bool],
         topics: frozenset[str],
+        topic_fault: Callable[[str], str],
         conduct: Conduct,
         seen: SeenIds,
         fast: FastPath,
@@ -52,6 +53,7 @@ class MeshPubsub(PeerStreams):
         self.counter = time.time_ns()
         self._validator = validator
         self._is_member = is_member
+        self._topic_fault = topic_fault
         self._seen = seen
         self._texts: dict[bytes, str] = {}
 
@@ -129,7 +131,7 @@ class MeshPubsub(PeerStreams):
     def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
         topic = sub_message.topicid
         if topic not in self.topics:
-            self._conduct.count("unknown-topic")
+            self._conduct.count(self._topic_fault(topic))
             return
         if not sub_message.subscribe:
             self._forget_subscription(origin_id, topic)
@@ -144,14 +146,14 @@ class MeshPubsub(PeerStreams):
         self.router.welcome(origin_id, topic)
 
     def _take_message(self, forwarder_id: ID, message: rpc_pb2.Message) -> None:
+        topics = message.topicIDs
+        if len(topics) != 1 or topics[0] not in self.subscribed_topics_receive:
+            self._conduct.count(self._topic_fault(topics[0] if len(topics) == 1 else ""))
+            return
         message_id = self._msg_id_constructor(message)
         # (IGNORE) A message is not one already seen.
         if message_id in self._seen:
             self._conduct.count("duplicate")
-            return
-        topics = message.topicIDs
-        if len(topics) != 1 or topics[0] not in self.subscribed_topics_receive:
-            self._conduct.count("unknown-topic")
             return
         # (IGNORE) A message is not our own.
         if message.from_id == self.my_id.to_bytes():

@@ -41,12 +41,16 @@ PING_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:
-    """What a host is made of. `listen` are multiaddrs without a peer id; `seed` is 32 bytes."""
+    """What a host is made of. `listen` are multiaddrs without a peer id; `seed` is 32 bytes.
+
+    `topic_fault` names the counter of what is said on a topic that is none of `topics`.
+    """
 
     seed: bytes
     listen: tuple[str, ...]
     topics: frozenset[str]
     fast: FastPath = field(default_factory=FastPath)
+    topic_fault: Callable[[str], str] = lambda topic: "frame-unknown-topic"
 
 
 class MeshHost:
@@ -84,6 +88,7 @@ class MeshHost:
             validator=validator,
             is_member=lambda peer: peer in self._member_ids,
             topics=settings.topics,
+            topic_fault=settings.topic_fault,
             conduct=self.conduct,
             seen=seen,
             fast=settings.fast,

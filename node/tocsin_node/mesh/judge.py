@@ -9,6 +9,7 @@ from tocsin_protocol.errors import DecodeError, SignatureError
 from tocsin_protocol.feed import MAX_PROOF_BYTES, FeedHead, decode_equivocation, verify_equivocation
 from tocsin_protocol.heartbeat import HEARTBEAT_INTERVAL_MS, MAX_HEARTBEAT_BYTES, decode_heartbeat
 from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.topics import judge_topic, topic_names
 
 from tocsin_node.clock import now_ms
 from tocsin_node.meshlink import Admitted, HeartbeatSeen, Message, ProofSeen
@@ -17,12 +18,6 @@ from .hardening import Conduct
 
 # A publisher's heartbeats closer together than this are dropped: half the interval, for clocks and queues.
 MIN_HEARTBEAT_GAP_MS = HEARTBEAT_INTERVAL_MS // 2
-
-
-def topic_names(network_id: bytes) -> tuple[str, str, str]:
-    """The topics of a network: frames, proofs, heartbeats (specs/gossip.md)."""
-    base = f"/tocsin/1/{network_id.hex()[:16]}"
-    return f"{base}/frames", f"{base}/proofs", f"{base}/heartbeats"
 
 
 class Judge:
@@ -41,6 +36,10 @@ class Judge:
     @property
     def topics(self) -> frozenset[str]:
         return frozenset((self.frames_topic, self.proofs_topic, self.heartbeats_topic))
+
+    def topic_fault(self, topic: str) -> str:
+        """The counter of what is said on a topic that is not ours."""
+        return f"frame-{judge_topic(topic, self._roster.roster.network_id)}"
 
     def set_roster(self, roster: RosterIndex) -> None:
         """Go over to another roster epoch of the same network."""

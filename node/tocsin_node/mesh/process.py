@@ -13,6 +13,7 @@ import trio
 from tocsin_protocol.feed import FeedHead
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import decode_roster
+from tocsin_protocol.topics import topic_names
 
 from tocsin_node import meshlink
 from tocsin_node.meshlink import (
@@ -39,7 +40,7 @@ from tocsin_node.meshlink import (
 )
 
 from .host import MeshHost, MeshSettings
-from .judge import Judge, topic_names
+from .judge import Judge
 from .outgoing import FrameBuilder, run_outgoing
 from .peers import Dialer, PeerWatch
 from .sync_stream import SYNC_SECONDS, SyncError, SyncStreams
@@ -110,6 +111,7 @@ class MeshProcess:
             seed=configure.transport_seed,
             listen=tuple(configure.listen),
             topics=frozenset(topic_names(roster.roster.network_id)),
+            topic_fault=lambda topic: self._judge.topic_fault(topic),
         )
         self._host = MeshHost(settings, lambda *args: self._judge.judge(*args))
         self._conduct = self._host.conduct
