@@ -22,6 +22,7 @@ from .seen import SeenIds
 from .signatures import is_ed25519_id, is_signed, sign_message
 from .streams import STREAM_FAULTS, FastPath, PeerStreams
 from .upkeep import MeshRouter
+from .waste import WasteLimit
 
 # (topic, `from` peer, data, forwarder) -> verdict; synchronous, called in the task that reads the forwarder.
 Validator = Callable[[str, str, bytes, str], Verdict]
@@ -55,6 +56,7 @@ class MeshPubsub(PeerStreams):
         self._is_member = is_member
         self._topic_fault = topic_fault
         self._seen = seen
+        self.waste = WasteLimit()
         self._texts: dict[bytes, str] = {}
 
     # sending
@@ -169,6 +171,12 @@ class MeshPubsub(PeerStreams):
         if not self._is_member(message.from_id):
             self._conduct.count("unknown-origin")
             return
+        # (IGNORE) The forwarder did not waste more than WASTE_BURST_BYTES.
+        if self.waste.is_over(forwarder):
+            self._conduct.count("forwarder-over-limit")
+            if self.waste.pass_over(forwarder, len(message.data)):
+                raise MalformedRpc("goes on bringing what is nothing new")
+            return
         # Not marked as seen before this: a stranger's bad copy must not suppress the real message.
         # (REJECT) A message is signed by the peer its `from` names.
         if not is_signed(message):
@@ -181,7 +189,9 @@ class MeshPubsub(PeerStreams):
             framed = frame_message(message.SerializeToString())
             self.router.mcache.remember(message_id, topics[0], framed)
             self.router.forward(topics[0], framed, forwarder_id, ID(message.from_id))
-        elif verdict is Verdict.REJECT:
+            return
+        self.waste.charge(forwarder, len(message.data))
+        if verdict is Verdict.REJECT:
             self._reject(forwarder)
 
     def _judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Verdict:

@@ -115,6 +115,7 @@ class MeshHost:
         self.members = frozenset(members) - {self.peer_id}
         self._member_ids = frozenset(ID.from_base58(peer).to_bytes() for peer in self.members)
         self.conduct.forget_except(self.members)
+        self.pubsub.waste.forget_except(self.members)
         self.router.direct = {ID.from_base58(peer) for peer in ring_neighbours(self.peer_id, self.members)}
         for peer_id in list(self.swarm.connections):
             if str(peer_id) not in self.members:
