@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import structlog
 import trio
@@ -91,6 +92,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             network = Network(store, read_roster(config.network.genesis), config.genesis_hash, now_ms)
             await network.load()
             await store.writer.submit(partial(mark_for_policy, domain=network.index.domain, policy=policy.policy))
+            _check_member(network, keys.publisher_id, config.node.member)
             relay = await _start(nursery, config, keys, store, network, policy.policy, levers)
             _log.info("node is ready", member=config.node.member, publisher=keys.publisher_id)
             try:
@@ -155,25 +157,8 @@ async def _start(
     metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
     metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
 
-    def hear(message: HeartbeatSeen) -> None:
-        beat = heartbeats.take(message)
-        if beat is not None:
-            catching_up.heard(message.peer_id, beat)
-
-    def greet(_: Ready) -> None:
-        mesh_state.tell_all()
-        publishing.offer_again()
-
-    supervisor.routes = {
-        Admitted: intake.offer,
-        Asked: serving.offer,
-        Published: publishing.confirm,
-        ProofSeen: lambda message: catching_up.offer_proof(message.proof),
-        HeartbeatSeen: hear,
-        PeerUp: lambda message: catching_up.peer_up(message.peer_id),
-        PeerDown: lambda message: catching_up.peer_down(message.peer_id),
-        Ready: greet,
-    }
+    supervisor.routes = _routes(intake, serving, publishing, catching_up, heartbeats, mesh_state)
+    network.listeners.append(lambda _: heartbeats.hurry())
 
     nursery.start_soon(_close_at_end, reader)
     for task in (
@@ -196,6 +181,46 @@ async def _start(
     await nursery.start(supervisor.run_supervisor)
     await nursery.start(serve_control, config.control_path, operator.handlers())
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
+
+
+def _routes(
+    intake: Intake,
+    serving: ServingSync,
+    publishing: Publishing,
+    catching_up: CatchingUp,
+    heartbeats: Heartbeats,
+    mesh_state: MeshState,
+) -> Mapping[type[Any], Callable[[Any], None]]:
+    """Which part takes which message of the mesh."""
+
+    def hear(message: HeartbeatSeen) -> None:
+        beat = heartbeats.take(message)
+        if beat is not None:
+            catching_up.heard(message.peer_id, beat)
+
+    def greet(_: Ready) -> None:
+        mesh_state.tell_all()
+        publishing.offer_again()
+
+    return {
+        Admitted: intake.offer,
+        Asked: serving.offer,
+        Published: publishing.confirm,
+        ProofSeen: lambda message: catching_up.offer_proof(message.proof),
+        HeartbeatSeen: hear,
+        PeerUp: lambda message: catching_up.peer_up(message.peer_id),
+        PeerDown: lambda message: catching_up.peer_down(message.peer_id),
+        Ready: greet,
+    }
+
+
+def _check_member(network: Network, publisher: bytes, member: str) -> None:
+    """The roster says whose node this is; one that it does not list yet may listen to whoever lets it in."""
+    listed = network.index.member(publisher)
+    if listed is None:
+        _log.warning("the roster does not list this node", publisher=publisher, epoch=network.index.roster.epoch)
+    elif listed.name != member:
+        raise ConfigError(CONFIG_NAME, "node.member", f"the roster lists this node under {listed.name!r}", found=member)
 
 
 async def _check_chains(levers: Levers) -> None:

@@ -51,6 +51,7 @@ class Heartbeats:
         self._now_ms = now_ms
         self._heights = heights
         self._coverage = tuple(coverage)
+        self._hurry = trio.Event()
         self.heard: dict[bytes, Heard] = {}
 
     def take(self, seen: HeartbeatSeen) -> Heartbeat | None:
@@ -67,8 +68,12 @@ class Heartbeats:
         self.heard[publisher] = Heard(beat, self._now_ms())
         return beat
 
+    def hurry(self) -> None:
+        """Send the next one now: the roster has changed, and the others should ask for it."""
+        self._hurry.set()
+
     async def run_heartbeats(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Send one every HEARTBEAT_INTERVAL_MS."""
+        """Send one every HEARTBEAT_INTERVAL_MS, and when told to hurry."""
         task_status.started()
         while True:
             await self._supervisor.up.wait()
@@ -82,4 +87,6 @@ class Heartbeats:
                 coverage=self._coverage,
             )
             self._supervisor.send(PublishHeartbeat(encode_heartbeat(beat)))
-            await trio.sleep(HEARTBEAT_INTERVAL_MS / 1000)
+            with trio.move_on_after(HEARTBEAT_INTERVAL_MS / 1000):
+                await self._hurry.wait()
+            self._hurry = trio.Event()

@@ -181,8 +181,8 @@ def incidents_kept_from(connection: sqlite3.Connection, hook: str, since_ms: int
 
 _VERDICT_TEXTS = {
     IntentVerdict.NEW: "fires",
-    IntentVerdict.SAME: "has fired in this arm epoch",
-    IntentVerdict.CONFLICT: "has fired in this arm epoch, for something else",
+    IntentVerdict.SAME: "was used in this arm epoch already",
+    IntentVerdict.CONFLICT: "was used in this arm epoch already, with other content",
 }
 
 
