@@ -12,6 +12,9 @@ MAX_COUNTERS_SHOWN = 60
 def show_status(out: Output, answer: dict[str, Any]) -> None:
     """Print what the node said about itself; what it did not say is left out."""
     out.say(("Node of ", "bold"), (str(answer.get("member", "?")), "bold cyan"))
+    # What is wrong comes first, among the rest and not on another stream that a screen shows elsewhere.
+    for warning in answer.get("warnings", []):
+        out.say(("  ! ", "bold red"), (str(warning), "yellow"))
     for name in (
         "version",
         "publisher",
@@ -34,10 +37,9 @@ def show_status(out: Output, answer: dict[str, Any]) -> None:
     _show_rows(out, "Peers", answer.get("peers"))
     _show_rows(out, "Feeds", answer.get("feeds"))
     _show_rows(out, "Hooks", answer.get("hooks"))
+    _show_rows(out, "Watchers", answer.get("watchers"))
     _show_counts(out, "Actions", "state", answer.get("actions"))
     _show_counts(out, "Counters", "what", answer.get("counters"))
-    for warning in answer.get("warnings", []):
-        out.warn(str(warning))
 
 
 def _show_counts(out: Output, title: str, what: str, counts: Any) -> None:

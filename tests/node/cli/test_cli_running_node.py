@@ -40,7 +40,7 @@ def test_status_is_told_to_people_and_programs(tocsin: Any, lines: Any, at: Any)
     assert shown.exit_code == 0
     assert status["publisher"] in shown.stdout
     assert "page" in shown.stdout
-    assert "below 4 nothing Byzantine is tolerated" in shown.stderr
+    assert "below 4 nothing Byzantine is tolerated" in shown.stdout
 
 
 def test_signal_is_published_listed_and_explained(tocsin: Any, lines: Any, at: Any) -> None:
