@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import trio
 from libp2p_kit import LOOPBACK
 from mesh_kit import secret_of
+from tocsin_node.mesh.gossip import Ruling
 from tocsin_node.mesh.host import MeshHost, MeshSettings
 from tocsin_node.mesh.peers import Dialer, PeerWatch
 from tocsin_node.mesh.streams import FastPath
@@ -31,12 +32,12 @@ class Local:
     came_from: list[str] = field(default_factory=list)
     changed: trio.Event = field(default_factory=trio.Event)
 
-    def judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Verdict:
+    def judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Ruling:
         verdict = self.verdict(data)
         self.received.append(data)
         self.came_from.append(forwarder)
         self.wake()
-        return verdict
+        return Ruling(verdict)
 
     def wake(self, *_: object) -> None:
         self.changed.set()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 from host_kit import TOPIC, connected_hosts, id_of, introduce_in_a_row, running_host, seed_of
+from libp2p.peer.id import ID
 from libp2p_kit import stock_node
-from tocsin_node.mesh import gossip, signatures
+from tocsin_node.mesh import gossip, signatures, streams
+from tocsin_node.mesh.rpc_queue import OutgoingRpcs
 from tocsin_node.mesh.streams import FastPath
 from tocsin_protocol.admission import Verdict
 
@@ -193,3 +195,25 @@ async def test_large_messages_pass_while_small_ones_go_on() -> None:
 async def test_a_host_without_peers_queues_nothing() -> None:
     async with running_host("a", ["b"]) as alone:
         assert alone.publish(b"nobody hears") == 0
+
+
+async def test_waiting_for_room_ends_when_something_urgent_comes(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    monkeypatch.setattr(streams, "MAX_ROOM_SECONDS", 1_000_000)
+    ended = trio.Event()
+    async with running_host("a", ["b"]) as local:
+        queue = OutgoingRpcs(lambda: None)
+        queue.push(b"what a slow peer has not taken")
+        local.host.pubsub.peer_queues[ID.from_base58(id_of("b"))] = queue
+
+        async def wait() -> None:
+            await local.host.pubsub.wait_room()
+            ended.set()
+
+        nursery.start_soon(wait)
+        await trio.sleep(0.1)
+        assert not ended.is_set()
+        local.host.pubsub.stop_waiting()
+        with trio.fail_after(60):
+            await ended.wait()

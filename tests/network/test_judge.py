@@ -7,6 +7,7 @@ from mesh_kit import NETWORK_ID, make_nodes, make_roster
 from tocsin_node.mesh import judge as judge_module
 from tocsin_node.mesh.hardening import Conduct
 from tocsin_node.mesh.judge import MIN_HEARTBEAT_GAP_MS, Judge
+from tocsin_node.mesh.rpc_queue import Rank
 from tocsin_node.meshlink import Admitted, HeartbeatSeen, Message, ProofSeen
 from tocsin_protocol.admission import Verdict
 from tocsin_protocol.envelope import seal_envelope
@@ -28,23 +29,25 @@ class Desk:
 
     def __init__(self, *, relay_is_busy: bool = False) -> None:
         self.told: list[Message] = []
+        self.urgent: list[bool] = []
         self.busy = relay_is_busy
         self.conduct = Conduct()
         self.judge = Judge(RosterIndex(decode_roster(make_roster([ONE, TWO]))), self.conduct, self._tell)
 
-    def _tell(self, message: Message) -> bool:
+    def _tell(self, message: Message, is_urgent: bool = False) -> bool:
         if not self.busy:
             self.told.append(message)
+            self.urgent.append(is_urgent)
         return not self.busy
 
     def frame(self, data: bytes, origin: str = ONE.peer_id) -> Verdict:
-        return self.judge.judge(self.judge.frames_topic, origin, data, TWO.peer_id)
+        return self.judge.judge(self.judge.frames_topic, origin, data, TWO.peer_id).verdict
 
     def proof(self, data: bytes, origin: str = ONE.peer_id) -> Verdict:
-        return self.judge.judge(self.judge.proofs_topic, origin, data, TWO.peer_id)
+        return self.judge.judge(self.judge.proofs_topic, origin, data, TWO.peer_id).verdict
 
     def heartbeat(self, data: bytes, origin: str = ONE.peer_id) -> Verdict:
-        return self.judge.judge(self.judge.heartbeats_topic, origin, data, TWO.peer_id)
+        return self.judge.judge(self.judge.heartbeats_topic, origin, data, TWO.peer_id).verdict
 
 
 def _proof(secret: bytes = TWO.secret, publisher: bytes = TWO.publisher) -> bytes:
@@ -74,6 +77,15 @@ def test_a_new_frame_is_accepted_and_told_once() -> None:
     assert desk.frame(frame) is Verdict.IGNORE
     assert len(desk.told) == 1
     assert desk.conduct.counters == {"admitted": 1, "envelope-duplicate": 1, "frame-nothing-new": 1}
+
+
+@pytest.mark.parametrize(("lane", "rank"), [(0, Rank.CRITICAL), (1, Rank.STANDARD)])
+def test_the_lane_of_a_frame_is_what_it_is_passed_on_as(lane: int, rank: Rank) -> None:
+    desk = Desk()
+    frame = encode_frame([ONE.seal(lane=lane).encoded])
+    ruling = desk.judge.judge(desk.judge.frames_topic, ONE.peer_id, frame, TWO.peer_id)
+    assert ruling == (Verdict.ACCEPT, rank)
+    assert desk.urgent == [rank is Rank.CRITICAL]
 
 
 def test_a_busy_relay_does_not_change_the_verdict() -> None:

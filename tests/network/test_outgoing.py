@@ -19,7 +19,7 @@ class Sent:
         self.frames: list[list[bytes]] = []
         self.handed: list[tuple[int, list[int]]] = []
 
-    def send(self, frame: bytes) -> int:
+    def send(self, lane: int, frame: bytes) -> int:
         if self.peers:
             self.frames.append(decode_frame(frame))
         return self.peers
@@ -69,6 +69,21 @@ async def test_critical_goes_first_and_is_never_mixed() -> None:
     assert (lane, sequences, decode_frame(frame)) == (0, [0, 1, 2], [b"critical"] * 3)
     builder.drop(lane, 3)
     assert builder.peek()[0] == 1
+
+
+async def test_critical_waits_for_no_room(nursery: trio.Nursery) -> None:
+    builder, sent = FrameBuilder(), Sent()
+    room = trio.Event()
+    nursery.start_soon(_run, builder, sent, room.wait)
+    builder.add(0, 1, b"critical")
+    await trio.testing.wait_all_tasks_blocked()
+    assert sent.handed == [(0, [1])]
+    builder.add(1, 1, b"standard")
+    await trio.testing.wait_all_tasks_blocked()
+    assert sent.handed == [(0, [1])]
+    room.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert sent.handed == [(0, [1]), (1, [1])]
 
 
 async def test_frames_stay_within_their_bounds(nursery: trio.Nursery) -> None:

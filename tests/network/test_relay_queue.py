@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import trio
-from tocsin_node.mesh.process import MAX_MESSAGES_A_WRITE, MAX_RELAY_QUEUE_BYTES, RelayQueue
+from tocsin_node.mesh.relay_queue import (
+    MAX_MESSAGES_A_WRITE,
+    MAX_RELAY_QUEUE_BYTES,
+    RESERVED_RELAY_BYTES,
+    RelayQueue,
+)
 from tocsin_node.meshlink import Admitted, PeerUp, Pulse
 
 
@@ -50,3 +55,21 @@ async def test_what_a_slow_relay_has_not_read_counts_against_the_bound(nursery: 
     await trio.testing.wait_all_tasks_blocked()
     assert sum(map(len, relay.writes)) == taken
     assert queue.push(frame)
+
+
+async def test_what_is_urgent_overtakes_and_fits_however_much_else_waits(nursery: trio.Nursery) -> None:
+    queue, relay = RelayQueue(), Relay()
+    standard, critical = Admitted("standard", [b"x" * 100_000], []), Admitted("critical", [b"x" * 100_000], [])
+    while queue.push(standard):
+        pass
+    fitted = 0
+    while queue.push(critical, True):
+        fitted += 1
+    assert fitted >= RESERVED_RELAY_BYTES // (100_000 + 64)
+    assert not queue.push(standard)
+    relay.reads.set()
+    nursery.start_soon(queue.run_writer, relay)
+    await trio.testing.wait_all_tasks_blocked()
+    told = [message.peer_id for write in relay.writes for message in write]
+    assert told[:fitted] == ["critical"] * fitted
+    assert set(told[fitted:]) == {"standard"}

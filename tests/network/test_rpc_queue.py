@@ -11,7 +11,9 @@ from tocsin_node.mesh.hardening import MAX_RPC_BYTES, MalformedRpc
 from tocsin_node.mesh.rpc_queue import (
     MAX_QUEUED_BYTES,
     MAX_QUEUED_RPCS,
+    RESERVED_RPCS,
     OutgoingRpcs,
+    Rank,
     RpcReader,
     encode_uvarint,
     frame_message,
@@ -49,12 +51,27 @@ def test_a_length_out_of_bounds_is_refused_before_its_bytes_come(prefix: bytes) 
         RpcReader().feed(prefix)
 
 
-async def test_control_overtakes_messages_and_many_go_in_one_write() -> None:
+async def test_control_and_critical_overtake_and_many_go_in_one_write() -> None:
     queue = _queue()
     for n in range(3):
-        queue.push(b"m%d" % n)
-    queue.push(b"c", priority=True)
-    assert await queue.pop() == b"cm0m1m2"
+        queue.push(b"s%d" % n)
+    for n in range(2):
+        queue.push(b"u%d" % n, Rank.CRITICAL)
+    queue.push(b"c", Rank.CONTROL)
+    assert await queue.pop() == b"cu0u1s0s1s2"
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_a_flood_of_standard_never_drops_a_critical_frame(size: int) -> None:
+    queue = _queue()
+    while queue.push(b"s" * size):
+        pass
+    assert queue.push(b"u" * 100_000, Rank.CRITICAL)
+    assert (await queue.pop()).startswith(b"u")
+    while queue.push(b"u" * size, Rank.CRITICAL):
+        pass
+    assert len(queue) <= MAX_QUEUED_RPCS + RESERVED_RPCS
+    assert not queue.push(b"s" * size)
 
 
 async def test_a_write_is_bounded_but_never_empty() -> None:

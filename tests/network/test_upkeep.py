@@ -16,6 +16,7 @@ from mesh_kit import Node, make_nodes, make_roster, running_mesh
 from mesh_kit import introduce as introduce_processes
 from tocsin_node.mesh.hardening import Conduct
 from tocsin_node.mesh.host import ring_neighbours
+from tocsin_node.mesh.rpc_queue import Rank
 from tocsin_node.mesh.upkeep import (
     BACK_OFF_SLACK_SECONDS,
     DEGREE_HIGH,
@@ -33,8 +34,10 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.rpcs: list[rpc_pb2.RPC] = []
+        self.ranks: list[Rank] = []
 
-    def push(self, framed: bytes, priority: bool = False) -> bool:
+    def push(self, framed: bytes, rank: Rank = Rank.STANDARD) -> bool:
+        self.ranks.append(rank)
         start = next(n for n, byte in enumerate(framed) if byte < 0x80) + 1
         self.rpcs.append(rpc_pb2.RPC.FromString(framed[start:]))
         return True
@@ -129,7 +132,7 @@ def test_the_cache_finds_what_it_offers() -> None:
     cache = IdKeyedCache()
     cache.remember(b"our id", TOPIC, b"framed")
     assert cache.window(TOPIC) == [b"our id"]
-    assert cache.find(b"our id") == b"framed"
+    assert cache.find(b"our id") == (b"framed", Rank.STANDARD)
     for _ in range(5):
         cache.shift()
     assert cache.find(b"our id") is None
@@ -188,6 +191,20 @@ def test_a_message_is_sent_again_a_few_times_only() -> None:
     for _ in range(3):
         peers.router.take_control(iwant, peers.ids[0])
     assert len(peers.peer_queues[peers.ids[0]].rpcs) == MAX_RETRANSMISSIONS
+
+
+def test_a_critical_message_keeps_its_rank_wherever_it_is_sent() -> None:
+    peers = Peers(3)
+    message = rpc_pb2.RPC(publish=[rpc_pb2.Message(data=b"x")]).SerializeToString()
+    framed = bytes([len(message)]) + message
+    peers.router.mesh[TOPIC] = set(peers.ids)
+    peers.router.mcache.remember(b"id", TOPIC, framed, Rank.CRITICAL)
+    peers.router.publish_framed(TOPIC, framed, Rank.CRITICAL)
+    peers.router.forward(TOPIC, framed, peers.ids[0], peers.ids[1], Rank.CRITICAL)
+    iwant = rpc_pb2.ControlMessage(iwant=[rpc_pb2.ControlIWant(messageIDs=[b"id"])])
+    peers.router.take_control(iwant, peers.ids[0])
+    ranks = [rank for queue in peers.peer_queues.values() for rank in queue.ranks]
+    assert ranks == [Rank.CRITICAL] * 5
 
 
 def test_grafts_beyond_the_highest_degree_are_pruned_with_a_short_back_off() -> None:
@@ -269,7 +286,7 @@ def test_ring_neighbours_are_mutual() -> None:
 
 
 def _forwarded_to(peers: Peers, forwarder: int, origin: int) -> set[int]:
-    peers.router.forward(TOPIC, b"\0", peers.ids[forwarder], peers.ids[origin])
+    peers.router.forward(TOPIC, b"\0", peers.ids[forwarder], peers.ids[origin], Rank.STANDARD)
     return {number for number, peer in enumerate(peers.ids) if peers.peer_queues[peer].rpcs}
 
 

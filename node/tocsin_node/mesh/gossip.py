@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import trio
 from libp2p.abc import IHost, INetStream
@@ -17,15 +17,23 @@ from libp2p.pubsub.pb import rpc_pb2
 from tocsin_protocol.admission import Verdict
 
 from .hardening import Conduct, MalformedRpc, decode_rpc
-from .rpc_queue import RpcReader, frame_message, frame_rpc
+from .rpc_queue import Rank, RpcReader, frame_message, frame_rpc
 from .seen import SeenIds
 from .signatures import is_ed25519_id, is_signed, sign_message
 from .streams import STREAM_FAULTS, FastPath, PeerStreams
 from .upkeep import MeshRouter
 from .waste import WasteLimit
 
-# (topic, `from` peer, data, forwarder) -> verdict; synchronous, called in the task that reads the forwarder.
-Validator = Callable[[str, str, bytes, str], Verdict]
+
+class Ruling(NamedTuple):
+    """The verdict on a message, and what it is passed on as."""
+
+    verdict: Verdict
+    rank: Rank = Rank.STANDARD
+
+
+# (topic, `from` peer, data, forwarder) -> ruling; synchronous, called in the task that reads the forwarder.
+Validator = Callable[[str, str, bytes, str], Ruling]
 
 READ_BYTES = 64 * 1024
 # A reading task gives the others their turn after this long.
@@ -61,7 +69,7 @@ class MeshPubsub(PeerStreams):
 
     # sending
 
-    def publish_nowait(self, topic: str, data: bytes) -> int:
+    def publish_nowait(self, topic: str, data: bytes, rank: Rank = Rank.STANDARD) -> int:
         """Sign a message of our own and queue it to every subscribed peer; returns how many there were."""
         if not any(peer in self.peer_queues for peer in self.peer_topics.get(topic, ())):
             return 0
@@ -70,8 +78,8 @@ class MeshPubsub(PeerStreams):
         message_id = self._msg_id_constructor(message)
         framed = frame_message(message.SerializeToString())
         self._seen.add(message_id)
-        self.router.mcache.remember(message_id, topic, framed)
-        return self.router.publish_framed(topic, framed)
+        self.router.mcache.remember(message_id, topic, framed, rank)
+        return self.router.publish_framed(topic, framed, rank)
 
     async def publish(self, topic_id: str | list[str], data: bytes) -> None:
         for topic in [topic_id] if isinstance(topic_id, str) else topic_id:
@@ -83,7 +91,7 @@ class MeshPubsub(PeerStreams):
         rpc.ClearField("senderRecord")
         framed = frame_rpc(rpc.SerializeToString())
         for queue in self.peer_queues.values():
-            queue.push(framed, True)
+            queue.push(framed, Rank.CONTROL)
         await trio.lowlevel.checkpoint()
 
     # receiving
@@ -184,22 +192,22 @@ class MeshPubsub(PeerStreams):
             self._reject(forwarder)
             return
         self._seen.add(message_id)
-        verdict = self._judge(topics[0], self.text_of(message.from_id), message.data, forwarder)
+        verdict, rank = self._judge(topics[0], self.text_of(message.from_id), message.data, forwarder)
         if verdict is Verdict.ACCEPT:
             framed = frame_message(message.SerializeToString())
-            self.router.mcache.remember(message_id, topics[0], framed)
-            self.router.forward(topics[0], framed, forwarder_id, ID(message.from_id))
+            self.router.mcache.remember(message_id, topics[0], framed, rank)
+            self.router.forward(topics[0], framed, forwarder_id, ID(message.from_id), rank)
             return
         self.waste.charge(forwarder, len(message.data))
         if verdict is Verdict.REJECT:
             self._reject(forwarder)
 
-    def _judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Verdict:
+    def _judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Ruling:
         try:
             return self._validator(topic, origin, data, forwarder)
         except Exception:  # noqa: BLE001 - a fault of our own validator must not end the mesh
             self._conduct.count("validator-failed")
-            return Verdict.IGNORE
+            return Ruling(Verdict.IGNORE)
 
     def _reject(self, forwarder: str) -> None:
         self._conduct.count("rejected")

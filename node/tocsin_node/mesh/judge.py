@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from tocsin_protocol.admission import Admission, Reason, Verdict
 from tocsin_protocol.errors import DecodeError, SignatureError
@@ -14,16 +14,24 @@ from tocsin_protocol.topics import judge_topic, topic_names
 from tocsin_node.clock import now_ms
 from tocsin_node.meshlink import Admitted, HeartbeatSeen, Message, ProofSeen
 
+from .gossip import Ruling
 from .hardening import Conduct
+from .rpc_queue import Rank, rank_of_lane
 
 # A publisher's heartbeats closer together than this are dropped: half the interval, for clocks and queues.
 MIN_HEARTBEAT_GAP_MS = HEARTBEAT_INTERVAL_MS // 2
 
 
+class TellRelay(Protocol):
+    """Queues a message for the relay, urgent ones before the others; false when it does not fit."""
+
+    def __call__(self, message: Message, is_urgent: bool = False) -> bool: ...
+
+
 class Judge:
     """The validator of the mesh process: verdicts for gossip, news for the relay."""
 
-    def __init__(self, roster: RosterIndex, conduct: Conduct, tell_relay: Callable[[Message], bool]) -> None:
+    def __init__(self, roster: RosterIndex, conduct: Conduct, tell_relay: TellRelay) -> None:
         self.frames_topic, self.proofs_topic, self.heartbeats_topic = topic_names(roster.roster.network_id)
         self._roster = roster
         self._admission = Admission(roster)
@@ -57,15 +65,15 @@ class Judge:
         self._equivocators = publishers
         self._admission.set_equivocators(publishers)
 
-    def judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Verdict:
+    def judge(self, topic: str, origin: str, data: bytes, forwarder: str) -> Ruling:
         """The verdict on one gossip message that `origin` signed and `forwarder` brought."""
         if topic == self.frames_topic:
             return self._judge_frame(origin, data)
         if topic == self.proofs_topic:
-            return self._judge_proof(origin, data)
-        return self._judge_heartbeat(origin, data)
+            return Ruling(self._judge_proof(origin, data))
+        return Ruling(self._judge_heartbeat(origin, data))
 
-    def _judge_frame(self, origin: str, data: bytes) -> Verdict:
+    def _judge_frame(self, origin: str, data: bytes) -> Ruling:
         outcome = self._admission.admit_frame(data, origin, now_ms())
         if outcome.admitted:
             self._conduct.count("admitted", len(outcome.admitted))
@@ -73,11 +81,12 @@ class Judge:
             self._conduct.count(f"envelope-{reason}")
         if outcome.reason is not Reason.ADMITTED:
             self._conduct.count(f"frame-{outcome.reason}")
-        if outcome.admitted or outcome.doubtful:
-            self._tell_relay(
-                Admitted(origin, [e.encoded for e in outcome.admitted], [e.encoded for e in outcome.doubtful])
-            )
-        return outcome.verdict
+        told = [*outcome.admitted, *outcome.doubtful]
+        rank = rank_of_lane(told[0].lane) if told else Rank.STANDARD
+        if told:
+            news = Admitted(origin, [e.encoded for e in outcome.admitted], [e.encoded for e in outcome.doubtful])
+            self._tell_relay(news, rank is Rank.CRITICAL)
+        return Ruling(outcome.verdict, rank)
 
     def _judge_proof(self, origin: str, data: bytes) -> Verdict:
         # [REJECT] A proof is at most MAX_PROOF_BYTES and in canonical form.

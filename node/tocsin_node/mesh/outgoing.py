@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 from tocsin_protocol.frame import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, encode_frame
-from tocsin_protocol.taxonomy import LANES
+from tocsin_protocol.taxonomy import CRITICAL, LANES
 
 # What waits here when no peer is in reach. The relay offers less than this at once and keeps the rest in its
 # outbox: what does not fit is not answered, so a bound below the relay's would leave it waiting for an answer.
@@ -17,8 +17,8 @@ RETRY_SECONDS = 0.1
 # msgpack's head of an array and of each byte string.
 ARRAY_HEAD_BYTES, ITEM_HEAD_BYTES = 3, 3
 
-# frame -> how many peers it was queued for.
-SendFrame = Callable[[bytes], int]
+# (lane, frame) -> how many peers it was queued for.
+SendFrame = Callable[[int, bytes], int]
 # (lane, sequences) of envelopes handed to gossip.
 Handed = Callable[[int, list[int]], Awaitable[None]]
 
@@ -40,6 +40,11 @@ class FrameBuilder:
         self._lanes[lane].append((sequence, envelope))
         self._ready.set()
         return True
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the next frame is of the CRITICAL lane."""
+        return bool(self._lanes[CRITICAL])
 
     async def wait(self) -> None:
         """Wait until there is something to send."""
@@ -78,9 +83,11 @@ async def run_outgoing(
     while True:
         await builder.wait()
         await trio.lowlevel.checkpoint()
-        await wait_room()
+        # CRITICAL overtakes in every peer's queue and waits for no room.
+        if not builder.is_urgent:
+            await wait_room()
         lane, sequences, frame = builder.peek()
-        if send(frame):
+        if send(lane, frame):
             builder.drop(lane, len(sequences))
             await handed(lane, sequences)
         else:

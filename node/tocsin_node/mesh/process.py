@@ -6,16 +6,15 @@ its Pulse stops. An own envelope that is not answered by Published was not sent:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 import trio
 from tocsin_protocol.feed import FeedHead
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import decode_roster
+from tocsin_protocol.taxonomy import CRITICAL
 from tocsin_protocol.topics import topic_names
 
-from tocsin_node import meshlink
 from tocsin_node.meshlink import (
     PULSE_INTERVAL_SECONDS,
     Answered,
@@ -43,60 +42,14 @@ from .host import MeshHost, MeshSettings
 from .judge import Judge
 from .outgoing import FrameBuilder, run_outgoing
 from .peers import Dialer, PeerWatch
+from .relay_queue import RelayQueue
+from .rpc_queue import rank_of_lane
 from .sync_stream import SYNC_SECONDS, SyncError, SyncStreams
 
-# News for the relay that may wait here while it is busy; sync fetches what did not fit.
-MAX_RELAY_QUEUE_BYTES = 32 * 1024 * 1024
-# Encoding more at once would hold the loop.
-MAX_MESSAGES_A_WRITE = 128
 # Sync requests under way, of ours and of all peers together.
 MAX_ASKS = 64
 MAX_ASKED = 64
 CONFIGURE_SECONDS = 30.0
-
-
-class RelayQueue:
-    """What waits to be written to the relay, bounded by bytes; many messages go in one write."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[Message, int]] = deque()
-        self._bytes = 0
-        self._ready = trio.Event()
-
-    def push(self, message: Message) -> bool:
-        """Queue a message; false when it does not fit."""
-        size = _size_of(message)
-        if self._bytes + size > MAX_RELAY_QUEUE_BYTES:
-            return False
-        self._waiting.append((message, size))
-        self._bytes += size
-        if not self._ready.is_set():
-            self._ready.set()
-        return True
-
-    async def run_writer(self, link: Link) -> None:
-        """Write to the relay what is queued."""
-        while True:
-            await self._ready.wait()
-            count = min(len(self._waiting), MAX_MESSAGES_A_WRITE)
-            batch = [self._waiting.popleft() for _ in range(count)]
-            if not self._waiting:
-                self._ready = trio.Event()
-            await link.send(*[message for message, _ in batch])
-            # Only now: what a slow relay has not read counts against the bound.
-            self._bytes -= sum(size for _, size in batch)
-
-
-def _size_of(message: Message) -> int:
-    if isinstance(message, meshlink.Admitted):
-        return 64 + sum(map(len, message.envelopes)) + sum(map(len, message.doubtful))
-    if isinstance(message, meshlink.Answered):
-        return 64 + len(message.response)
-    if isinstance(message, meshlink.ProofSeen):
-        return 64 + len(message.proof)
-    if isinstance(message, meshlink.HeartbeatSeen):
-        return 64 + len(message.heartbeat)
-    return 64
 
 
 class MeshProcess:
@@ -132,7 +85,8 @@ class MeshProcess:
     async def run(self) -> None:
         """Serve until the relay closes the link; raises LinkError, or OSError when an address is in use."""
         async with self._host.run():
-            self._to_relay.push(Ready(self._host.listen_addresses()))
+            # As urgent as any other, or one of those would come before it.
+            self._note(Ready(self._host.listen_addresses()))
             await self._use_roster(self._first.roster, self._first.addresses)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._to_relay.run_writer, self._link)
@@ -153,8 +107,7 @@ class MeshProcess:
     async def _take(self, message: Message, nursery: trio.Nursery) -> None:
         match message:
             case Publish(lane, sequence, envelope):
-                if not self._builder.add(lane, sequence, envelope):
-                    self._conduct.count("publish-queue-full")
+                self._publish(lane, sequence, envelope)
             case Ask(request_id, peer_id, request):
                 if self._asking >= MAX_ASKS:
                     self._note(Answered(request_id, b"", f"{MAX_ASKS} requests are under way"))
@@ -188,8 +141,14 @@ class MeshProcess:
             {p.peer_id: tuple(dict.fromkeys([*extra.get(p.peer_id, ()), *p.addresses])) for p in publishers}
         )
 
-    def _send_frame(self, frame: bytes) -> int:
-        return self._host.pubsub.publish_nowait(self._judge.frames_topic, frame)
+    def _publish(self, lane: int, sequence: int, envelope: bytes) -> None:
+        if not self._builder.add(lane, sequence, envelope):
+            self._conduct.count("publish-queue-full")
+        elif lane == CRITICAL:
+            self._host.pubsub.stop_waiting()
+
+    def _send_frame(self, lane: int, frame: bytes) -> int:
+        return self._host.pubsub.publish_nowait(self._judge.frames_topic, frame, rank_of_lane(lane))
 
     async def _handed(self, lane: int, sequences: list[int]) -> None:
         for sequence in sequences:
@@ -197,7 +156,7 @@ class MeshProcess:
 
     async def _ask(self, request_id: int, peer: str, request: bytes) -> None:
         try:
-            self._note(Answered(request_id, await self._sync.ask(peer, request), ""))
+            self._tell_relay(Answered(request_id, await self._sync.ask(peer, request), ""))
         except SyncError as exc:
             self._note(Answered(request_id, b"", str(exc)))
         finally:
@@ -205,15 +164,15 @@ class MeshProcess:
 
     # to the relay
 
-    def _tell_relay(self, message: Message) -> bool:
-        if self._to_relay.push(message):
+    def _tell_relay(self, message: Message, is_urgent: bool = False) -> bool:
+        if self._to_relay.push(message, is_urgent):
             return True
         self._conduct.count("relay-queue-full")
         return False
 
     def _note(self, message: Message) -> None:
-        # Few and small, or asked for: a relay that stopped reading loses them with the process.
-        self._tell_relay(message)
+        # Few and small: a relay that stopped reading loses them with the process.
+        self._tell_relay(message, True)
 
     async def _answer(self, peer: str, request: bytes) -> bytes:
         if len(self._replies) >= MAX_ASKED:

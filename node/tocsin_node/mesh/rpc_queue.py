@@ -8,18 +8,36 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from enum import IntEnum
 
 import trio
+from tocsin_protocol.taxonomy import CRITICAL
 
 from .hardening import MAX_RPC_BYTES, MalformedRpc
 
 # What may wait for one peer. Beyond it frames are dropped and counted; sync fetches them later.
 MAX_QUEUED_BYTES = 8 * 1024 * 1024
 MAX_QUEUED_RPCS = 8_192
+# On top of both, for control and CRITICAL alone: however much else waits, a CRITICAL frame fits.
+RESERVED_BYTES = 2 * 1024 * 1024
+RESERVED_RPCS = 2_048
 # What one write hands to the stream.
 MAX_BATCH_BYTES = 64 * 1024
 # RPC.publish is field 2, length-delimited.
 PUBLISH_TAG = b"\x12"
+
+
+class Rank(IntEnum):
+    """What goes before what in a peer's queue."""
+
+    CONTROL = 0
+    CRITICAL = 1
+    STANDARD = 2
+
+
+def rank_of_lane(lane: int) -> Rank:
+    """The rank of a frame of this lane."""
+    return Rank.CRITICAL if lane == CRITICAL else Rank.STANDARD
 
 
 def encode_uvarint(value: int) -> bytes:
@@ -78,25 +96,26 @@ class RpcReader:
 
 
 class OutgoingRpcs:
-    """What waits for one peer: control first, then messages in order."""
+    """What waits for one peer, by rank and then in order."""
 
     def __init__(self, on_taken: Callable[[], None]) -> None:
         self._on_taken = on_taken
-        self._control: deque[bytes] = deque()
-        self._messages: deque[bytes] = deque()
+        self._queues: tuple[deque[bytes], ...] = tuple(deque() for _ in Rank)
         self._bytes = 0
         self._ready = trio.Event()
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._control) + len(self._messages)
+        return sum(map(len, self._queues))
 
-    def push(self, framed: bytes, priority: bool = False) -> bool:
-        """Queue a framed RPC; false when the queue is full."""
-        full = len(self) >= MAX_QUEUED_RPCS
-        if self._closed or full or self._bytes + len(framed) > MAX_QUEUED_BYTES:
+    def push(self, framed: bytes, rank: Rank = Rank.STANDARD) -> bool:
+        """Queue a framed RPC; false when the queue is full for its rank."""
+        is_standard = rank is Rank.STANDARD
+        full = len(self) >= MAX_QUEUED_RPCS + (0 if is_standard else RESERVED_RPCS)
+        max_bytes = MAX_QUEUED_BYTES + (0 if is_standard else RESERVED_BYTES)
+        if self._closed or full or self._bytes + len(framed) > max_bytes:
             return False
-        (self._control if priority else self._messages).append(framed)
+        self._queues[rank].append(framed)
         self._bytes += len(framed)
         if not self._ready.is_set():
             self._ready.set()
@@ -104,14 +123,14 @@ class OutgoingRpcs:
 
     async def pop(self, max_bytes: int = MAX_BATCH_BYTES) -> bytes:
         """Wait for RPCs and take as many as make `max_bytes`, at least one; empty when closed."""
-        while not self._control and not self._messages:
+        while not len(self):
             if self._closed:
                 return b""
             self._ready = trio.Event()
             await self._ready.wait()
         batch: list[bytes] = []
         size = 0
-        for queue in (self._control, self._messages):
+        for queue in self._queues:
             while queue and (not batch or size + len(queue[0]) <= max_bytes):
                 batch.append(queue.popleft())
                 size += len(batch[-1])
@@ -121,8 +140,8 @@ class OutgoingRpcs:
 
     def close(self) -> None:
         self._closed = True
-        self._control.clear()
-        self._messages.clear()
+        for queue in self._queues:
+            queue.clear()
         self._bytes = 0
         self._ready.set()
         self._on_taken()

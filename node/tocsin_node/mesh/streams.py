@@ -65,10 +65,15 @@ class PeerStreams(Pubsub):  # type: ignore[misc]
         self._inbound: dict[ID, INetStream] = {}
         self._registering: set[ID] = set()
         self._taken = trio.Event()
+        self._waiting_room = trio.CancelScope()
+
+    def stop_waiting(self) -> None:
+        """End a wait_room under way: there is something to send that waits for nobody."""
+        self._waiting_room.cancel()
 
     async def wait_room(self) -> None:
         """Wait until most peers took what was queued for them; a slow minority does not hold up the others."""
-        with trio.move_on_after(MAX_ROOM_SECONDS):
+        with trio.move_on_after(MAX_ROOM_SECONDS) as self._waiting_room:
             while 2 * sum(1 for queue in self.peer_queues.values() if len(queue)) > len(self.peer_queues):
                 self._taken = trio.Event()
                 await self._taken.wait()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 from libp2p.custom_types import TProtocol
@@ -19,7 +19,7 @@ from libp2p.pubsub.mcache import CacheEntry, MessageCache
 from libp2p.pubsub.pb import rpc_pb2
 
 from .hardening import Conduct
-from .rpc_queue import frame_rpc
+from .rpc_queue import Rank, frame_rpc
 
 # 1.2 doubles the CPU (an IDONTWANT a message and peer), 1.0 knows no back-off.
 PROTOCOL = TProtocol("/meshsub/1.1.0")
@@ -40,6 +40,13 @@ MAX_RETRANSMISSIONS = 3
 LAZY_DEGREE = 6
 
 
+class Held(NamedTuple):
+    """A message as it goes out, and what it goes out as."""
+
+    framed: bytes
+    rank: Rank
+
+
 class IdKeyedCache(MessageCache):  # type: ignore[misc]
     """The message cache, keyed by the id the network uses, holding each message framed as it goes out.
 
@@ -50,18 +57,18 @@ class IdKeyedCache(MessageCache):  # type: ignore[misc]
         super().__init__(window_size, history_size)
         self._bytes = 0
 
-    def remember(self, message_id: bytes, topic: str, framed: bytes) -> None:
+    def remember(self, message_id: bytes, topic: str, framed: bytes, rank: Rank = Rank.STANDARD) -> None:
         """Keep a message for some heartbeats; drops it when the cache is full."""
         if message_id in self.msgs or self._bytes + len(framed) > MAX_CACHED_BYTES:
             return
-        self.msgs[message_id] = framed
+        self.msgs[message_id] = Held(framed, rank)
         self._bytes += len(framed)
         self.history[0].append(CacheEntry(message_id, [topic]))
 
-    def find(self, message_id: bytes) -> bytes | None:
-        """The framed RPC of a message, or None."""
-        framed: bytes | None = self.msgs.get(message_id)
-        return framed
+    def find(self, message_id: bytes) -> Held | None:
+        """The framed RPC of a message and its rank, or None."""
+        held: Held | None = self.msgs.get(message_id)
+        return held
 
     def settled(self, topic: str) -> list[bytes]:
         """Ids of the heartbeat before this one: old enough not to be on their way still."""
@@ -69,7 +76,8 @@ class IdKeyedCache(MessageCache):  # type: ignore[misc]
 
     def shift(self) -> None:
         for entry in self.history[-1]:
-            self._bytes -= len(self.msgs.get(entry.mid, b""))
+            held = self.find(entry.mid)
+            self._bytes -= len(held.framed) if held else 0
         super().shift()
 
 
@@ -105,11 +113,11 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
 
     # forwarding
 
-    def publish_framed(self, topic: str, framed: bytes) -> int:
+    def publish_framed(self, topic: str, framed: bytes, rank: Rank) -> int:
         """Queue a message of our own to everybody subscribed (stock floods nothing); returns to how many."""
-        return sum(self._push(peer, framed) for peer in self.pubsub.peer_topics.get(topic, ()))
+        return sum(self._push(peer, framed, rank) for peer in self.pubsub.peer_topics.get(topic, ()))
 
-    def forward(self, topic: str, framed: bytes, forwarder: ID, origin: ID) -> None:
+    def forward(self, topic: str, framed: bytes, forwarder: ID, origin: ID, rank: Rank) -> None:
         """Queue somebody's message to who may lack it.
 
         Every origin floods: what came straight from it, most have already. It goes on to our neighbours on the ring,
@@ -121,13 +129,13 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
             targets |= self.mesh.get(topic, set()) & subscribed
         for peer in targets:
             if peer != forwarder and peer != origin:
-                self._push(peer, framed)
+                self._push(peer, framed, rank)
 
-    def _push(self, peer: ID, framed: bytes, priority: bool = False) -> bool:
+    def _push(self, peer: ID, framed: bytes, rank: Rank) -> bool:
         queue = self.pubsub.peer_queues.get(peer)
         if queue is None:
             return False
-        if not queue.push(framed, priority):
+        if not queue.push(framed, rank):
             self._conduct.count("peer-queue-full")
             return False
         return True
@@ -253,11 +261,11 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
 
     def _take_iwant(self, iwant: rpc_pb2.ControlIWant, sender: ID) -> None:
         for message_id in iwant.messageIDs[:MAX_IWANT_IDS]:
-            framed = self.mcache.find(message_id)
-            if framed is None or self._sent_again[sender, message_id] >= MAX_RETRANSMISSIONS:
+            held = self.mcache.find(message_id)
+            if held is None or self._sent_again[sender, message_id] >= MAX_RETRANSMISSIONS:
                 continue
             self._sent_again[sender, message_id] += 1
-            self._push(sender, framed)
+            self._push(sender, held.framed, held.rank)
 
     def _take_graft(self, topic: str, sender: ID, answer: rpc_pb2.ControlMessage) -> None:
         self._grafts_of[sender] += 1
@@ -282,7 +290,7 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
     def send_control(self, peer: ID, control: rpc_pb2.ControlMessage) -> None:
         """Queue a control message ahead of messages; nothing when it is empty."""
         if control.ByteSize():
-            self._push(peer, frame_rpc(rpc_pb2.RPC(control=control).SerializeToString()), priority=True)
+            self._push(peer, frame_rpc(rpc_pb2.RPC(control=control).SerializeToString()), Rank.CONTROL)
 
     async def emit_control_message(self, control_msg: rpc_pb2.ControlMessage, to_peer: ID) -> None:
         # The library's join and leave end here. Stock adds a freshly checked signed record to every RPC.
