@@ -16,15 +16,14 @@ from mesh_kit import Node, make_nodes, make_roster, running_mesh
 from mesh_kit import introduce as introduce_processes
 from tocsin_node.mesh.hardening import Conduct
 from tocsin_node.mesh.host import ring_neighbours
+from tocsin_node.mesh.message_cache import MAX_CACHED_BYTES, IdKeyedCache
 from tocsin_node.mesh.rpc_queue import Rank
 from tocsin_node.mesh.upkeep import (
     BACK_OFF_SLACK_SECONDS,
     DEGREE_HIGH,
-    MAX_CACHED_BYTES,
     MAX_IWANT_IDS,
     MAX_RETRANSMISSIONS,
     PRUNE_BACK_OFF_SECONDS,
-    IdKeyedCache,
     MeshRouter,
 )
 

@@ -34,8 +34,10 @@ RULES = {
     "roster": ("protocol/tocsin_protocol/roster.py",),
     "gossip": (
         "protocol/tocsin_protocol/topics.py",
+        "node/tocsin_node/mesh/gossip.py",
         "protocol/tocsin_protocol/admission.py",
         "node/tocsin_node/mesh/judge.py",
+        "node/tocsin_node/mesh/upkeep.py",
     ),
     "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
     "encoding": (),
@@ -43,7 +45,7 @@ RULES = {
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FEED|FRESH|ROSTER|INCIDENT|POLICY)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY)\]"
 
 
 def page(name: str) -> str:

@@ -161,32 +161,32 @@ class MeshPubsub(PeerStreams):
             self._conduct.count(self._topic_fault(topics[0] if len(topics) == 1 else ""))
             return
         message_id = self._msg_id_constructor(message)
-        # (IGNORE) A message is not one already seen.
+        # [IGNORE] A message is not one already seen.
         if message_id in self._seen:
             self._conduct.count("duplicate")
             return
-        # (IGNORE) A message is not our own.
+        # [IGNORE] A message is not our own.
         if message.from_id == self.my_id.to_bytes():
             self._conduct.count("own-message-returned")
             return
         forwarder = self.text_of(forwarder_id.to_bytes())
-        # (REJECT) The `from` of a message is the peer id of an Ed25519 key.
+        # [REJECT] The `from` of a message is the peer id of an Ed25519 key.
         if not is_ed25519_id(message.from_id):
             self._conduct.count("bad-origin")
             self._reject(forwarder)
             return
-        # (IGNORE) The `from` of a message is a roster peer.
+        # [IGNORE] The `from` of a message is a roster peer.
         if not self._is_member(message.from_id):
             self._conduct.count("unknown-origin")
             return
-        # (IGNORE) The forwarder did not waste more than WASTE_BURST_BYTES.
+        # [IGNORE] The peer that brought a message is within what it may waste.
         if self.waste.is_over(forwarder):
             self._conduct.count("forwarder-over-limit")
             if self.waste.pass_over(forwarder, len(message.data)):
                 raise MalformedRpc("goes on bringing what is nothing new")
             return
         # Not marked as seen before this: a stranger's bad copy must not suppress the real message.
-        # (REJECT) A message is signed by the peer its `from` names.
+        # [REJECT] A message is signed by the peer its `from` names.
         if not is_signed(message):
             self._conduct.count("bad-gossip-signature")
             self._reject(forwarder)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
-from libp2p.pubsub.mcache import CacheEntry, MessageCache
 from libp2p.pubsub.pb import rpc_pb2
 
 from .hardening import Conduct
+from .message_cache import IdKeyedCache
 from .rpc_queue import Rank, frame_rpc
 
 # 1.2 doubles the CPU (an IDONTWANT a message and peer), 1.0 knows no back-off.
@@ -30,55 +30,12 @@ PRUNE_BACK_OFF_SECONDS = 3
 # that comes a moment early.
 BACK_OFF_SLACK_SECONDS = 2
 LONGEST_BACK_OFF_SECONDS = 3600
-# What the message cache holds for IWANT; beyond it messages are not offered, sync still has them.
-MAX_CACHED_BYTES = 32 * 1024 * 1024
 # Message ids announced to, and asked of, one peer in one heartbeat.
 MAX_IHAVE_IDS = 512
 MAX_IWANT_IDS = 512
 # How often one message is sent again to one peer that asks for it.
 MAX_RETRANSMISSIONS = 3
 LAZY_DEGREE = 6
-
-
-class Held(NamedTuple):
-    """A message as it goes out, and what it goes out as."""
-
-    framed: bytes
-    rank: Rank
-
-
-class IdKeyedCache(MessageCache):  # type: ignore[misc]
-    """The message cache, keyed by the id the network uses, holding each message framed as it goes out.
-
-    Stock keys by `from` + `seqno` whatever id function is set; IHAVE and IWANT then ask for the same ids for ever.
-    """
-
-    def __init__(self, window_size: int = 3, history_size: int = 5) -> None:
-        super().__init__(window_size, history_size)
-        self._bytes = 0
-
-    def remember(self, message_id: bytes, topic: str, framed: bytes, rank: Rank = Rank.STANDARD) -> None:
-        """Keep a message for some heartbeats; drops it when the cache is full."""
-        if message_id in self.msgs or self._bytes + len(framed) > MAX_CACHED_BYTES:
-            return
-        self.msgs[message_id] = Held(framed, rank)
-        self._bytes += len(framed)
-        self.history[0].append(CacheEntry(message_id, [topic]))
-
-    def find(self, message_id: bytes) -> Held | None:
-        """The framed RPC of a message and its rank, or None."""
-        held: Held | None = self.msgs.get(message_id)
-        return held
-
-    def settled(self, topic: str) -> list[bytes]:
-        """Ids of the heartbeat before this one: old enough not to be on their way still."""
-        return [entry.mid for entry in self.history[1] if topic in entry.topics]
-
-    def shift(self) -> None:
-        for entry in self.history[-1]:
-            held = self.find(entry.mid)
-            self._bytes -= len(held.framed) if held else 0
-        super().shift()
 
 
 class MeshRouter(GossipSub):  # type: ignore[misc]
@@ -115,19 +72,19 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
 
     def publish_framed(self, topic: str, framed: bytes, rank: Rank) -> int:
         """Queue a message of our own to everybody subscribed (stock floods nothing); returns to how many."""
+        # [FORWARD] A message of our own goes to every peer that is subscribed to its topic.
         return sum(self._push(peer, framed, rank) for peer in self.pubsub.peer_topics.get(topic, ()))
 
     def forward(self, topic: str, framed: bytes, forwarder: ID, origin: ID, rank: Rank) -> None:
-        """Queue somebody's message to who may lack it.
-
-        Every origin floods: what came straight from it, most have already. It goes on to our neighbours on the ring,
-        the others are offered its id. What came through somebody goes to the whole mesh.
-        """
+        """Queue somebody's message to who may lack it."""
         subscribed = self.pubsub.peer_topics.get(topic, set())
+        # [FORWARD] What came straight from its origin goes on to our two neighbours on the ring.
         targets = self.direct & subscribed
+        # [FORWARD] What came through somebody else, or lacks a neighbour to go to, goes to our mesh as well.
         if forwarder != origin or len(targets) < len(self.direct):
             targets |= self.mesh.get(topic, set()) & subscribed
         for peer in targets:
+            # [FORWARD] Nothing goes back to the peer that brought it, or to its origin.
             if peer != forwarder and peer != origin:
                 self._push(peer, framed, rank)
 
@@ -217,6 +174,7 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
             self._sent_again.clear()
 
     def _offer(self, topic: str, controls: dict[ID, rpc_pb2.ControlMessage]) -> None:
+        # [FORWARD] What is recent is offered by its id in every heartbeat: outside our mesh at once, inside a heartbeat later.
         recent, settled = self.mcache.window(topic)[:MAX_IHAVE_IDS], self.mcache.settled(topic)[:MAX_IHAVE_IDS]
         # Peers in back-off included: stock leaves them out, and after a mass prune hears nothing for a minute.
         lazy = self.pubsub.peer_topics.get(topic, set()) - self.mesh[topic] - self.direct
