@@ -12,7 +12,7 @@ import trio
 
 # 10,000 signals brought again, each in a message of its own, fit; so does what a node offers again after a restart.
 WASTE_BURST_BYTES = 64 * 1024 * 1024
-WASTE_BYTES_A_SECOND = 4 * 1024 * 1024
+WASTE_BYTES_A_SECOND = 2 * 1024 * 1024
 # What a message costs whatever its size is, as if it were so many bytes longer.
 MESSAGE_COST_BYTES = 4096
 # A peer that goes on, although nobody looks at it any more, is parted with after so much in a minute.
