@@ -16,7 +16,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p_kit import framed, hello, raw_peer, send_until_dropped, stock_node, uvarint
-from mesh_kit import NETWORK_ID, Node, Running, introduce, make_nodes, make_roster, running_mesh
+from mesh_kit import DEADLINE_SECONDS, NETWORK_ID, Node, Running, introduce, make_nodes, make_roster, running_mesh
 from tocsin_node.mesh.hardening import MAX_REJECTS_A_MINUTE
 from tocsin_node.mesh.signatures import sign_message
 from tocsin_node.meshlink import PeerUp
@@ -25,6 +25,9 @@ from tocsin_protocol.topics import topic_names
 
 TOPIC = topic_names(NETWORK_ID)[0]
 OTHER_TOPIC = topic_names(bytes(32))[0]
+BETWEEN_SECONDS = 0.05
+# How much later than before the attacks a signal may come while they go on: a loop that freezes does so for longer.
+MAX_LATE_SECONDS = 3.0
 MANY = MAX_REJECTS_A_MINUTE + 1
 
 
@@ -91,6 +94,9 @@ DROPPED: dict[str, Callable[[Attacker], bytes]] = {
     "a protobuf cut short": lambda a: framed(_publish(a.message())[4:-20]),
     "a field longer than the RPC": lambda a: framed(b"\x12\xff\xff\x01abc"),
     "a group nested a thousand deep": lambda a: framed(b"\x0b" * 1000),
+    "a subscription whose topic is not UTF-8": lambda a: framed(b"\x0a\x06\x08\x01\x12\x02\xff\xfe"),
+    "a message whose topic is not UTF-8": lambda a: framed(b"\x12\x04\x22\x02\xff\xfe"),
+    "a GRAFT whose topic is not UTF-8": lambda a: framed(b"\x1a\x06\x1a\x04\x0a\x02\xff\xfe"),
     "a control message of garbage": lambda a: framed(b"\x1a\x04\xff\xff\xff\xff"),
     "a message of garbage": lambda a: framed(b"\x12\x04\xff\xff\xff\xff"),
     "a length of 300 KB": lambda a: uvarint(300_000) + b"x" * 1000,
@@ -121,7 +127,6 @@ DROPPED: dict[str, Callable[[Attacker], bytes]] = {
 # What an honest peer of another version or roster might send: nothing happens.
 TOLERATED: dict[str, Callable[[Attacker], bytes]] = {
     "empty RPCs": lambda a: b"\0" * 500,
-    "a topic that is not UTF-8": lambda a: framed(b"\x0a\x06\x08\x01\x12\x02\xff\xfe"),
     "a stranger's from": _many(lambda a: a.with_field(from_id=_id_bytes(secrets.token_bytes(32)))),
     "unknown fields": lambda a: framed(b"\x7a\x03abc"),
     "unknown topics": lambda a: hello("somewhere/else", TOPIC) + _publish(rpc_pb2.Message(topicIDs=["a", "b"])),
@@ -139,12 +144,28 @@ TOLERATED: dict[str, Callable[[Attacker], bytes]] = {
 }
 
 
-async def _check_honest_traffic(honest: Running, victim: Running, case: str) -> None:
-    envelope = honest.node.seal()
-    with trio.fail_after(20):
-        await honest.link.send(honest.node.message_of(envelope))
-        await victim.wait_for(lambda: envelope.encoded in victim.envelopes())
-    assert victim.process.poll() is None, case
+class HonestTraffic:
+    """One signal after another from an honest node to the victim, whatever else goes on."""
+
+    def __init__(self, honest: Running, victim: Running) -> None:
+        self._honest, self._victim = honest, victim
+        self._round = trio.Event()
+        self.latest = 0.0
+
+    async def run(self) -> None:
+        while True:
+            envelope, began = self._honest.node.seal(), trio.current_time()
+            await self._honest.link.send(self._honest.node.message_of(envelope))
+            await self._victim.wait_for(lambda sent=envelope: sent.encoded == (self._victim.envelopes() or [b""])[-1])
+            self.latest = max(self.latest, trio.current_time() - began)
+            self._round.set()
+            self._round = trio.Event()
+            await trio.sleep(BETWEEN_SECONDS)
+
+    async def wait_rounds(self, count: int) -> None:
+        for _ in range(count):
+            with trio.fail_after(DEADLINE_SECONDS):
+                await self._round.wait()
 
 
 async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path) -> None:
@@ -155,9 +176,14 @@ async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path)
     async with (
         running_mesh(victim_node, roster, tmp_path) as victim,
         running_mesh(honest_node, roster, tmp_path) as honest,
+        trio.open_nursery() as nursery,
     ):
         await introduce([victim, honest], roster)
         await honest.wait_peers(1)
+        traffic = HonestTraffic(honest, victim)
+        nursery.start_soon(traffic.run)
+        await traffic.wait_rounds(20)
+        undisturbed = traffic.latest
         for node, (case, make) in zip(attackers, [*DROPPED.items(), *TOLERATED.items()], strict=True):
             async with raw_peer(node.seed) as attacker:
                 await attacker.connect(victim.listen[0], victim_node.peer_id)
@@ -170,11 +196,15 @@ async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path)
                         await attacker.wait_dropped(victim_node.peer_id)
                     except trio.TooSlowError:
                         pytest.fail(f"still connected after {case}")
-                await _check_honest_traffic(honest, victim, case)
+                # The second began after the attack was over.
+                await traffic.wait_rounds(2)
+                assert victim.process.poll() is None, case
+                assert traffic.latest < undisturbed + MAX_LATE_SECONDS, case
                 assert attacker.is_connected(victim_node.peer_id) == (case in TOLERATED), case
         assert victim.counters["malformed-rpc"] >= len(DROPPED)
         # The subscription and the message.
         assert victim.counters["frame-wrong-network"] == 2
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_dropped_peer_stays_out_for_a_while(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -67,7 +67,22 @@ def decode_rpc(data: bytes) -> rpc_pb2.RPC:
     entries = len(control.ihave) + len(control.iwant) + len(control.graft) + len(control.prune)
     if entries + len(control.idontwant) > MAX_RPC_CONTROLS:
         raise MalformedRpc(f"{entries} control entries in one RPC")
+    if not all(type(topic) is str for topic in _topics(rpc)):
+        raise MalformedRpc("a topic that is not UTF-8")
     return rpc
+
+
+def _topics(rpc: rpc_pb2.RPC) -> Iterator[object]:
+    """The topics an RPC names; the library hands out text that is not UTF-8 as bytes."""
+    for subscription in rpc.subscriptions:
+        yield subscription.topicid
+    for message in rpc.publish:
+        # Messages of none or several are refused unread.
+        if len(message.topicIDs) == 1:
+            yield message.topicIDs[0]
+    for entries in (rpc.control.ihave, rpc.control.graft, rpc.control.prune):
+        for entry in entries:
+            yield entry.topicID
 
 
 @dataclass(slots=True)

@@ -174,7 +174,7 @@ class MeshRouter(GossipSub):  # type: ignore[misc]
             self._sent_again.clear()
 
     def _offer(self, topic: str, controls: dict[ID, rpc_pb2.ControlMessage]) -> None:
-        # [FORWARD] What is recent is offered by its id in each heartbeat: outside our mesh at once, inside a beat later.
+        # [FORWARD] What is recent is offered by its id in each heartbeat: outside our mesh now, inside a beat later.
         recent, settled = self.mcache.window(topic)[:MAX_IHAVE_IDS], self.mcache.settled(topic)[:MAX_IHAVE_IDS]
         # Peers in back-off included: stock leaves them out, and after a mass prune hears nothing for a minute.
         lazy = self.pubsub.peer_topics.get(topic, set()) - self.mesh[topic] - self.direct
