@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import trio
-from host_kit import TOPIC, Local, connected_hosts, id_of, introduce, running_host, seed_of
+from host_kit import DEADLINE_SECONDS, TOPIC, Local, connected_hosts, id_of, introduce, running_host, seed_of
 from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.network.exceptions import SwarmException
@@ -19,6 +19,7 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.transport.tcp.tcp import TCP
 from libp2p_kit import LOOPBACK, framed, hello, raw_peer, send_until_dropped, stock_node, stock_swarm_limit, uvarint
 from multiaddr import Multiaddr
+from tocsin_node.mesh import host
 from tocsin_node.mesh.hardening import (
     FIRST_BAR_SECONDS,
     MAX_REJECTS_A_MINUTE,
@@ -31,6 +32,12 @@ from tocsin_node.mesh.hardening import (
 )
 
 INBOUND = 400
+
+
+@pytest.fixture
+def no_handshake_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that what ends is not ended by waiting.
+    monkeypatch.setattr(host, "HANDSHAKE_SECONDS", 10 * DEADLINE_SECONDS)
 
 
 async def _connect_afresh(listen: str, peer_id: str, seed: bytes) -> bool:
@@ -105,13 +112,13 @@ async def test_a_stranger_is_not_dialled_and_not_kept() -> None:
         assert not local.host.swarm.connections
 
 
-async def _claim_in_negotiation(listen: str, length: int) -> bool:
-    """Claim a length before any handshake and send a little; whether the connection is still held a second later."""
+async def _claim_in_negotiation(listen: str, length: int, seconds: float) -> bool:
+    """Claim a length before any handshake and send a little; whether the connection is still held so much later."""
     port = int(Multiaddr(listen).value_for_protocol("tcp") or 0)
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with stream:
         await stream.send_all(b"\x13/multistream/1.0.0\n" + uvarint(length) + b"x" * 1000)
-        with trio.move_on_after(1):
+        with trio.move_on_after(seconds):
             try:
                 while await stream.receive_some():
                     pass
@@ -121,14 +128,14 @@ async def _claim_in_negotiation(listen: str, length: int) -> bool:
         return True
 
 
-async def test_a_length_claimed_by_a_stranger_is_not_read() -> None:
+async def test_a_length_claimed_by_a_stranger_is_not_read(no_handshake_timeout: None) -> None:
     async with running_host("a", ["b"]) as local:
-        assert not await _claim_in_negotiation(local.host.listen_addresses()[0], 2**27)
+        assert not await _claim_in_negotiation(local.host.listen_addresses()[0], 2**27, DEADLINE_SECONDS)
 
 
 async def test_stock_reads_whatever_a_stranger_claims() -> None:
     async with stock_node(seed_of("a")) as node:
-        assert await _claim_in_negotiation(node.listen, 2**27)
+        assert await _claim_in_negotiation(node.listen, 2**27, 1)
 
 
 async def test_one_silent_address_does_not_hold_all_inbound_slots() -> None:
@@ -144,7 +151,7 @@ async def test_one_silent_address_does_not_hold_all_inbound_slots() -> None:
         assert local.counters["inbound-failed"] >= slots
 
 
-async def test_who_answers_a_dial_is_a_stranger_at_first() -> None:
+async def test_who_answers_a_dial_is_a_stranger_at_first(no_handshake_timeout: None) -> None:
     async def answer(stream: trio.SocketStream) -> None:
         async with stream:
             await stream.send_all(b"\x13/multistream/1.0.0\n" + uvarint(2**27) + b"x" * 1000)
@@ -153,7 +160,7 @@ async def test_who_answers_a_dial_is_a_stranger_at_first() -> None:
     async with running_host("a", ["b"]) as local, trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
-        with trio.fail_after(4), pytest.raises(SwarmException):
+        with trio.fail_after(DEADLINE_SECONDS), pytest.raises(SwarmException):
             await local.host.swarm.dial_addr(Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"), ID.from_base58(id_of("b")))
         nursery.cancel_scope.cancel()
 
