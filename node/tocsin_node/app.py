@@ -23,6 +23,7 @@ from .detect.finding import WatcherStatus
 from .detect.outflow_watcher import run_outflow_watcher
 from .errors import ConfigError
 from .hooks.build import Levers, open_hooks
+from .interpreter import tune_interpreter
 from .keystore import NodeSecrets, open_keystore
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
 from .peer_ids import peer_id_of_seed
@@ -68,6 +69,7 @@ async def run_node(config: NodeConfig, *, task_status: trio.TaskStatus[Relay] = 
 
     Raises ConfigError or StoreError about what the operator has to put right first.
     """
+    tune_interpreter()
     async with open_relay(config) as relay:
         task_status.started(relay)
         await trio.sleep_forever()

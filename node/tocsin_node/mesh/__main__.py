@@ -6,7 +6,6 @@ With PARENT, the process id of the relay, it dies with the thread that started i
 from __future__ import annotations
 
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -15,12 +14,11 @@ import sys
 import trio
 from tocsin_protocol.errors import ProtocolError
 
+from tocsin_node.interpreter import tune_interpreter
 from tocsin_node.meshlink import LinkError
 
 from .process import run_mesh
 
-# The host keeps some 100,000 long-lived objects: the default threshold spends a tenth of the time collecting.
-GC_THRESHOLDS = (20_000, 20, 50)
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
 EXPECTED = (OSError, LinkError, ProtocolError, trio.TooSlowError, KeyboardInterrupt)
@@ -36,8 +34,7 @@ def main(arguments: list[str]) -> int:
         return 1
     # The library logs a line, or a traceback, for what any stranger sends; we count instead.
     logging.disable(logging.CRITICAL)
-    gc.set_threshold(*GC_THRESHOLDS)
-    gc.freeze()
+    tune_interpreter()
     try:
         trio.run(run_mesh, arguments[0])
     except BaseException as exc:
