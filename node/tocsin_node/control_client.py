@@ -32,7 +32,9 @@ def request_control(path: Path, verb: str, arguments: Mapping[str, Any] | None =
             with short_path(path) as name:
                 connection.connect(name)
             connection.settimeout(CALL_TIMEOUT_SECONDS)
-            connection.sendall(line)
+            # A node that refuses at once may have closed before it read us: what it said can be read all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(line)
             answer = _receive_line(connection)
         except OSError as exc:
             reason = "no answer in time" if isinstance(exc, TimeoutError) else exc.strerror

@@ -200,7 +200,9 @@ async def test_a_feed_whose_relay_is_gone_says_so_and_still_reads(tmp_path: Path
         try:
             feed.start("serve")
             await wait_served(relay)
-            assert (await get(relay, "/healthz")).status_code == 200
+            with trio.fail_after(60):
+                while (await get(relay, "/healthz")).status_code != 200:  # noqa: ASYNC110 - its mesh is starting
+                    await trio.sleep(0.05)
             relay.kill()
             health = await get(relay, "/healthz")
             assert health.status_code == 503
