@@ -21,9 +21,11 @@ from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
 from tocsin_node.demo.network import create_local_network
 from tocsin_node.keystore import open_keystore
-from tocsin_node.relay.intake import INTAKE_TASKS, Intake
+from tocsin_node.meshlink import Admitted
+from tocsin_node.relay.intake import MAX_BATCH, Intake
 from tocsin_node.relay.metrics import Metrics
 from tocsin_node.roster_files import read_roster
+from tocsin_node.store.arrivals import Filed
 from tocsin_node.store.arrivals import Path as How
 from tocsin_node.store.decisions import Rules
 from tocsin_node.store.writer import Store
@@ -34,6 +36,8 @@ from .workload import seal_feed
 SIGNALS = 20_000
 BARE_CHECKS = 10_000
 GOAL = (HIGHER, 0.35)
+# Enough for every task of the intake to find a full batch waiting, and far below what its queue holds.
+FLOOD_AHEAD = 8 * MAX_BATCH
 
 
 async def bench_admission(group: str, signals: int = SIGNALS) -> list[Result]:
@@ -58,30 +62,46 @@ async def bench_admission(group: str, signals: int = SIGNALS) -> list[Result]:
 async def admissions_per_second(
     data_dir: Path, publisher: bytes, roster: RosterIndex, envelopes: Sequence[Envelope]
 ) -> float:
-    """Admit a feed in frames, as many at once as the node does; until the last is on disk."""
+    """Hand a feed to the node's own intake in full frames, as its mesh does in a flood; until the last is on disk."""
     store = Store(data_dir, publisher, roster.roster.network_id)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)
             intake = Intake(store, lambda: Rules(Policy(()), {}, roster), Metrics(), now_ms)
-            frames = [
-                [envelope.encoded for envelope in envelopes[start : start + MAX_FRAME_ENVELOPES]]
-                for start in range(0, len(envelopes), MAX_FRAME_ENVELOPES)
-            ]
-
-            async def admit(share: Sequence[list[bytes]]) -> None:
-                for frame in share:
-                    await intake.admit(frame, How.GOSSIP)
-
+            await nursery.start(intake.run_intake)
+            flood = _Flood(envelopes)
+            intake.listeners.append(flood.note)
             began = time.perf_counter()
-            async with trio.open_nursery() as admitting:
-                for task in range(INTAKE_TASKS):
-                    admitting.start_soon(admit, frames[task::INTAKE_TASKS])
+            await flood.run(intake)
             seconds = time.perf_counter() - began
             nursery.cancel_scope.cancel()
         return len(envelopes) / seconds
     finally:
         store.close()
+
+
+class _Flood:
+    """Offers frames as fast as the intake has room for them."""
+
+    def __init__(self, envelopes: Sequence[Envelope]) -> None:
+        self._encoded = [envelope.encoded for envelope in envelopes]
+        self._stored = 0
+        self._progress = trio.Event()
+
+    def note(self, filed: Filed, path: How) -> None:
+        """A batch is on disk."""
+        self._stored += len(filed.stored)
+        self._progress.set()
+
+    async def run(self, intake: Intake) -> None:
+        """Offer all of them and wait until all are stored."""
+        offered = 0
+        while self._stored < len(self._encoded):
+            while offered < min(len(self._encoded), self._stored + FLOOD_AHEAD):
+                intake.offer(Admitted("", self._encoded[offered : offered + MAX_FRAME_ENVELOPES], []))
+                offered += MAX_FRAME_ENVELOPES
+            self._progress = trio.Event()
+            await self._progress.wait()
 
 
 def bare_checks_per_second() -> float:
