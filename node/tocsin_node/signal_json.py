@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin_protocol.body import MAX_TIER, decode_body, encode_body
+from tocsin_protocol.body import decode_body, encode_body
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.fields import bool_of, enum_of, list_of, map_of, text_of, uint_of
 from tocsin_protocol.ids import DIGEST_BYTES
-from tocsin_protocol.model import Detector, Evidence, Loss, Reference, Signal, Subject
+from tocsin_protocol.model import MAX_TIER, Detector, Evidence, Loss, Reference, Signal, Subject
 from tocsin_protocol.taxonomy import Category, Cause, EvidenceKind, Relation, Role, Severity, Stage, SubjectKind, Tlp
 
 DEFAULT_LIFETIME_MS = 60 * 60 * 1000

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .admission import Reason
-from .body import MAX_CONFIDENCE
 from .errors import PolicyError
 from .freshness import actionable_until_ms
-from .model import Signal
+from .model import MAX_CONFIDENCE, Signal
 from .taxonomy import Category, Relation, Role, Severity
 
 MAX_RULES = 256

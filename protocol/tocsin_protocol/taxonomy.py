@@ -38,7 +38,7 @@ class Category(StrEnum):
     @property
     def family(self) -> str:
         """`asset` of `asset.drain`."""
-        return self.value.split(".", 1)[0]
+        return self.split(".", 1)[0]
 
 
 class Stage(StrEnum):

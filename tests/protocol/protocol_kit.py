@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
 from tocsin_protocol.body import encode_body
 from tocsin_protocol.envelope import Envelope, seal_envelope
 from tocsin_protocol.frame import encode_frame
@@ -91,7 +92,7 @@ def make_signal(**changes: Any) -> Signal:
         drill=False,
         text="Flash-loan drain of the lender.\nFurther markets are at risk.",
     )
-    return replace(signal, **changes)
+    return structs.replace(signal, **changes)
 
 
 def make_standard(**changes: Any) -> Signal:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from protocol_kit import NOW_MS, make_signal, make_standard
-from strategies_kit import FIXED, garbage_or, signals
+from strategies_kit import FIXED, garbage_or, signals, values
 from tocsin_protocol.body import decode_body, encode_body
-from tocsin_protocol.errors import DecodeError
+from tocsin_protocol.encoding import decode_canonical, encode_canonical
+from tocsin_protocol.envelope import MAX_BODY_BYTES
+from tocsin_protocol.errors import DecodeError, TruncatedError
 from tocsin_protocol.model import Evidence, Loss, Signal
 from tocsin_protocol.taxonomy import CRITICAL, STANDARD, EvidenceKind, Severity
+
+_FIELDS: dict[str, Any] = decode_canonical(encode_body(make_signal()), max_bytes=MAX_BODY_BYTES)
 
 
 @FIXED
@@ -31,6 +36,51 @@ def test_garbage_raises_only_ours(data: bytes) -> None:
     except DecodeError:
         return
     assert encode_body(signal) == data
+    decode_canonical(data, max_bytes=MAX_BODY_BYTES)
+
+
+@FIXED
+@given(st.sampled_from(sorted(_FIELDS)), values)
+def test_a_field_of_another_kind_is_refused_or_written_back_the_same(field: str, value: Any) -> None:
+    data = encode_canonical({**_FIELDS, field: value})
+    try:
+        signal = decode_body(data)
+    except DecodeError:
+        return
+    assert encode_body(signal) == data
+
+
+@pytest.mark.parametrize("left_out", [("cause",), ("detector", "incident", "text"), ("detector", "text")], ids=str)
+def test_optional_fields_that_are_left_out_come_back_as_nothing(left_out: tuple[str, ...]) -> None:
+    data = encode_canonical({key: value for key, value in _FIELDS.items() if key not in left_out})
+    signal = decode_body(data)
+    assert encode_body(signal) == data
+    assert {key for key in ("cause", "detector", "incident", "text") if not getattr(signal, key)} == {
+        "cause",
+        *left_out,
+    }
+
+
+@pytest.mark.parametrize(
+    ("announced", "reason"),
+    [
+        (b"\x81\xa8evidence\xdd\xff\xff\xff\xff", TruncatedError),
+        (b"\x81\xa8subjects\xdd\xff\xff\xff\xff", TruncatedError),
+        (b"\x81\xa4text\xdb\xff\xff\xff\xff", TruncatedError),
+        (b"\xdf\xff\xff\xff\xff", TruncatedError),
+        (b"\x91" * MAX_BODY_BYTES, DecodeError),
+        (b"", TruncatedError),
+    ],
+    ids=lambda value: value[:12].hex() if isinstance(value, bytes) else None,
+)
+def test_an_announced_length_gets_no_room_before_it_is_checked(announced: bytes, reason: type[DecodeError]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(reason):
+            decode_body(announced)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @FIXED

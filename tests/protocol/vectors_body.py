@@ -7,18 +7,15 @@ from typing import Any
 from protocol_kit import ASSET, ATTACKER, NOW_MS, VAULT, bytes_of_label, make_signal, make_standard
 from tocsin_protocol.body import (
     MAX_DETAIL_BYTES,
-    MAX_EVIDENCE,
     MAX_INCIDENT_BYTES,
     MAX_LIFETIME_MS,
-    MAX_REFERENCES,
-    MAX_SUBJECTS,
     MAX_TEXT_BYTES,
     encode_body,
 )
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_BODY_BYTES
 from tocsin_protocol.freshness import MAX_CLOCK_SKEW_MS, freshness_bound_ms
-from tocsin_protocol.model import Evidence, Reference, Signal, Subject
+from tocsin_protocol.model import MAX_EVIDENCE, MAX_REFERENCES, MAX_SUBJECTS, Evidence, Reference, Signal, Subject
 from tocsin_protocol.taxonomy import Category, Cause, EvidenceKind, Relation, Role, Severity, Stage, SubjectKind, Tlp
 from vector_kit import case, tagged
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from msgspec import structs
 from tocsin_protocol.body import encode_body
 from tocsin_protocol.roster_model import RateClass
 
@@ -128,7 +129,7 @@ def _document(number: int, size: int) -> dict[str, Any]:
     """A signal as a detector hands it in, its text as long as the envelope's size asks for."""
     signal = sample_signal(number, now_ms())
     short = size - ENVELOPE_OVERHEAD_BYTES - len(encode_body(signal))
-    document = signal_to_json(replace(signal, text=signal.text + "." * max(0, short)))
+    document = signal_to_json(structs.replace(signal, text=signal.text + "." * max(0, short)))
     del document["issued_ms"]
     return document
 

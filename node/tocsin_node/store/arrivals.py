@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.audit import EntryKind
@@ -18,7 +19,7 @@ from tocsin_protocol.model import Signal
 from .audit import append_audit, append_audits
 from .decisions import Decided, Rules, decide_incident
 from .feeds import FeedState, advance_feeds, place_envelopes, read_feed
-from .incidents import join_incident
+from .incidents import OpenIncidents
 from .marks import matters
 
 
@@ -92,29 +93,34 @@ def _insert_signals(
 ) -> list[bytes]:
     """Insert signals with their audit entries; returns the incidents that need a decision."""
     touched: dict[bytes, None] = {}
-    entries = []
+    rows, entries = [], []
+    incidents = OpenIncidents(connection, [o.signal for o in stored if o.signal is not None], received_ms)
+    by_path = path.value
     for opened in stored:
         envelope, incident, is_marked = opened.envelope, None, False
         if opened.signal is not None:
-            incident, is_new = join_incident(connection, envelope.digest, opened.signal, received_ms)
+            incident, is_new = incidents.join(envelope.digest, opened.signal)
             is_marked = matters(rules.policy, opened.signal)
             if is_new or is_marked:
                 touched[incident] = None
-        row = (
-            envelope.digest,
-            envelope.publisher,
-            envelope.lane,
-            envelope.sequence,
-            envelope.encoded,
-            received_ms,
-            path.value,
-            opened.standing.value,
-            incident,
-            int(is_marked),
+        standing = opened.standing.value
+        rows.append(
+            (
+                envelope.digest,
+                envelope.publisher,
+                envelope.lane,
+                envelope.sequence,
+                envelope.encoded,
+                received_ms,
+                by_path,
+                standing,
+                incident,
+                is_marked,
+            )
         )
-        # One by one: the next signal of the batch may refer to this one.
-        connection.execute(_INSERT_SIGNAL, row)
-        entries.append((received_ms, EntryKind.SIGNAL.value, envelope.digest, _detail(path, opened.standing)))
+        entries.append((received_ms, _SIGNAL_KIND, envelope.digest, _detail(by_path, standing)))
+    incidents.write()
+    connection.executemany(_INSERT_SIGNAL, rows)
     append_audits(connection, entries)
     return list(touched)
 
@@ -123,14 +129,12 @@ _INSERT_SIGNAL = (
     "INSERT INTO signals (digest, publisher, lane, sequence, encoded, received_ms, path, standing, incident, matters)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_DETAILS: dict[tuple[Path, Reason], bytes] = {}
+_SIGNAL_KIND = EntryKind.SIGNAL.value
 
 
-def _detail(path: Path, standing: Reason) -> bytes:
-    key = (path, standing)
-    if key not in _DETAILS:
-        _DETAILS[key] = encode_canonical({"path": path.value, "verdict": standing.value})
-    return _DETAILS[key]
+@cache
+def _detail(path: str, standing: str) -> bytes:
+    return encode_canonical({"path": path, "verdict": standing})
 
 
 def _feed(connection: sqlite3.Connection, publisher: bytes, lane: int) -> FeedState:

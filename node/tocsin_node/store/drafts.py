@@ -11,7 +11,7 @@ from tocsin_protocol.signing import keccak256
 
 from .audit import append_audit
 from .decisions import Decided, Rules, decide_incident
-from .incidents import join_incident
+from .incidents import OpenIncidents
 
 MAX_DRAFTS = 1024
 # Of the oldest, how many are looked through for one that has expired before the very oldest goes.
@@ -25,7 +25,9 @@ def file_draft(connection: sqlite3.Connection, rules: Rules, signal: Signal, now
     """
     body = encode_body(signal)
     digest = keccak256(body)
-    incident, _ = join_incident(connection, digest, signal, now_ms)
+    incidents = OpenIncidents(connection, (signal,), now_ms)
+    incident, _ = incidents.join(digest, signal)
+    incidents.write()
     row = connection.execute(
         "INSERT OR IGNORE INTO drafts (digest, body, at_ms, incident) VALUES (?, ?, ?, ?)",
         (digest, body, now_ms, incident),

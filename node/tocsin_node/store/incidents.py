@@ -1,77 +1,112 @@
-"""Incidents on disk: which thread a signal joins, decided while it is stored."""
+"""Incidents on disk: which thread each signal of a batch joins, read and written for the batch as a whole."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.correlation import (
     CORRELATION_WINDOW_MS,
+    MAX_INCIDENT_MS,
     Incident,
     choose_incident,
     correlating_subjects,
     referenced_digests,
 )
+from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.model import Signal
 
-from .audit import append_audit
+from .audit import append_audits
 
-# One subject can stand in several open incidents only through different families or after a day of silence.
-MAX_CANDIDATES = 64
-
-_COLUMNS = "i.id, i.family, i.first_ms, i.last_ms"
-
-
-def join_incident(
-    connection: sqlite3.Connection, digest: bytes, signal: Signal, received_ms: int
-) -> tuple[bytes, bool]:
-    """The incident a new signal (`digest`) belongs to, and whether the signal opened it."""
-    subjects = correlating_subjects(signal)
-    by_subject = {s: _of_subject(connection, s, signal.category.family, received_ms) for s in subjects}
-    candidates = {incident.id: incident for found in by_subject.values() for incident in found}
-    chosen = choose_incident(
-        signal, received_ms, _of_references(connection, referenced_digests(signal)), candidates.values()
-    )
-    if chosen is None:
-        _open_incident(connection, digest, signal, received_ms)
-        incident, is_new = digest, True
-    else:
-        incident, is_new = chosen.id, False
-        if received_ms > chosen.last_ms:
-            connection.execute("UPDATE incidents SET last_ms = ? WHERE id = ?", (received_ms, incident))
-    for subject, found in by_subject.items():
-        if all(candidate.id != incident for candidate in found):
-            connection.execute("INSERT OR IGNORE INTO incident_subjects VALUES (?, ?)", (subject, incident))
-    return incident, is_new
+# Of the open incidents about a subject, the first of each family: no signal joins a later one through it.
+_FIRST_OF_SUBJECTS = """
+    SELECT subject, id, family, first_ms, last_ms FROM (
+        SELECT s.subject, i.id, i.family, i.first_ms, i.last_ms,
+            ROW_NUMBER() OVER (PARTITION BY s.subject, i.family ORDER BY i.first_ms, i.id) AS place
+        FROM incident_subjects s JOIN incidents i ON i.id = s.incident
+        WHERE s.subject IN (SELECT value FROM json_each(?)) AND i.last_ms >= ? AND i.first_ms >= ?
+    ) WHERE place = 1
+"""
+_OF_SIGNAL = """
+    SELECT i.id, i.family, i.first_ms, i.last_ms FROM signals s JOIN incidents i ON i.id = s.incident
+    WHERE s.digest = ?
+"""
 
 
-def _open_incident(connection: sqlite3.Connection, digest: bytes, signal: Signal, received_ms: int) -> None:
-    family = signal.category.family
-    connection.execute(
-        "INSERT OR IGNORE INTO incidents VALUES (?, ?, ?, ?, ?)",
-        (digest, family, signal.incident, received_ms, received_ms),
-    )
-    append_audit(connection, received_ms, EntryKind.INCIDENT, digest, {"family": family, "hint": signal.incident})
+class OpenIncidents:
+    """The open incidents that signals of one batch may join; what they change stands in memory until `write`."""
 
+    def __init__(self, connection: sqlite3.Connection, signals: Iterable[Signal], received_ms: int) -> None:
+        self._connection = connection
+        self._received_ms = received_ms
+        self._of_signal: dict[bytes, Incident] = {}
+        self._opened: list[tuple[bytes, str, str, int, int]] = []
+        self._fed: set[bytes] = set()
+        self._links: dict[tuple[str, bytes], None] = {}
+        subjects = {subject for signal in signals for subject in correlating_subjects(signal)}
+        self._first: dict[str, dict[str, Incident]] = {subject: {} for subject in subjects}
+        rows = connection.execute(
+            _FIRST_OF_SUBJECTS,
+            (json.dumps(list(subjects)), received_ms - CORRELATION_WINDOW_MS, received_ms - MAX_INCIDENT_MS),
+        )
+        for subject, *incident in rows:
+            self._first[subject][incident[1]] = Incident(*incident)
 
-def _of_references(connection: sqlite3.Connection, digests: Iterable[bytes]) -> list[Incident]:
-    found = []
-    for digest in digests:
-        row = connection.execute(
-            f"SELECT {_COLUMNS} FROM signals s JOIN incidents i ON i.id = s.incident WHERE s.digest = ?",  # noqa: S608
-            (digest,),
-        ).fetchone()
-        if row:
-            found.append(Incident(*row))
-    return found
+    def join(self, digest: bytes, signal: Signal) -> tuple[bytes, bool]:
+        """The incident a new signal (`digest`) belongs to, and whether the signal opened it."""
+        subjects = correlating_subjects(signal)
+        candidates = [incident for subject in subjects for incident in self._first[subject].values()]
+        chosen = choose_incident(signal, self._received_ms, self._referenced(signal), candidates)
+        is_new = chosen is None
+        if chosen is None:
+            family = signal.category.family
+            chosen = Incident(digest, family, self._received_ms, self._received_ms)
+            self._opened.append((digest, family, signal.incident, self._received_ms, self._received_ms))
+        elif self._received_ms > chosen.last_ms:
+            self._fed.add(chosen.id)
+        self._of_signal[digest] = chosen
+        for subject in subjects:
+            self._tie(subject, chosen)
+        return chosen.id, is_new
 
+    def write(self) -> None:
+        """Bring the incidents on disk up to what has joined, with an audit entry for each that was opened."""
+        self._connection.executemany("INSERT OR IGNORE INTO incidents VALUES (?, ?, ?, ?, ?)", self._opened)
+        self._connection.executemany(
+            "UPDATE incidents SET last_ms = max(last_ms, ?) WHERE id = ?",
+            [(self._received_ms, incident) for incident in self._fed],
+        )
+        self._connection.executemany("INSERT OR IGNORE INTO incident_subjects VALUES (?, ?)", self._links)
+        append_audits(
+            self._connection,
+            [
+                (
+                    self._received_ms,
+                    EntryKind.INCIDENT.value,
+                    digest,
+                    encode_canonical({"family": family, "hint": hint}),
+                )
+                for digest, family, hint, _, _ in self._opened
+            ],
+        )
 
-def _of_subject(connection: sqlite3.Connection, subject: str, family: str, received_ms: int) -> list[Incident]:
-    """Open incidents about a subject, those of the family first: a flood of others may not hide them."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM incident_subjects s JOIN incidents i ON i.id = s.incident"  # noqa: S608
-        " WHERE s.subject = ? AND i.last_ms >= ? ORDER BY i.family = ? DESC, i.first_ms LIMIT ?",
-        (subject, received_ms - CORRELATION_WINDOW_MS, family, MAX_CANDIDATES),
-    )
-    return [Incident(*row) for row in rows]
+    def _tie(self, subject: str, incident: Incident) -> None:
+        """Note that the subject stands in the incident."""
+        first = self._first[subject]
+        held = first.get(incident.family)
+        if held is None or held.id != incident.id:
+            self._links[subject, incident.id] = None
+        if held is None or (incident.first_ms, incident.id) <= (held.first_ms, held.id):
+            first[incident.family] = incident
+
+    def _referenced(self, signal: Signal) -> list[Incident]:
+        found = []
+        for digest in referenced_digests(signal):
+            # Also one of this batch, which is not on disk yet.
+            if digest in self._of_signal:
+                found.append(self._of_signal[digest])
+            elif row := self._connection.execute(_OF_SIGNAL, (digest,)).fetchone():
+                found.append(Incident(*row))
+        return found

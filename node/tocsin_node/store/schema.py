@@ -16,9 +16,9 @@ MIGRATIONS = (
         signed BLOB NOT NULL
     ) STRICT;
 
-    -- id is the order of arrival: the key of every page.
+    -- id is the order of arrival: the key of every page. No row is ever deleted, so none is given twice.
     CREATE TABLE signals (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER PRIMARY KEY,
         digest BLOB NOT NULL UNIQUE,
         publisher BLOB NOT NULL,
         lane INTEGER NOT NULL,
@@ -123,7 +123,7 @@ MIGRATIONS = (
     CREATE INDEX action_events_by_action ON action_events (action, id);
 
     CREATE TABLE audit (
-        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        sequence INTEGER PRIMARY KEY,
         at_ms INTEGER NOT NULL,
         kind TEXT NOT NULL,
         reference BLOB NOT NULL,

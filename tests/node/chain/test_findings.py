@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from chain_kit import Bench, open_bench
+from msgspec import structs
 from tocsin_node.app import Relay, open_relay
 from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
@@ -116,7 +117,7 @@ def test_a_crossing_was_detected_when_its_block_was_made() -> None:
 async def test_a_signal_that_only_mentions_the_incident_is_not_the_finding(bench: Bench, tmp_path: Path) -> None:
     finding = make_finding()
     hint = incident_of_finding(finding)
-    mention = replace(signal_of_finding(finding, now_ms()), incident="by-hand", text=f"see {hint}")
+    mention = structs.replace(signal_of_finding(finding, now_ms()), incident="by-hand", text=f"see {hint}")
     async with open_relay(load_config(configure(tmp_path, bench))) as relay:
         domain = relay.network.index.domain
         await relay.publishing.publish([mention])

@@ -16,7 +16,8 @@ from tocsin_protocol.admission import Reason
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.feed import encode_equivocation, verify_equivocation
 from tocsin_protocol.ids import NO_DIGEST
-from tocsin_protocol.taxonomy import CRITICAL, STANDARD
+from tocsin_protocol.model import Reference, Subject
+from tocsin_protocol.taxonomy import CRITICAL, STANDARD, Category, Relation, Role, SubjectKind
 
 BROOK, CEDAR = "brook", "cedar"
 _SEALED: list[Envelope] = []
@@ -29,6 +30,44 @@ def sealed() -> list[Envelope]:
             feed = Feed(label)
             _SEALED.extend(feed.seal_many(6, STANDARD) + feed.seal_many(3, CRITICAL))
     return _SEALED
+
+
+_ACCOUNTS = [f"eip155:1:0x{n:040x}" for n in range(1, 7)]
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Envelope]:
+    """One feed's signals on a few subjects in some families, some of which refer to an earlier one."""
+    feed = Feed(BROOK)
+    told: list[Envelope] = []
+    for n in range(draw(st.integers(1, 10))):
+        accounts = draw(st.sets(st.sampled_from(_ACCOUNTS), min_size=1, max_size=3))
+        relation = draw(st.sampled_from((Relation.UPDATES, Relation.DERIVED_FROM)))
+        earlier = draw(st.sampled_from(told)).digest if told and draw(st.booleans()) else None
+        signal = make_standard(
+            category=draw(st.sampled_from((Category.ASSET_DRAIN, Category.KEY_COMPROMISE, Category.META_UPDATE))),
+            subjects=tuple(Subject(Role.VICTIM, SubjectKind.ACCOUNT, account) for account in sorted(accounts)),
+            references=(Reference(relation, earlier),) if earlier else (),
+            text=f"part {n}",
+        )
+        told.append(feed.seal(signal))
+    return told
+
+
+@given(stories())
+@settings(deadline=None, max_examples=60)
+def test_one_batch_ties_signals_into_the_same_incidents_as_one_by_one(told: list[Envelope]) -> None:
+    with memory_database() as at_once, memory_database() as one_by_one:
+        file(at_once, told)
+        for envelope in told:
+            file(one_by_one, [envelope])
+        for table in ("incidents", "incident_subjects"):
+            assert rows(at_once, table) == rows(one_by_one, table)
+        assert rows(at_once, "signals", "digest, incident") == rows(one_by_one, "signals", "digest, incident")
+
+
+def rows(database: sqlite3.Connection, table: str, columns: str = "*") -> list[tuple[object, ...]]:
+    return sorted(database.execute(f"SELECT {columns} FROM {table}"))  # noqa: S608 - names of ours
 
 
 def only_feed(database: sqlite3.Connection, feed: Feed, lane: int = STANDARD) -> FeedState:
