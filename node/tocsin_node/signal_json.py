@@ -126,14 +126,18 @@ def _evidence(value: Any) -> Evidence:
     fields = map_of("evidence", value, names, frozenset(("detail",)))
     kind = enum_of("evidence kind", fields["kind"], EvidenceKind)
     return Evidence(
-        kind, fields["chain"], uint_of("evidence block", fields["block"]), fields["reference"], _text("detail", fields)
+        kind,
+        text_of("evidence chain", fields["chain"]),
+        uint_of("evidence block", fields["block"]),
+        text_of("evidence reference", fields["reference"]),
+        _text("detail", fields),
     )
 
 
 def _detector(value: Any) -> Detector:
     fields = map_of("detector", value, ("content_hash", "name", "rpc_group", "vendor"))
-    content_hash = _digest("detector content_hash", fields["content_hash"])
-    return Detector(fields["name"], fields["vendor"], content_hash, fields["rpc_group"])
+    name, vendor, group = (text_of(f"detector {part}", fields[part]) for part in ("name", "vendor", "rpc_group"))
+    return Detector(name, vendor, _digest("detector content_hash", fields["content_hash"]), group)
 
 
 def _detector_to_json(detector: Detector) -> dict[str, Any]:
