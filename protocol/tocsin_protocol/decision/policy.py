@@ -1,0 +1,107 @@
+"""The operator's policy as a value: what he lets the node do, at what odds, and what keeps it from being armed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..belief.priors import check_half_life, check_prior
+from ..belief.reputation import MAX_LLR, Pin
+from ..errors import BeliefError, PolicyError
+from ..loss import mal_feasibility
+from ..taxonomy import Category
+from .budget import GROUP_BUDGET_MINUTES
+from .levers import MAX_LEVERS, Lever
+from .tiers import FREEZE_GROUPS, Quorum, Tier
+
+MAX_BUDGET_MINUTES = 7 * 24 * 60
+# e^3: our own detector is right twenty times as often as it errs. Two such voices make an attack likely, one does not.
+DEFAULT_OWN_LLR = 3.0
+MAX_CONDITION_CHARS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LossLimit:
+    """The most that may be lost of one scope before it is held still (MAL), and how fast it can drain.
+
+    Money in micro-USD, `latency_ms` from crossing the trigger to the lever's effect. `is_acknowledged`: the operator
+    knows that it cannot be kept. `opens_freeze`: an own measured outflow past the trigger may freeze this scope alone.
+    """
+
+    scope: str
+    mal_micro_usd: int
+    drain_micro_usd_per_s: int
+    latency_ms: int
+    is_acknowledged: bool = False
+    opens_freeze: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything the operator decided beforehand. Raises PolicyError where its parts contradict each other.
+
+    `pins` bound what a member's publishers weigh, `own_llr` is the weight of our own detectors, both in nats; `priors` and
+    `half_lives_ms` stand in for those of specs/belief.md. Where `condition` (CEL) is false, nothing above tier 0 is used.
+    """
+
+    levers: tuple[Lever, ...] = ()
+    limits: tuple[LossLimit, ...] = ()
+    quorum: Quorum = field(default_factory=Quorum)
+    budget_minutes: int = GROUP_BUDGET_MINUTES
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    own_llr: float = DEFAULT_OWN_LLR
+    priors: Mapping[Category, float] = field(default_factory=dict)
+    half_lives_ms: Mapping[Category, int] = field(default_factory=dict)
+    condition: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.levers) > MAX_LEVERS:
+            raise PolicyError(f"{len(self.levers)} levers where at most {MAX_LEVERS} are allowed")
+        for what, names in (
+            ("lever", [lever.hook for lever in self.levers]),
+            ("limit", [limit.scope for limit in self.limits]),
+        ):
+            if len(set(names)) != len(names):
+                raise PolicyError(f"the same {what} stands twice")
+        if not 0 <= self.budget_minutes <= MAX_BUDGET_MINUTES:
+            raise PolicyError(f"budget_minutes is {self.budget_minutes}, not 0…{MAX_BUDGET_MINUTES}")
+        if not 0 <= self.own_llr <= MAX_LLR:
+            raise PolicyError(f"own_llr is {self.own_llr}, not 0…{MAX_LLR:.4f}")
+        if len(self.condition) > MAX_CONDITION_CHARS:
+            raise PolicyError(f"condition is longer than {MAX_CONDITION_CHARS} characters")
+        for category, prior in self.priors.items():
+            _check(f"prior of {category}", check_prior, prior)
+        for category, half_life in self.half_lives_ms.items():
+            _check(f"half-life of {category}", check_half_life, half_life)
+
+    def faults(self) -> tuple[str, ...]:
+        """Why it may not be armed, one sentence each; none when it may."""
+        found = []
+        # [ARM] One foreign group alone could open tier 2.
+        if self.quorum.freeze < FREEZE_GROUPS:
+            found.append(
+                f"one foreign group alone could freeze: quorum.freeze is {self.quorum.freeze}, not {FREEZE_GROUPS}"
+            )
+        # [ARM] A loss limit cannot be kept, and the operator has not acknowledged it.
+        for limit in self.limits:
+            feasibility = mal_feasibility(limit.mal_micro_usd, limit.drain_micro_usd_per_s, limit.latency_ms)
+            if feasibility < 1 and not limit.is_acknowledged:
+                found.append(
+                    f"the limit of {limit.scope} cannot be kept (feasibility {feasibility:.2f}):"
+                    " cap it in the contract, or acknowledge it"
+                )
+        # [ARM] A lever of tier 1 and up has no end.
+        found += [
+            f"lever {lever.hook!r} has no end"
+            for lever in self.levers
+            if lever.tier > Tier.NOTIFY and not lever.minutes
+        ]
+        return tuple(found)
+
+
+def _check(what: str, check: Callable[[Any], None], value: object) -> None:
+    try:
+        check(value)
+    except BeliefError as exc:
+        raise PolicyError(f"{what}: {exc}") from exc

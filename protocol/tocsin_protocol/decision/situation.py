@@ -1,0 +1,43 @@
+"""From belief to a situation that can be decided on: whose voices count towards a quorum, and who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..belief.belief import MIN_VOICE
+from ..belief.independence import Reporter
+from ..belief.terms import Belief, OwnFinding, Source, Speaker
+from .decide import Situation, Stake
+from .policy import Policy
+
+
+def read_situation(
+    policy: Policy,
+    belief: Belief,
+    speakers: Mapping[bytes, Speaker],
+    *,
+    signals: int,
+    members: int,
+    own: OwnFinding | None,
+    is_confirmed: bool,
+    is_contradicted: bool,
+    outflow: frozenset[str],
+    stakes: tuple[Stake, ...],
+) -> Situation:
+    """Put together what a decision asks for; `outflow` are scopes whose own measured outflow is past their limit."""
+    voices = [term for term in belief.terms if term.source is Source.REPORT and term.weight >= MIN_VOICE]
+    reporters = tuple(Reporter(v.publisher, speakers[v.publisher].labels, v.weight) for v in voices)
+    return Situation(
+        probability=belief.probability,
+        signals=signals,
+        members=members,
+        own_detector=own is not None,
+        own_labels=frozenset() if own is None else own.labels,
+        reporters=reporters,
+        member_of={reporter.publisher: speakers[reporter.publisher].member for reporter in reporters},
+        pinned=frozenset(v.publisher for v in voices if v.member in policy.pins),
+        is_confirmed=is_confirmed,
+        is_contradicted=is_contradicted,
+        outflow=outflow & {limit.scope for limit in policy.limits if limit.opens_freeze},
+        stakes=stakes,
+    )
