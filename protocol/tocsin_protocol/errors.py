@@ -35,3 +35,7 @@ class WrongNetworkError(RosterError):
 
 class PolicyError(ProtocolError):
     """A policy that cannot be applied. The message names the rule and the key."""
+
+
+class BeliefError(ProtocolError):
+    """A number that no belief can be worked out from: not finite, or out of its range. The message names it."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.belief.priors import half_life_ms, prior_of
+from tocsin_protocol.belief.terms import Answer
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.roster_model import RateClass
@@ -27,7 +29,7 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy")
+PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy", "belief")
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -40,12 +42,16 @@ RULES = {
         "node/tocsin_node/mesh/upkeep.py",
     ),
     "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
+    "belief": tuple(
+        f"protocol/tocsin_protocol/belief/{name}.py"
+        for name in ("outcomes", "reputation", "independence", "statements", "priors", "belief", "silence")
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY|BELIEF)\]"
 
 
 def page(name: str) -> str:
@@ -60,7 +66,7 @@ def table(text: str, heading: str) -> list[list[str]]:
 
 
 def modules_of(text: str) -> list[ModuleType]:
-    names = re.findall(r"`(\w+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
+    names = re.findall(r"`([\w.]+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
     return [importlib.import_module(f"tocsin_protocol.{name}") for name in names]
 
 
@@ -120,8 +126,9 @@ def test_constants_are_those_of_the_code(name: str) -> None:
 
 def test_every_public_constant_is_in_a_table() -> None:
     listed = {module.__name__ for name in PAGES for module in modules_of(page(name))}
-    for path in sorted((ROOT / "protocol/tocsin_protocol").glob("*.py")):
-        module = importlib.import_module(f"tocsin_protocol.{path.stem}")
+    for path in sorted((ROOT / "protocol/tocsin_protocol").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / "protocol").with_suffix("").parts)
+        module = importlib.import_module(name.removesuffix(".__init__"))
         if path.stem not in ELSEWHERE and own_constants(module):
             assert module.__name__ in listed, path.stem
 
@@ -131,6 +138,16 @@ def test_categories_and_their_bounds_are_the_enumeration() -> None:
     rows = table(page("signal"), "category")
     assert [row[0] for row in rows] == [f"`{category}`" for category in Category]
     assert [int(row[1]) for row in rows] == [freshness_bound_ms(category) for category in Category]
+
+
+def test_priors_and_half_lives_are_those_of_the_code() -> None:
+    rows = table(page("belief"), "category")
+    assert rows == [[f"`{kind}`", str(prior_of(kind)), str(half_life_ms(kind))] for kind in Category]
+
+
+def test_every_reason_for_not_counting_is_named() -> None:
+    for answer in Answer:
+        assert answer is Answer.COUNTED or f"`{answer}`" in page("belief"), answer
 
 
 def test_rates_are_those_of_the_code() -> None:
