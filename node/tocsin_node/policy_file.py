@@ -36,7 +36,7 @@ MAX_USD = 9_000_000_000
 MICRO = 1_000_000
 # Covers every scope of our own manifest.
 EVERYTHING = "*"
-_MINUTE_MS, _HOUR_MINUTES = 60_000, 60
+_MINUTE_MS, _HOUR_MINUTES, _HOUR_SECONDS = 60_000, 60, 3600
 
 
 class TierName(StrEnum):
@@ -168,7 +168,7 @@ def _limit(path: Path, where: str, section: _LimitSection) -> LossLimit:
     return LossLimit(
         scope=section.scope,
         mal_micro_usd=section.mal_usd * MICRO,
-        drain_micro_usd_per_s=section.drain_usd_per_s * MICRO,
+        drain_micro_usd_per_hour=section.drain_usd_per_s * MICRO * _HOUR_SECONDS,
         latency_ms=section.latency_s * 1000,
         is_acknowledged=section.acknowledged,
         opens_freeze=section.opens_freeze,
@@ -208,7 +208,10 @@ def _warnings(path: Path, policy: Policy, hooks: Collection[str], scopes: Collec
     used = {lever.hook for lever in policy.levers}
     warnings = [f"{path}: no lever uses hook {hook!r}" for hook in sorted(set(hooks) - used)]
     for lever in policy.levers:
-        warnings += [f"{path}: lever {lever.hook!r} covers {s}, which our manifest does not name" for s in sorted(lever.scopes - set(scopes))]
+        warnings += [
+            f"{path}: lever {lever.hook!r} covers {s}, which our manifest does not name"
+            for s in sorted(lever.scopes - set(scopes))
+        ]
     warnings += [f"{path}: may not be armed: {fault}" for fault in policy.faults()]
     if not policy.pins:
         warnings.append(f"{path}: nobody is pinned, so nobody's word weighs anything before it has earned it")

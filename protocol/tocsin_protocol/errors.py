@@ -39,3 +39,7 @@ class PolicyError(ProtocolError):
 
 class BeliefError(ProtocolError):
     """A number that no belief can be worked out from: not finite, or out of its range. The message names it."""
+
+
+class ExposureError(ProtocolError):
+    """A number or graph that no exposure or loss can be worked out from. The message names it, and what was wanted."""

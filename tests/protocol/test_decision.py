@@ -240,7 +240,7 @@ def test_a_lever_rests_after_its_last_use() -> None:
 
 @given(
     st.floats(0, 1),
-    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 10**6), st.integers(0, 2)), max_size=6),
+    st.lists(st.tuples(st.integers(1, 100), st.integers(1, 10**6), st.integers(0, 2)), max_size=6),
     st.lists(st.integers(0, 10**8), min_size=1, max_size=2),
 )
 @settings(deadline=None, max_examples=150)
@@ -298,6 +298,8 @@ def test_missing_names_what_each_row_still_needs() -> None:
     "changes",
     [
         {"effectiveness_percent": 101},
+        {"effectiveness_percent": 0},
+        {"cost_micro_usd": 0},
         {"effectiveness_percent": -1},
         {"effectiveness_percent": 0.5},
         {"cost_micro_usd": -1},
@@ -308,17 +310,26 @@ def test_missing_names_what_each_row_still_needs() -> None:
         {"tokens": True},
         {"refill_minutes": 0},
         {"scopes": frozenset()},
-        {"tier": Tier.NOTIFY},
     ],
     ids=str,
 )
 def test_a_lever_out_of_bounds_is_refused_by_name(changes: dict[str, Any]) -> None:
-    with pytest.raises(PolicyError, match=f"freeze-pool.*{next(iter(changes)) if 'tier' not in changes else ''}"):
+    with pytest.raises(PolicyError, match=f"freeze-pool.*{next(iter(changes))}"):
         make_lever(**changes)
 
 
+def test_to_notify_holds_nothing_still_and_costs_nothing() -> None:
+    for changes in ({"effectiveness_percent": 1}, {"cost_micro_usd": 1}):
+        with pytest.raises(PolicyError, match="page.*notify"):
+            replace(NOTIFY, **changes)
+
+
+def test_notifying_is_done_whenever_its_tier_is_open() -> None:
+    assert fired(ask(make_situation(1, probability=0.0001), NOTIFY, CAPS)) == {"page"}
+
+
 def test_a_policy_that_contradicts_itself_is_refused() -> None:
-    limit = LossLimit(POOL, 5_000_000 * USD, 50_000 * USD, 48_000)
+    limit = LossLimit(POOL, 5_000_000 * USD, 50_000 * 3600 * USD, 48_000)
     for parts in ({"levers": (FREEZE, FREEZE)}, {"limits": (limit, limit)}, {"budget_minutes": -1}):
         with pytest.raises(PolicyError):
             Policy(**parts)  # type: ignore[arg-type]
@@ -327,8 +338,8 @@ def test_a_policy_that_contradicts_itself_is_refused() -> None:
 
 
 def test_what_keeps_a_policy_from_being_armed_is_said() -> None:
-    kept = LossLimit(POOL, 5_000_000 * USD, 50_000 * USD, 48_000)
-    lost = replace(kept, drain_micro_usd_per_s=200_000 * USD)
+    kept = LossLimit(POOL, 5_000_000 * USD, 50_000 * 3600 * USD, 48_000)
+    lost = replace(kept, drain_micro_usd_per_hour=200_000 * 3600 * USD)
     assert Policy((NOTIFY, FREEZE), (kept,)).faults() == ()
     assert "0.52" in Policy((FREEZE,), (lost,)).faults()[0]
     assert Policy((FREEZE,), (replace(lost, is_acknowledged=True),)).faults() == ()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..belief.independence import Reporter, largest_independent
+from ..ladder import OBSERVE, build_ladder, choose_lever, expected_cost
+from ..ladder import Lever as Rung
 from .budget import Charge, rests_until_ms, spent_minutes, tokens_left
 from .levers import Lever
 from .policy import Policy
@@ -179,15 +181,15 @@ def _judge(
     held, groups = conditions_for(policy, lever, situation, charges, now_ms)
     scopes = tuple(sorted(scope for scope in lever.scopes if scope in stakes))
     verdict = _verdict(lever, situation, states[lever.hook], held, scopes, now_ms)
-    loss = sum(stakes[scope] for scope in scopes)
-    p = situation.probability
+    loss = round(sum(stakes[scope] for scope in scopes))
+    rung = Rung(lever.hook, lever.effectiveness, lever.cost_micro_usd)
     return Choice(
         lever=lever,
         verdict=verdict,
         held=held,
         scopes=scopes,
-        cost_micro_usd=p * (1 - lever.effectiveness) * loss + (1 - p) * lever.cost_micro_usd,
-        observe_micro_usd=p * loss,
+        cost_micro_usd=expected_cost(rung, situation.probability, loss),
+        observe_micro_usd=expected_cost(OBSERVE, situation.probability, loss),
         charged=_charged(lever, situation, held, groups, charges, now_ms),
     )
 
@@ -245,24 +247,32 @@ def _charged(
 
 
 def _choose(ready: Sequence[Choice], stakes: Mapping[str, float], probability: float) -> frozenset[str]:
-    """The hooks to use: for each scope the cheapest, a broad one in place of several where that costs less."""
-    # [DECIDE] For each stake the ready lever of the least p(1−e)L + (1−p)c is chosen; to observe costs pL.
-    best: dict[str, tuple[float, str | None]] = {scope: (probability * loss, None) for scope, loss in stakes.items()}
-    # [DECIDE] Of equals the lower tier is chosen, then the one that covers less, then the first by name.
-    ranked = sorted(ready, key=lambda c: (c.cost_micro_usd, c.lever.tier, len(c.lever.scopes), c.lever.hook))
-    for choice in ranked:
-        if len(choice.scopes) == 1 and choice.cost_micro_usd < best[choice.scopes[0]][0]:
-            best[choice.scopes[0]] = (choice.cost_micro_usd, choice.lever.hook)
+    """The hooks to use: for each stake the cheapest, a broad one in place of several where that costs less."""
+    # [DECIDE] Notifying costs nothing: each such lever that is ready is used.
+    notified = {choice.lever.hook for choice in ready if choice.lever.tier is Tier.NOTIFY}
+    holding = [choice for choice in ready if choice.lever.tier > Tier.NOTIFY]
+    # [DECIDE] Of levers alike the lower tier is used, then the one that covers less, then the first by name.
+    holding.sort(key=lambda choice: (choice.lever.tier, len(choice.lever.scopes), choice.lever.hook))
+    best = {
+        scope: _cheapest([c for c in holding if c.scopes == (scope,)], loss, probability)
+        for scope, loss in stakes.items()
+    }
+    taken: dict[str, str] = {}
     # [DECIDE] A lever over several stakes replaces narrower ones where it costs less than all of them together.
-    taken: set[str] = set()
-    closed: set[str] = set()
-    broad = [choice for choice in ranked if len(choice.scopes) > 1]
-    gains = {c.lever.hook: sum(best[scope][0] for scope in c.scopes) - c.cost_micro_usd for c in broad}
-    for choice in sorted(broad, key=lambda c: (-gains[c.lever.hook], c.lever.tier, len(c.lever.scopes), c.lever.hook)):
-        if gains[choice.lever.hook] > 0 and not closed.intersection(choice.scopes):
-            taken.add(choice.lever.hook)
-            closed.update(choice.scopes)
-    return frozenset(taken | {hook for scope, (_, hook) in best.items() if hook and scope not in closed})
+    broad = [(sum(best[scope][1] for scope in c.scopes) - c.cost_micro_usd, c) for c in holding if len(c.scopes) > 1]
+    for gain, choice in sorted(broad, key=lambda item: -item[0]):
+        if gain > 0 and not taken.keys() & set(choice.scopes):
+            taken |= dict.fromkeys(choice.scopes, choice.lever.hook)
+    narrow = {scope: hook for scope, (hook, _) in best.items() if hook}
+    return frozenset(notified | set((narrow | taken).values()))
+
+
+def _cheapest(choices: Sequence[Choice], loss: float, probability: float) -> tuple[str, float]:
+    """The hook to use for one stake, none to observe, and its expected cost."""
+    # [DECIDE] For each stake the ready lever of the least p(1−e)L + (1−p)c is used; to observe costs pL.
+    rungs = [Rung(c.lever.hook, c.lever.effectiveness, c.lever.cost_micro_usd) for c in choices]
+    chosen = choose_lever(build_ladder(rungs), probability, round(loss))
+    return ("" if chosen.lever == OBSERVE else chosen.lever.name), chosen.expected_cost_micro_usd
 
 
 def _not_worth_it(choice: Choice) -> Choice:

@@ -47,8 +47,10 @@ class Lever:
                 raise PolicyError(f"lever {self.hook!r}: {name} is {value!r} where {least}…{most} is wanted")
         if not 1 <= len(self.scopes) <= MAX_SCOPES:
             raise PolicyError(f"lever {self.hook!r}: {len(self.scopes)} scopes where 1…{MAX_SCOPES} are wanted")
-        if self.tier is Tier.NOTIFY and self.effectiveness_percent:
-            raise PolicyError(f"lever {self.hook!r}: effectiveness_percent is not 0, but to notify holds nothing still")
+        for name in ("effectiveness_percent", "cost_micro_usd"):
+            if bool(getattr(self, name)) is (self.tier is Tier.NOTIFY):
+                wanted = "0, for to notify holds nothing still" if self.tier is Tier.NOTIFY else "above 0"
+                raise PolicyError(f"lever {self.hook!r}: {name} is {getattr(self, name)}, not {wanted}")
 
     @property
     def effectiveness(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from ..belief.priors import check_half_life, check_prior
 from ..belief.reputation import MAX_LLR, Pin
 from ..errors import BeliefError, PolicyError
-from ..loss import mal_feasibility
+from ..loss import feasibility, trigger_micro_usd
 from ..taxonomy import Category
 from .budget import GROUP_BUDGET_MINUTES
 from .levers import MAX_LEVERS, Lever
@@ -31,10 +31,15 @@ class LossLimit:
 
     scope: str
     mal_micro_usd: int
-    drain_micro_usd_per_s: int
+    drain_micro_usd_per_hour: int
     latency_ms: int
     is_acknowledged: bool = False
     opens_freeze: bool = False
+
+    @property
+    def trigger_micro_usd(self) -> int:
+        """The outflow at which to act so that no more than the limit is lost."""
+        return trigger_micro_usd(self.mal_micro_usd, self.drain_micro_usd_per_hour, self.latency_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,10 @@ class Policy:
             )
         # [ARM] A loss limit cannot be kept, and the operator has not acknowledged it.
         for limit in self.limits:
-            feasibility = mal_feasibility(limit.mal_micro_usd, limit.drain_micro_usd_per_s, limit.latency_ms)
-            if feasibility < 1 and not limit.is_acknowledged:
+            kept = feasibility(limit.mal_micro_usd, limit.drain_micro_usd_per_hour, limit.latency_ms)
+            if kept < 1 and not limit.is_acknowledged:
                 found.append(
-                    f"the limit of {limit.scope} cannot be kept (feasibility {feasibility:.2f}):"
+                    f"the limit of {limit.scope} cannot be kept (feasibility {kept:.2f}):"
                     " cap it in the contract, or acknowledge it"
                 )
         # [ARM] A lever of tier 1 and up has no end.
