@@ -8,7 +8,7 @@ MIGRATIONS = (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         publisher BLOB NOT NULL,
         network BLOB NOT NULL,
-        policy BLOB NOT NULL
+        exposure BLOB NOT NULL
     ) STRICT;
 
     CREATE TABLE rosters (
@@ -28,7 +28,7 @@ MIGRATIONS = (
         path TEXT NOT NULL,
         standing TEXT NOT NULL,
         incident BLOB,
-        -- Whether it can change a decision: about a rule of the policy when it came, or a retraction.
+        -- Whether it can change a decision: it touched what ours hangs on when it came, or takes something back.
         matters INTEGER NOT NULL,
         UNIQUE (publisher, lane, sequence)
     ) STRICT;
@@ -88,6 +88,7 @@ MIGRATIONS = (
         incident BLOB NOT NULL,
         at_ms INTEGER NOT NULL,
         acts INTEGER NOT NULL,
+        shape BLOB NOT NULL,
         detail BLOB NOT NULL
     ) STRICT;
     CREATE INDEX decisions_by_incident ON decisions (incident, id);
@@ -121,6 +122,29 @@ MIGRATIONS = (
         detail BLOB NOT NULL
     ) STRICT;
     CREATE INDEX action_events_by_action ON action_events (action, id);
+
+    -- What our own endpoints said of a signal's claim; place: which of its claims.
+    CREATE TABLE evidence_checks (
+        digest BLOB NOT NULL,
+        place INTEGER NOT NULL,
+        answer TEXT NOT NULL,
+        doubt TEXT NOT NULL,
+        disagrees INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (digest, place)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Minutes of a lever that a foreign member is held to account for.
+    CREATE TABLE charges (
+        action BLOB NOT NULL,
+        member TEXT NOT NULL,
+        incident BLOB NOT NULL,
+        minutes INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        refunded INTEGER NOT NULL,
+        PRIMARY KEY (action, member)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX charges_by_age ON charges (at_ms);
 
     CREATE TABLE audit (
         sequence INTEGER PRIMARY KEY,

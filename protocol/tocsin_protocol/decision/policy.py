@@ -46,8 +46,8 @@ class LossLimit:
 class Policy:
     """Everything the operator decided beforehand. Raises PolicyError where its parts contradict each other.
 
-    `pins` bound what a member's publishers weigh, `own_llr` is the weight of our own detectors, both in nats; `priors` and
-    `half_lives_ms` stand in for those of specs/belief.md. Where `condition` (CEL) is false, nothing above tier 0 is used.
+    `pins` bound what a member's publishers weigh, `own_llr` is the weight of our own detectors, both in nats; `priors`
+    and `half_lives_ms` stand in for those of specs/belief.md. Where `condition` (CEL) is false, only notices go out.
     """
 
     levers: tuple[Lever, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..belief.belief import MIN_VOICE
 from ..belief.independence import Reporter
@@ -23,8 +23,12 @@ def read_situation(
     is_contradicted: bool,
     outflow: frozenset[str],
     stakes: tuple[Stake, ...],
+    holds: Callable[[Mapping[str, float | int | bool | str]], bool],
 ) -> Situation:
-    """Put together what a decision asks for; `outflow` are scopes whose own measured outflow is past their limit."""
+    """Put together what a decision asks for.
+
+    `outflow` are scopes whose own measured outflow is past their limit, `holds` answers the policy's condition.
+    """
     voices = [term for term in belief.terms if term.source is Source.REPORT and term.weight >= MIN_VOICE]
     reporters = tuple(Reporter(v.publisher, speakers[v.publisher].labels, v.weight) for v in voices)
     return Situation(
@@ -40,4 +44,14 @@ def read_situation(
         is_contradicted=is_contradicted,
         outflow=outflow & {limit.scope for limit in policy.limits if limit.opens_freeze},
         stakes=stakes,
+        is_condition_met=holds(
+            {
+                "belief": belief.probability,
+                "groups": belief.groups,
+                "own_detector": own is not None,
+                "confirmed": is_confirmed,
+                "contradicted": is_contradicted,
+                "stake_usd": sum(stake.loss_micro_usd for stake in stakes) // 1_000_000,
+            }
+        ),
     )

@@ -1,0 +1,42 @@
+"""What hangs on what, as this node knows it: its own manifest and those of others, made ready for decisions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tocsin_protocol.exposure.graph_building import build_graph
+from tocsin_protocol.exposure.manifest import Manifest
+from tocsin_protocol.exposure.manifest_encoding import encode_manifest
+from tocsin_protocol.exposure.spread import Spread, prepare_spread
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A graph made ready, our own holdings and subjects in it, and what tells one version from another."""
+
+    spread: Spread
+    own: Manifest
+    fingerprint: bytes
+
+    @property
+    def holdings(self) -> tuple[str, ...]:
+        """The scopes that levers can cover."""
+        return tuple(holding.name for holding in self.own.holdings)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Our own subjects, as signals name them."""
+        return tuple(subject.value for holding in self.own.holdings for subject in holding.subjects)
+
+
+def make_exposure(own: Manifest, others: Sequence[Manifest] = ()) -> Exposure:
+    """Raises ExposureError where the manifests do not fit together."""
+    bodies = b"".join(hashlib.sha256(encode_manifest(manifest)).digest() for manifest in (own, *others))
+    return Exposure(prepare_spread(build_graph(own, others)), own, hashlib.sha256(bodies).digest())
+
+
+def no_exposure(protocol: str) -> Exposure:
+    """Of a node that has no manifest: nothing touches it."""
+    return make_exposure(Manifest(protocol, (), (), ()))

@@ -1,0 +1,65 @@
+"""What the levers have done so far: armed, used, in effect; and whom that was charged to."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tocsin_protocol.containment import Action, State
+from tocsin_protocol.decision.budget import GROUP_BUDGET_MS, Charge
+from tocsin_protocol.decision.decide import Choice, LeverState
+from tocsin_protocol.decision.levers import MAX_BUCKET, Lever
+from tocsin_protocol.decision.policy import Policy
+
+from .actions import Arm, read_arms
+
+# Bounds the read; a month of what one node could charge at most stays far below.
+MAX_CHARGES = 10_000
+_MINUTE_MS = 60_000
+# Nothing came of these, so they were no uses.
+_WITHOUT_EFFECT = frozenset({State.REFUSED, State.FAILED, State.LAPSED, State.REVERTED})
+_IN_EFFECT = frozenset({State.MINED, State.CONFIRMED})
+
+
+def read_lever_states(connection: sqlite3.Connection, policy: Policy, now_ms: int) -> dict[str, LeverState]:
+    """The state of every lever of the policy, by hook."""
+    arms = read_arms(connection)
+    return {lever.hook: _state(connection, lever, arms.get(lever.hook), now_ms) for lever in policy.levers}
+
+
+def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, now_ms: int) -> LeverState:
+    rows = connection.execute(
+        "SELECT arm_epoch, created_ms, state FROM actions WHERE hook = ? ORDER BY created_ms DESC LIMIT ?",
+        (lever.hook, MAX_BUCKET),
+    ).fetchall()
+    return LeverState(
+        is_armed=arm is not None and arm.armed,
+        is_spent=arm is not None and any(epoch == arm.epoch for epoch, _, _ in rows),
+        is_in_effect=any(
+            State(state) in _IN_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
+            for _, created_ms, state in rows
+        ),
+        uses_ms=tuple(created_ms for _, created_ms, state in rows if State(state) not in _WITHOUT_EFFECT),
+    )
+
+
+def read_charges(connection: sqlite3.Connection, now_ms: int) -> list[Charge]:
+    """What foreign members stand charged with, as far back as it counts."""
+    rows = connection.execute(
+        "SELECT member, incident, minutes, at_ms, refunded FROM charges WHERE at_ms > ? ORDER BY at_ms DESC LIMIT ?",
+        (now_ms - GROUP_BUDGET_MS, MAX_CHARGES),
+    )
+    return [Charge(member, incident, minutes, at_ms, bool(refunded)) for member, incident, minutes, at_ms, refunded in rows]
+
+
+def insert_charges(connection: sqlite3.Connection, action: Action, choice: Choice, now_ms: int) -> None:
+    """Charge the members whose groups the use of a lever counted on."""
+    connection.executemany(
+        "INSERT INTO charges (action, member, incident, minutes, at_ms, refunded) VALUES (?, ?, ?, ?, ?, 0)",
+        [(action.action_id, member, action.incident_id, choice.lever.minutes, now_ms) for member in choice.charged],
+    )
+
+
+def refund_charges(connection: sqlite3.Connection, incident: bytes) -> int:
+    """Give back what was charged for a confirmed incident; returns how many charges that were."""
+    row = connection.execute("UPDATE charges SET refunded = 1 WHERE incident = ? AND refunded = 0", (incident,))
+    return row.rowcount

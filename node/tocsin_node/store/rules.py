@@ -1,0 +1,88 @@
+"""What a decision is made with: the operator's policy, his levers, who is who, and what hangs on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tocsin_protocol.belief.independence import labels_of
+from tocsin_protocol.belief.outcomes import Tally
+from tocsin_protocol.belief.reputation import assess_standing
+from tocsin_protocol.belief.terms import Speaker, Witness
+from tocsin_protocol.decision.judge import World
+from tocsin_protocol.decision.policy import Policy
+from tocsin_protocol.evidence.relevance import Vantage
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.taxonomy import Category
+
+from ..conditions import holds
+from ..exposure import Exposure
+from ..hooks.hook import Hook
+
+NO_TALLY = Tally(0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One version of all of it; when any part changes, a new one is made. `own` is our publisher."""
+
+    policy: Policy
+    policy_hash: bytes
+    hooks: Mapping[str, Hook]
+    roster: RosterIndex
+    exposure: Exposure
+    own: bytes
+    tallies: Mapping[tuple[bytes, Category], Tally] = field(default_factory=dict)
+    trusted: frozenset[str] = frozenset()
+    _speakers: dict[Category, dict[bytes, Speaker]] = field(default_factory=dict)
+
+    @property
+    def vantage(self) -> Vantage:
+        """Whose contracts' word evidence may rest on."""
+        return Vantage(own=frozenset(self.exposure.subjects), trusted=self.trusted)
+
+    @property
+    def world(self) -> World:
+        """The same, as the core asks for it."""
+        ours = self._own_publishers()
+        labels = frozenset[str]().union(*(self._labels(publisher) for publisher in ours)) if ours else frozenset()
+        return World(
+            policy=self.policy,
+            own=ours,
+            own_labels=labels,
+            members=len(self.roster.roster.members),
+            exposure=self.exposure.spread,
+            speakers_of=self.speakers_of,
+            witnesses_of=self.witnesses_of,
+            holds=lambda values: holds(self.policy.condition, dict(values)),
+        )
+
+    def speakers_of(self, category: Category) -> Mapping[bytes, Speaker]:
+        """Every foreign publisher with what its word is worth in a category."""
+        if category not in self._speakers:
+            ours = self._own_publishers()
+            self._speakers[category] = {
+                publisher: self._speaker(publisher, category)
+                for publisher in self.roster.publishers
+                if publisher not in ours
+            }
+        return self._speakers[category]
+
+    def witnesses_of(self, category: Category) -> Sequence[Witness]:
+        """Nobody's reporting delay is known yet, so nobody's silence says anything."""
+        return ()
+
+    def _speaker(self, publisher: bytes, category: Category) -> Speaker:
+        member = self.roster.member(publisher)
+        name = member.name if member else ""
+        standing = assess_standing(self.tallies.get((publisher, category), NO_TALLY), self.policy.pins.get(name))
+        return Speaker(publisher, name, self._labels(publisher), standing)
+
+    def _labels(self, publisher: bytes) -> frozenset[str]:
+        member, entry = self.roster.member(publisher), self.roster.publisher(publisher)
+        return frozenset() if member is None or entry is None else labels_of(member, entry)
+
+    def _own_publishers(self) -> frozenset[bytes]:
+        """All publishers of our own member; before the roster lists us, ours alone."""
+        member = self.roster.member(self.own)
+        return frozenset({self.own, *(publisher.id for publisher in member.publishers)} if member else {self.own})

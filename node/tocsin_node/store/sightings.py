@@ -1,0 +1,134 @@
+"""What was said of an incident, as it stands now: the newest signals of every feed, and our own drafts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from functools import lru_cache
+
+from tocsin_protocol.admission import Reason, may_publish
+from tocsin_protocol.body import decode_body
+from tocsin_protocol.decision.judge import Sighting
+from tocsin_protocol.envelope import Envelope, decode_envelope
+from tocsin_protocol.freshness import check_actionable
+from tocsin_protocol.model import Signal
+from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_model import Publisher
+from tocsin_protocol.signing import Domain
+from tocsin_protocol.taxonomy import LANES, Relation
+
+# Of each feed the newest in the incident, and the newest that could change a decision at all.
+MAX_SIGHTINGS_PER_FEED = 16
+# Kept opened: some 2 KB each.
+MAX_OPENED = 8192
+# Standings that the clock gives; every other keeps a signal from acting for ever.
+_BY_THE_CLOCK = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
+
+_Row = tuple[int, bytes, int, str, bytes]
+_COLUMNS = "id, encoded, received_ms, standing, incident"
+# One step of the index for each publisher, however many signals each of them sent.
+_SPEAKING = """
+    WITH RECURSIVE speaking(publisher) AS (
+        SELECT MIN(publisher) FROM signals WHERE {0}
+        UNION ALL
+        SELECT (SELECT MIN(s.publisher) FROM signals s WHERE {0} AND s.publisher > speaking.publisher)
+        FROM speaking WHERE speaking.publisher IS NOT NULL
+    ) SELECT publisher FROM speaking WHERE publisher IS NOT NULL
+"""
+_SPEAKING_IN = _SPEAKING.format("incident = ?1")
+_SPEAKING_OF_US = _SPEAKING.format("matters = 1")
+
+
+def load_sightings(
+    connection: sqlite3.Connection, roster: RosterIndex, ours: Iterable[str], incident: bytes, now_ms: int
+) -> list[Sighting]:
+    """The newest signals of every feed in an incident, as they stand now.
+
+    With them those of other incidents about the same subjects of ours (`ours`, as signals name them): else one member,
+    by tying an older incident to such a subject between two alarms, could part the voices of a quorum.
+    """
+    shared = _shared_subjects(connection, ours, incident)
+    equivocators = {publisher for (publisher,) in connection.execute("SELECT publisher FROM equivocations")}
+    sightings = []
+    for publisher_id in _speaking(connection, incident, bool(shared)):
+        publisher = roster.publisher(publisher_id)
+        if publisher is None:
+            continue
+        rows = {row[0]: row for lane in LANES for row in _newest(connection, incident, publisher_id, lane)}
+        if shared:
+            rows |= {row[0]: row for lane in LANES for row in _newest_that_matter(connection, publisher_id, lane)}
+        for _, encoded, received_ms, stored, in_incident in sorted(rows.values()):
+            envelope, signal = _open(roster.domain, encoded)
+            if in_incident != incident and not _speaks_about(signal, shared):
+                continue
+            standing = Reason.EQUIVOCATOR if publisher_id in equivocators else Reason(stored)
+            if standing in _BY_THE_CLOCK:
+                standing = _standing_now(envelope, signal, publisher, received_ms, now_ms)
+            sightings.append(Sighting(envelope.digest, publisher_id, signal, standing, received_ms))
+    return sightings + _load_drafts(connection, incident, now_ms)
+
+
+def _speaking(connection: sqlite3.Connection, incident: bytes, with_others: bool) -> list[bytes]:
+    """The publishers that spoke in an incident; with others, also those who said anything that matters elsewhere."""
+    publishers = connection.execute(_SPEAKING_IN, (incident,)).fetchall()
+    if with_others:
+        publishers += connection.execute(_SPEAKING_OF_US).fetchall()
+    return sorted({publisher for (publisher,) in publishers})
+
+
+@lru_cache(MAX_OPENED)
+def _open(domain: Domain, encoded: bytes) -> tuple[Envelope, Signal]:
+    """A stored signal; the signals of a busy incident are looked at again with each new one."""
+    envelope = decode_envelope(domain, encoded)
+    return envelope, decode_body(envelope.body)
+
+
+def _standing_now(envelope: Envelope, signal: Signal, publisher: Publisher, received_ms: int, now_ms: int) -> Reason:
+    """Whether a stored signal may act by today's roster: a revoked key takes back what it said past the end."""
+    if envelope.sequence > publisher.last_accepted(envelope.lane):
+        return Reason.KEY_REVOKED
+    if not may_publish(publisher, envelope.lane):
+        return Reason.NOT_CAPABLE
+    if not publisher.valid_from_ms <= now_ms < publisher.valid_until_ms:
+        return Reason.KEY_NOT_VALID
+    return check_actionable(signal, now_ms, received_ms)
+
+
+def _load_drafts(connection: sqlite3.Connection, incident: bytes, now_ms: int) -> list[Sighting]:
+    rows = connection.execute(
+        "SELECT publisher, digest, body, at_ms FROM drafts, node WHERE incident = ? ORDER BY id DESC LIMIT ?",
+        (incident, MAX_SIGHTINGS_PER_FEED),
+    )
+    sightings = []
+    for publisher, digest, body, at_ms in rows:
+        signal = decode_body(body)
+        sightings.append(Sighting(digest, publisher, signal, check_actionable(signal, now_ms, at_ms), at_ms))
+    return sightings
+
+
+def _shared_subjects(connection: sqlite3.Connection, ours: Iterable[str], incident: bytes) -> frozenset[str]:
+    """Those of our subjects that an incident is about."""
+    query = "SELECT 1 FROM incident_subjects WHERE subject = ? AND incident = ?"
+    return frozenset(s for s in ours if connection.execute(query, (s, incident)).fetchone())
+
+
+def _speaks_about(signal: Signal, subjects: frozenset[str]) -> bool:
+    return any(subject.value in subjects for subject in signal.subjects) or any(
+        reference.relation is Relation.RETRACTS for reference in signal.references
+    )
+
+
+def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int) -> list[_Row]:
+    """What a feed last said in an incident."""
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM signals WHERE incident = ? AND publisher = ? AND lane = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (incident, publisher, lane, MAX_SIGHTINGS_PER_FEED),
+    ).fetchall()
+
+
+def _newest_that_matter(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[_Row]:
+    """What a feed last said that touches us, or that takes something back, in whatever incident."""
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = 1 ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (publisher, lane, MAX_SIGHTINGS_PER_FEED),
+    ).fetchall()

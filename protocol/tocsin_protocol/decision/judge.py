@@ -1,0 +1,220 @@
+"""One incident from what was said of it to what is done about it: believe, assess, decide. Values in, values out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..admission import Reason
+from ..belief.belief import assess_belief
+from ..belief.priors import half_life_ms, prior_of
+from ..belief.statements import Stance, Statement, read_statement
+from ..belief.terms import OWN, Answer, Belief, OwnFinding, Source, Speaker, Witness
+from ..evidence.weighing import Exhibit, Weighing, weigh_evidence
+from ..exposure.graph import Node, holding_node, subject_node
+from ..exposure.local_loss import LocalLoss, assess_local_loss
+from ..exposure.manifest import SubjectId
+from ..exposure.shock import find_shock, merge_shocks
+from ..exposure.spread import Spread
+from ..model import Signal
+from ..taxonomy import Category, Role
+from .budget import Charge
+from .counterfactual import Counterfactual, Voices, what_would_change
+from .decide import Decision, LeverState, Situation, Stake, decide
+from .policy import Policy
+from .sentence import tell_decision
+from .situation import read_situation
+
+# What takes a signal back: time does not bring it back, but a drill or a key out of force takes nothing.
+_WORTHY = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
+# An incident that nobody reports any more, such as one taken back, is still an incident of some category.
+_FALLBACK = Category.META_UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A stored signal as the decision sees it: by whom, when it came, and whether it may still actuate."""
+
+    digest: bytes
+    publisher: bytes
+    signal: Signal
+    standing: Reason
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a node knows whatever is reported: who is who, what hangs on what, and what the operator decided.
+
+    `own` are our own publishers, `own_labels` those of our detectors. `speakers_of` gives all others as they stand in a
+    category, `holds` answers the policy's condition. `witnesses_of` are those who watch for a category.
+    """
+
+    policy: Policy
+    own: frozenset[bytes]
+    own_labels: frozenset[str]
+    members: int
+    exposure: Spread
+    speakers_of: Callable[[Category], Mapping[bytes, Speaker]]
+    witnesses_of: Callable[[Category], Sequence[Witness]]
+    holds: Callable[[Mapping[str, float | int | bool | str]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A decision with everything it stands on; `reports` are the digests of the signals that report the incident."""
+
+    category: Category
+    reports: frozenset[bytes]
+    belief: Belief
+    evidence: Weighing
+    loss: LocalLoss
+    situation: Situation
+    decision: Decision
+    counterfactuals: tuple[Counterfactual, ...]
+    sentence: str
+
+
+def judge_incident(
+    world: World,
+    sightings: Sequence[Sighting],
+    exhibits: Iterable[Exhibit],
+    states: Mapping[str, LeverState],
+    charges: Sequence[Charge],
+    now_ms: int,
+) -> Judgement:
+    """Judge one incident at `now_ms`. Pure: the same inputs in any order give the same judgement."""
+    policy = world.policy
+    weighing = weigh_evidence(exhibits)
+    # [DECIDE] What our own endpoints contradict counts for nothing.
+    standing = [s for s in sightings if s.standing is Reason.ADMITTED and s.digest not in weighing.discredited]
+    reports = [sighting for sighting in standing if _is_report(sighting)]
+    category = category_of(reports)
+    speakers = world.speakers_of(category)
+    own = _own_finding(world, reports)
+    belief = assess_belief(
+        [statement for s in _worthy(sightings, standing) if (statement := _statement(world, s)) is not None],
+        speakers,
+        prior=prior_of(category, policy.priors),
+        half_life_ms=half_life_ms(category, policy.half_lives_ms),
+        now_ms=now_ms,
+        own=own,
+        witnesses=world.witnesses_of(category),
+        since_ms=min((report.received_ms for report in reports), default=None),
+    )
+    loss = _local_loss(world, _weighty(world, reports, belief), belief, now_ms)
+    situation = read_situation(
+        policy,
+        belief,
+        speakers,
+        signals=len(reports),
+        members=world.members,
+        own=own,
+        is_confirmed=weighing.is_local,
+        is_contradicted=weighing.is_vetoed,
+        outflow=_measured(world, reports, weighing),
+        stakes=tuple(Stake(h.holding, h.at_stake_micro_usd) for h in loss.holdings),
+        holds=lambda values: world.holds({**values, **_said(category, reports)}),
+    )
+    decision = decide(policy, situation, states, charges, now_ms)
+    voices = Voices(group=_typical_llr(speakers), own=policy.own_llr)
+    changes = what_would_change(policy, situation, states, charges, now_ms, voices, decision)
+    sentence = tell_decision(decision, situation, changes)
+    reported = frozenset(report.digest for report in reports)
+    return Judgement(category, reported, belief, weighing, loss, situation, decision, changes, sentence)
+
+
+def category_of(reports: Iterable[Sighting]) -> Category:
+    """What most publishers say it is; of as many, what is least likely by itself, then the first by name."""
+    # [DECIDE] An incident is of the category that most publishers report, of as many the one of the least prior.
+    said = {(report.publisher, report.signal.category) for report in reports}
+    counts = Counter(category for _, category in said)
+    return min(counts, key=lambda c: (-counts[c], prior_of(c), c), default=_FALLBACK)
+
+
+def _is_report(sighting: Sighting) -> bool:
+    statement = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
+    return statement is not None and statement.stance is Stance.REPORT
+
+
+def _worthy(sightings: Iterable[Sighting], standing: Sequence[Sighting]) -> list[Sighting]:
+    """What counts now, and what took something back, for as long as anybody remembers it."""
+    counted = {sighting.digest for sighting in standing}
+    return [s for s in sightings if s.digest in counted or (s.standing in _WORTHY and s.signal.references)]
+
+
+def _statement(world: World, sighting: Sighting) -> Statement | None:
+    """A foreign signal as a statement; one that is past acting only takes back."""
+    if sighting.publisher in world.own:
+        return None
+    statement = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
+    if statement is None or sighting.standing is Reason.ADMITTED:
+        return statement
+    return statement if statement.stance is Stance.RETRACTION else None
+
+
+def _own_finding(world: World, reports: Iterable[Sighting]) -> OwnFinding | None:
+    """The surest of what our own detectors report, the latest of as sure ones."""
+    ours = [report for report in reports if report.publisher in world.own]
+    if not ours:
+        return None
+    best = max(ours, key=lambda report: (report.signal.confidence, report.signal.issued_ms, report.digest))
+    return OwnFinding(world.own_labels, world.policy.own_llr, best.signal.confidence, best.signal.issued_ms)
+
+
+def _weighty(world: World, reports: Iterable[Sighting], belief: Belief) -> list[Signal]:
+    """The reports of those whose word weighs something: a stranger cannot say what is at stake."""
+    weighing = {
+        term.publisher
+        for term in belief.terms
+        if term.answer in (Answer.COUNTED, Answer.SHARES_LABEL) and term.source in (Source.REPORT, Source.OWN)
+    }
+    ours = world.own if OWN in weighing else frozenset()
+    return [report.signal for report in reports if report.publisher in weighing or report.publisher in ours]
+
+
+def _local_loss(world: World, signals: Iterable[Signal], belief: Belief, now_ms: int) -> LocalLoss:
+    shock: dict[Node, float] = {}
+    for signal in signals:
+        shock = merge_shocks(shock, find_shock(world.exposure.graph, signal))
+    mal = sum(limit.mal_micro_usd for limit in world.policy.limits)
+    return assess_local_loss(world.exposure, shock, belief.probability, mal, now_ms)
+
+
+def _measured(world: World, reports: Iterable[Sighting], weighing: Weighing) -> frozenset[str]:
+    """The scopes whose own outflow was measured past its trigger, with a transaction that two endpoints show."""
+    graph = world.exposure.graph
+    found = set()
+    for report in reports:
+        if report.publisher not in world.own or report.digest not in weighing.confirmed:
+            continue
+        drained = {
+            edge.target
+            for subject in report.signal.subjects
+            if subject.role is Role.VICTIM
+            for edge in graph.outgoing.get(subject_node(SubjectId(subject.kind, subject.value)), ())
+        }
+        found |= {
+            limit.scope
+            for limit in world.policy.limits
+            if holding_node(graph.own, limit.scope) in drained
+            and report.signal.loss.observed_micro_usd >= limit.trigger_micro_usd
+        }
+    return frozenset(found)
+
+
+def _said(category: Category, reports: Sequence[Sighting]) -> dict[str, float | int | bool | str]:
+    """What a condition may ask of the worst report."""
+    worst = max(reports, key=lambda r: (r.signal.severity.rank, r.digest), default=None)
+    return {
+        "category": str(category),
+        "severity": str(worst.signal.severity) if worst else "low",
+        "stage": str(worst.signal.stage) if worst else "funding",
+    }
+
+
+def _typical_llr(speakers: Mapping[bytes, Speaker]) -> float:
+    """What one more group would weigh: the median of those whose word weighs anything."""
+    weights = sorted(speaker.standing.llr for speaker in speakers.values() if speaker.standing.llr)
+    return weights[len(weights) // 2] if weights else 0.0
