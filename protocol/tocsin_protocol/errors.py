@@ -35,3 +35,7 @@ class WrongNetworkError(RosterError):
 
 class PolicyError(ProtocolError):
     """A policy that cannot be applied. The message names the rule and the key."""
+
+
+class ExposureError(ProtocolError):
+    """A number or graph that no exposure or loss can be worked out from. The message names it, and what was wanted."""
