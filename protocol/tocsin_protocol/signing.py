@@ -17,6 +17,7 @@ DOMAIN_VERSION = "1"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,bytes32 salt)"
 SIGNAL_TYPE = "Signal(address publisher,uint8 lane,uint64 sequence,bytes32 previous,bytes32 body)"
 ROSTER_CHANGE_TYPE = "RosterChange(uint64 epoch,bytes32 roster)"
+MANIFEST_TYPE = "Manifest(address publisher,uint64 issued,bytes32 body)"
 
 _HALF_ORDER = bytes.fromhex("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")
 
@@ -30,6 +31,7 @@ def keccak256(data: bytes) -> bytes:
 _DOMAIN_TYPE_HASH = keccak256(DOMAIN_TYPE.encode())
 _SIGNAL_TYPE_HASH = keccak256(SIGNAL_TYPE.encode())
 _ROSTER_CHANGE_TYPE_HASH = keccak256(ROSTER_CHANGE_TYPE.encode())
+_MANIFEST_TYPE_HASH = keccak256(MANIFEST_TYPE.encode())
 _NAME_HASH = keccak256(DOMAIN_NAME.encode())
 _VERSION_HASH = keccak256(DOMAIN_VERSION.encode())
 
@@ -60,6 +62,11 @@ class Domain:
     def roster_change_digest(self, epoch: int, roster_hash: bytes) -> bytes:
         """What member roots sign to bring a roster into force (EIP-712 `RosterChange`); 32 bytes."""
         return keccak256(self._prefix + keccak256(_ROSTER_CHANGE_TYPE_HASH + epoch.to_bytes(32, "big") + roster_hash))
+
+    def manifest_digest(self, publisher: bytes, issued_ms: int, body: bytes) -> bytes:
+        """What a publisher signs to say what its protocol holds and hangs on (EIP-712 `Manifest`); 32 bytes."""
+        struct = _MANIFEST_TYPE_HASH + publisher.rjust(32, b"\0") + issued_ms.to_bytes(32, "big") + keccak256(body)
+        return keccak256(self._prefix + keccak256(struct))
 
 
 def address_of_key(public_key: bytes) -> bytes:
