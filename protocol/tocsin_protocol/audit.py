@@ -12,6 +12,7 @@ class EntryKind(StrEnum):
     SIGNAL = "signal"
     VERDICT = "verdict"
     INCIDENT = "incident"
+    EVIDENCE = "evidence"
     DECISION = "decision"
     ACTION = "action"
     OUTCOME = "outcome"

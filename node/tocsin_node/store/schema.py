@@ -123,15 +123,13 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX action_events_by_action ON action_events (action, id);
 
-    -- What our own endpoints said of a signal's claim; place: which of its claims.
+    -- What our own endpoints said of a claim, whoever made it.
     CREATE TABLE evidence_checks (
-        digest BLOB NOT NULL,
-        place INTEGER NOT NULL,
+        claim BLOB PRIMARY KEY,
         answer TEXT NOT NULL,
         doubt TEXT NOT NULL,
         disagrees INTEGER NOT NULL,
-        at_ms INTEGER NOT NULL,
-        PRIMARY KEY (digest, place)
+        at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 
     -- Minutes of a lever that a foreign member is held to account for.

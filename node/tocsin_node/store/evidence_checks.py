@@ -1,0 +1,89 @@
+"""What our own endpoints said of the claims in signals, and which claims are still to be asked about."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from tocsin_protocol.admission import Reason
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.decision.judge import Sighting
+from tocsin_protocol.encoding import encode_canonical
+from tocsin_protocol.evidence.answers import Answer, Checked, Doubt
+from tocsin_protocol.evidence.grammar import encode_predicate
+from tocsin_protocol.evidence.predicates import Predicate
+from tocsin_protocol.evidence.relevance import qualifying_predicates
+from tocsin_protocol.evidence.weighing import Exhibit
+from tocsin_protocol.exposure.graph import subject_node
+from tocsin_protocol.exposure.manifest import SubjectId
+from tocsin_protocol.model import Subject
+
+from .audit import append_audit
+from .rules import Rules
+
+
+def load_exhibits(connection: sqlite3.Connection, rules: Rules, sightings: Sequence[Sighting]) -> list[Exhibit]:
+    """The checked claims of every signal that counts."""
+    exhibits = []
+    for sighting, predicates in _qualifying(rules, sightings):
+        checked = tuple(found for p in predicates if (found := _read(connection, p)) is not None)
+        if checked:
+            member = rules.roster.member(sighting.publisher)
+            exhibits.append(Exhibit(sighting.digest, member.name if member else "", checked))
+    return exhibits
+
+
+def unchecked_predicates(
+    connection: sqlite3.Connection, rules: Rules, sightings: Sequence[Sighting]
+) -> list[Predicate]:
+    """Claims that would be local evidence and that no answer is known of, each once."""
+    asked: dict[Predicate, None] = {}
+    for _, predicates in _qualifying(rules, sightings):
+        for predicate in predicates:
+            known = _read(connection, predicate)
+            if known is None or known.answer is Answer.UNKNOWN:
+                asked[predicate] = None
+    return list(asked)
+
+
+def insert_checks(connection: sqlite3.Connection, checks: Iterable[Checked], now_ms: int) -> None:
+    """Keep what was answered; an answer that is known is never replaced by not knowing."""
+    for checked in checks:
+        before = _read(connection, checked.predicate)
+        if before is not None and before.answer is not Answer.UNKNOWN and checked.answer is Answer.UNKNOWN:
+            continue
+        claim = _key(checked.predicate)
+        doubt = "" if checked.doubt is None else checked.doubt.value
+        connection.execute(
+            "INSERT OR REPLACE INTO evidence_checks VALUES (?, ?, ?, ?, ?)",
+            (claim, checked.answer.value, doubt, checked.is_disagreement, now_ms),
+        )
+        if before is None or before.answer is not checked.answer:
+            detail = {"claim": claim, "answer": checked.answer.value, "doubt": doubt}
+            append_audit(connection, now_ms, EntryKind.EVIDENCE, b"", detail)
+
+
+def _qualifying(rules: Rules, sightings: Sequence[Sighting]) -> list[tuple[Sighting, tuple[Predicate, ...]]]:
+    """Each signal that counts with its claims that are worth checking: those about what ours hangs on."""
+    standing = [s for s in sightings if s.standing is Reason.ADMITTED]
+    subjects = [subject for s in standing for subject in s.signal.subjects if _touches_us(rules, subject)]
+    return [(s, qualifying_predicates(s.signal, subjects, rules.vantage)) for s in standing]
+
+
+def _touches_us(rules: Rules, subject: Subject) -> bool:
+    # Else a liar could name a second subject, of which he can show something true.
+    return subject_node(SubjectId(subject.kind, subject.value)) in rules.exposure.spread.graph.upstream
+
+
+def _read(connection: sqlite3.Connection, predicate: Predicate) -> Checked | None:
+    row = connection.execute(
+        "SELECT answer, doubt, disagrees FROM evidence_checks WHERE claim = ?", (_key(predicate),)
+    ).fetchone()
+    if row is None:
+        return None
+    return Checked(predicate, Answer(row[0]), Doubt(row[1]) if row[1] else None, bool(row[2]), ())
+
+
+def _key(predicate: Predicate) -> bytes:
+    claim = encode_predicate(predicate)
+    return encode_canonical([claim.kind.value, claim.chain, claim.block, claim.reference, claim.detail])
