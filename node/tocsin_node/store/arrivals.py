@@ -17,10 +17,11 @@ from tocsin_protocol.feed import decode_equivocation
 from tocsin_protocol.model import Signal
 
 from .audit import append_audit, append_audits
-from .decisions import Decided, Rules, decide_incident
+from .decisions import Decided, decide_incident
 from .feeds import FeedState, advance_feeds, place_envelopes, read_feed
 from .incidents import OpenIncidents
 from .marks import matters
+from .rules import Rules
 
 
 class Path(StrEnum):
@@ -42,13 +43,14 @@ class Opened:
 
 @dataclass(slots=True)
 class Filed:
-    """What a batch changed."""
+    """What a batch changed; `touching` are the incidents in which something new touches us."""
 
     stored: list[Opened] = field(default_factory=list)
     refused: Counter[Reason] = field(default_factory=Counter)
     proofs: list[bytes] = field(default_factory=list)
     feeds: list[FeedState] = field(default_factory=list)
     decided: list[Decided] = field(default_factory=list)
+    touching: list[bytes] = field(default_factory=list)
 
 
 def file_arrivals(
@@ -62,7 +64,7 @@ def file_arrivals(
     new, proofs = place_envelopes(connection, rules.roster.domain, (a.envelope for a in by_digest.values()))
     filed.refused[Reason.DUPLICATE] += len(by_digest) - len(new) - len(proofs)
     filed.stored = [by_digest[envelope.digest] for envelope in new]
-    touched = _insert_signals(connection, rules, filed.stored, path, received_ms)
+    touched, filed.touching = _insert_signals(connection, rules, filed.stored, path, received_ms)
     if filed.stored:
         advance_feeds(connection, new)
         filed.feeds = [_feed(connection, *feed) for feed in {(e.publisher, e.lane) for e in new}]
@@ -90,9 +92,10 @@ def insert_proof(connection: sqlite3.Connection, publisher: bytes, proof: bytes,
 
 def _insert_signals(
     connection: sqlite3.Connection, rules: Rules, stored: Sequence[Opened], path: Path, received_ms: int
-) -> list[bytes]:
-    """Insert signals with their audit entries; returns the incidents that need a decision."""
+) -> tuple[list[bytes], list[bytes]]:
+    """Insert signals with their audit entries; returns the incidents that need a decision, and those that touch us."""
     touched: dict[bytes, None] = {}
+    touching: dict[bytes, None] = {}
     rows, entries = [], []
     incidents = OpenIncidents(connection, [o.signal for o in stored if o.signal is not None], received_ms)
     by_path = path.value
@@ -100,9 +103,11 @@ def _insert_signals(
         envelope, incident, is_marked = opened.envelope, None, False
         if opened.signal is not None:
             incident, is_new = incidents.join(envelope.digest, opened.signal)
-            is_marked = matters(rules.policy, opened.signal)
+            is_marked = matters(rules.exposure, opened.signal)
             if is_new or is_marked:
                 touched[incident] = None
+            if is_marked:
+                touching[incident] = None
         standing = opened.standing.value
         rows.append(
             (
@@ -122,7 +127,7 @@ def _insert_signals(
     incidents.write()
     connection.executemany(_INSERT_SIGNAL, rows)
     append_audits(connection, entries)
-    return list(touched)
+    return list(touched), list(touching)
 
 
 _INSERT_SIGNAL = (

@@ -10,8 +10,9 @@ from tocsin_protocol.model import Signal
 from tocsin_protocol.signing import keccak256
 
 from .audit import append_audit
-from .decisions import Decided, Rules, decide_incident
+from .decisions import Decided, decide_incident
 from .incidents import OpenIncidents
+from .rules import Rules
 
 MAX_DRAFTS = 1024
 # Of the oldest, how many are looked through for one that has expired before the very oldest goes.
