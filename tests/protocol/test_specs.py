@@ -27,7 +27,7 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy")
+PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy", "evidence")
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -40,12 +40,13 @@ RULES = {
         "node/tocsin_node/mesh/upkeep.py",
     ),
     "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
+    "evidence": tuple(f"protocol/tocsin_protocol/evidence/{name}.py" for name in ("relevance", "answers", "weighing")),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY|EVIDENCE)\]"
 
 
 def page(name: str) -> str:
@@ -60,7 +61,7 @@ def table(text: str, heading: str) -> list[list[str]]:
 
 
 def modules_of(text: str) -> list[ModuleType]:
-    names = re.findall(r"`(\w+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
+    names = re.findall(r"`([\w.]+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
     return [importlib.import_module(f"tocsin_protocol.{name}") for name in names]
 
 
@@ -120,8 +121,9 @@ def test_constants_are_those_of_the_code(name: str) -> None:
 
 def test_every_public_constant_is_in_a_table() -> None:
     listed = {module.__name__ for name in PAGES for module in modules_of(page(name))}
-    for path in sorted((ROOT / "protocol/tocsin_protocol").glob("*.py")):
-        module = importlib.import_module(f"tocsin_protocol.{path.stem}")
+    for path in sorted((ROOT / "protocol/tocsin_protocol").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / "protocol").with_suffix("").parts)
+        module = importlib.import_module(name.removesuffix(".__init__"))
         if path.stem not in ELSEWHERE and own_constants(module):
             assert module.__name__ in listed, path.stem
 
