@@ -95,6 +95,10 @@ class Role(StrEnum):
     RELATED = "related"
 
 
+# To be named as tool, recipient or attacker is no threat to the one who is named.
+THREATENED_ROLES = frozenset((Role.VICTIM, Role.AT_RISK))
+
+
 class EvidenceKind(StrEnum):
     """What a receiver can check again for himself."""
 

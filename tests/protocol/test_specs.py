@@ -29,7 +29,7 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy", "belief")
+PAGES = ("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "decision")
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -41,17 +41,19 @@ RULES = {
         "node/tocsin_node/mesh/judge.py",
         "node/tocsin_node/mesh/upkeep.py",
     ),
-    "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
+    "incidents": ("protocol/tocsin_protocol/correlation.py",),
     "belief": tuple(
         f"protocol/tocsin_protocol/belief/{name}.py"
         for name in ("outcomes", "reputation", "independence", "statements", "priors", "belief", "silence")
     ),
+    "evidence": tuple(f"protocol/tocsin_protocol/evidence/{name}.py" for name in ("relevance", "answers", "weighing")),
+    "decision": tuple(f"protocol/tocsin_protocol/decision/{name}.py" for name in ("judge", "decide", "policy")),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY|BELIEF)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|DECIDE|ARM)\]"
 
 
 def page(name: str) -> str:

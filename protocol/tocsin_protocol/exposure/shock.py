@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from ..correlation import META_FAMILY
 from ..errors import ExposureError
 from ..model import Loss, Signal
-from ..policy import THREATENED_ROLES
 from ..quantities import probability
-from ..taxonomy import Role, Stage, SubjectKind
+from ..taxonomy import THREATENED_ROLES, Role, Stage, SubjectKind
 from .graph import ExposureGraph, Node, subject_node
 from .manifest import CODE_LINKS, Link, SubjectId
 
