@@ -48,7 +48,9 @@ def read_charges(connection: sqlite3.Connection, now_ms: int) -> list[Charge]:
         "SELECT member, incident, minutes, at_ms, refunded FROM charges WHERE at_ms > ? ORDER BY at_ms DESC LIMIT ?",
         (now_ms - GROUP_BUDGET_MS, MAX_CHARGES),
     )
-    return [Charge(member, incident, minutes, at_ms, bool(refunded)) for member, incident, minutes, at_ms, refunded in rows]
+    return [
+        Charge(member, incident, minutes, at_ms, bool(refunded)) for member, incident, minutes, at_ms, refunded in rows
+    ]
 
 
 def insert_charges(connection: sqlite3.Connection, action: Action, choice: Choice, now_ms: int) -> None:

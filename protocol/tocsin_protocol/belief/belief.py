@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..body import MAX_CONFIDENCE
+from ..model import MAX_CONFIDENCE
 from .independence import (
     IndependentSet,
     Reporter,

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from ..body import MAX_CONFIDENCE
 from ..errors import BeliefError
-from ..model import Signal
+from ..model import MAX_CONFIDENCE, Signal
 from ..taxonomy import Category, Relation
 
 MAX_TIME_MS = 2**53 - 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..body import MAX_CONFIDENCE
 from ..errors import BeliefError
+from ..model import MAX_CONFIDENCE
 from .independence import MAX_WEIGHT, SharedLabel
 from .reputation import Standing
 
