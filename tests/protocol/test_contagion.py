@@ -55,7 +55,14 @@ def test_a_cycle_that_grows_stops_at_one() -> None:
 
 @pytest.mark.parametrize(
     "weights",
-    [[[0, 1.1], [0, 0]], [[0, -0.1], [0, 0]], [[0, math.nan], [0, 0]], [[0, math.inf], [0, 0]], [[0, 1]], [[0, 1], [0]]],
+    [
+        [[0, 1.1], [0, 0]],
+        [[0, -0.1], [0, 0]],
+        [[0, math.nan], [0, 0]],
+        [[0, math.inf], [0, 0]],
+        [[0, 1]],
+        [[0, 1], [0]],
+    ],
 )
 def test_weights_that_are_none_are_refused(weights: Any) -> None:
     with pytest.raises(ExposureError, match="weights"):

@@ -472,7 +472,9 @@ def meshes(draw: st.DrawFn) -> list[Manifest]:
                     provider=draw(st.sampled_from([f"p{other}", "", "p0"])),
                 )
             )
-        links += [hangs_on(lineage(name), Link.SIMILAR_CODE, draw(shares)) for name in draw(st.sets(st.sampled_from("xy")))]
+        links += [
+            hangs_on(lineage(name), Link.SIMILAR_CODE, draw(shares)) for name in draw(st.sets(st.sampled_from("xy")))
+        ]
         made.append(
             manifest(
                 f"p{n}",
@@ -517,7 +519,9 @@ def test_losses_are_bounded_and_grow_with_belief(
 
 @FIXED
 @given(meshes(), st.lists(subject_ids, min_size=1, max_size=3, unique=True), st.data())
-def test_distress_is_monotone_in_the_shock(mesh: list[Manifest], subjects: list[SubjectId], data: st.DataObject) -> None:
+def test_distress_is_monotone_in_the_shock(
+    mesh: list[Manifest], subjects: list[SubjectId], data: st.DataObject
+) -> None:
     graph = build_graph(mesh[0], mesh[1:])
     spread = prepare_spread(graph)
     shock = find_shock(graph, about(*subjects))
@@ -541,5 +545,7 @@ def test_distress_solves_its_own_equation(mesh: list[Manifest], subjects: list[S
             key = edge.source, edge.target
             weights[key] = min(1.0, weights.get(key, 0.0) + edge.weight)
     for node in graph.nodes:
-        inflow = sum(weight * distress.get(source, 0.0) for (source, target), weight in weights.items() if target == node)
+        inflow = sum(
+            weight * distress.get(source, 0.0) for (source, target), weight in weights.items() if target == node
+        )
         assert distress.get(node, 0.0) == pytest.approx(min(1.0, shock.get(node, 0.0) + inflow), abs=1e-9)

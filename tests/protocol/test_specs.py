@@ -12,6 +12,7 @@ import pytest
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.priors import half_life_ms, prior_of
 from tocsin_protocol.belief.terms import Answer
+from tocsin_protocol.decision.tiers import NEEDS, Condition
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.roster_model import RateClass
@@ -150,6 +151,14 @@ def test_priors_and_half_lives_are_those_of_the_code() -> None:
 def test_every_reason_for_not_counting_is_named() -> None:
     for answer in Answer:
         assert answer is Answer.COUNTED or f"`{answer}`" in page("belief"), answer
+
+
+def test_what_a_tier_needs_is_the_table_of_the_code() -> None:
+    rows = [[str(int(tier)), tier.name.lower(), " ".join(f"`{c}`" for c in Condition if c in needs)]
+            for tier, alternatives in NEEDS.items() for needs in alternatives]  # fmt: skip
+    listed = [[row[0], row[1], " ".join(sorted(row[2].split()))] for row in table(page("decision"), "tier")]
+    assert listed == [[tier, name, " ".join(sorted(needs.split()))] for tier, name, needs in rows]
+    assert [row[0] for row in table(page("decision"), "condition")] == [f"`{condition}`" for condition in Condition]
 
 
 def test_rates_are_those_of_the_code() -> None:
