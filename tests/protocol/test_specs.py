@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.exposure.manifest import LINK_SUBJECTS, AmountSource, HoldingKind, TokenKind
+from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
 from tocsin_protocol.freshness import freshness_bound_ms
+from tocsin_protocol.ladder import Lever
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.roster_model import RateClass
 from tocsin_protocol.taxonomy import (
@@ -27,7 +30,7 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy")
+PAGES = ("encoding", "signal", "roster", "gossip", "sync", "policy", "exposure")
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -40,12 +43,22 @@ RULES = {
         "node/tocsin_node/mesh/upkeep.py",
     ),
     "policy": ("protocol/tocsin_protocol/correlation.py", "protocol/tocsin_protocol/policy.py"),
+    "exposure": (
+        "protocol/tocsin_protocol/exposure/manifest_encoding.py",
+        "protocol/tocsin_protocol/exposure/manifest_signing.py",
+        "protocol/tocsin_protocol/exposure/graph_building.py",
+        "protocol/tocsin_protocol/exposure/contagion.py",
+        "protocol/tocsin_protocol/exposure/shock.py",
+        "protocol/tocsin_protocol/exposure/routes.py",
+        "protocol/tocsin_protocol/exposure/local_loss.py",
+        "protocol/tocsin_protocol/ladder.py",
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|POLICY|EXPOSURE|LADDER)\]"
 
 
 def page(name: str) -> str:
@@ -60,7 +73,7 @@ def table(text: str, heading: str) -> list[list[str]]:
 
 
 def modules_of(text: str) -> list[ModuleType]:
-    names = re.findall(r"`(\w+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
+    names = re.findall(r"`([\w.]+)`", text.split("\nModules: ", 1)[1].split("\n", 1)[0])
     return [importlib.import_module(f"tocsin_protocol.{name}") for name in names]
 
 
@@ -112,18 +125,20 @@ def test_constants_are_those_of_the_code(name: str) -> None:
     constants = {key: value for module in modules_of(text) for key, value in own_constants(module).items()}
     assert set(rows) == set(constants)
     for constant, value in constants.items():
-        if isinstance(value, dict):
-            assert rows[constant].startswith("see the table"), constant
+        if isinstance(value, dict | Odds | Lever):
+            assert rows[constant].startswith("see the "), constant
         else:
             assert rows[constant] == shown(value), constant
 
 
 def test_every_public_constant_is_in_a_table() -> None:
     listed = {module.__name__ for name in PAGES for module in modules_of(page(name))}
-    for path in sorted((ROOT / "protocol/tocsin_protocol").glob("*.py")):
-        module = importlib.import_module(f"tocsin_protocol.{path.stem}")
-        if path.stem not in ELSEWHERE and own_constants(module):
-            assert module.__name__ in listed, path.stem
+    root = ROOT / "protocol/tocsin_protocol"
+    for path in sorted((*root.glob("*.py"), *root.glob("exposure/*.py"))):
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        module = importlib.import_module(f"tocsin_protocol.{name}")
+        if name not in ELSEWHERE and own_constants(module):
+            assert module.__name__ in listed, name
 
 
 def test_categories_and_their_bounds_are_the_enumeration() -> None:
@@ -152,6 +167,16 @@ def test_words_are_those_of_the_code(kind: Any) -> None:
 
 def test_audit_entries_are_the_enumeration() -> None:
     assert [row[0] for row in table(page("audit-log"), "kind")] == [f"`{kind}`" for kind in EntryKind]
+
+
+def test_links_and_odds_are_those_of_the_code() -> None:
+    text = page("exposure")
+    kinds = {row[0]: {kind.strip(" `") for kind in row[1].split(",")} for row in table(text, "link")}
+    assert kinds == {f"`{link}`": set(allowed) for link, allowed in LINK_SUBJECTS.items()}
+    for heading, odds in (("stage", STAGE_SHOCK), ("code", SIMILAR_HIT)):
+        assert [(row[0], float(row[1])) for row in table(text, heading)] == [(f"`{k}`", v) for k, v in odds.items()]
+    for word in (*HoldingKind, *TokenKind, *AmountSource):
+        assert f"`{word}`" in text
 
 
 def test_every_reason_is_named() -> None:
