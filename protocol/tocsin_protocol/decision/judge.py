@@ -15,10 +15,10 @@ from ..evidence.weighing import Exhibit, Weighing, weigh_evidence
 from ..exposure.graph import Node, holding_node, subject_node
 from ..exposure.local_loss import LocalLoss, assess_local_loss
 from ..exposure.manifest import SubjectId
-from ..exposure.shock import find_shock, merge_shocks
+from ..exposure.shock import find_shock, merge_shocks, touching_subjects
 from ..exposure.spread import Spread
 from ..model import Signal
-from ..taxonomy import Category, Role
+from ..taxonomy import Category, Relation, Role
 from .budget import Charge
 from .counterfactual import Counterfactual, Voices, what_would_change
 from .decide import Decision, LeverState, Situation, Stake, decide
@@ -89,12 +89,20 @@ def judge_incident(
     weighing = weigh_evidence(exhibits)
     # [DECIDE] What our own endpoints contradict counts for nothing.
     standing = [s for s in sightings if s.standing is Reason.ADMITTED and s.digest not in weighing.discredited]
-    reports = [sighting for sighting in standing if _is_report(sighting)]
+    taken_back = _taken_back(sightings)
+    # [DECIDE] Only reports about what ours hangs on count, and none that its own publisher took back.
+    reports = [
+        sighting
+        for sighting in standing
+        if _is_report(sighting)
+        and touches_us(world.exposure, sighting.signal)
+        and (sighting.publisher, sighting.digest) not in taken_back
+    ]
     category = category_of(reports)
     speakers = world.speakers_of(category)
     own = _own_finding(world, reports)
     belief = assess_belief(
-        [statement for s in _worthy(sightings, standing) if (statement := _statement(world, s)) is not None],
+        [statement for s in _worthy(sightings, standing, reports) if (statement := _statement(world, s)) is not None],
         speakers,
         prior=prior_of(category, policy.priors),
         half_life_ms=half_life_ms(category, policy.half_lives_ms),
@@ -133,14 +141,30 @@ def category_of(reports: Iterable[Sighting]) -> Category:
     return min(counts, key=lambda c: (-counts[c], prior_of(c), c), default=_FALLBACK)
 
 
+def touches_us(exposure: Spread, signal: Signal) -> bool:
+    """Whether a signal threatens anything that ours hangs on."""
+    return any(subject_node(subject) in exposure.graph.upstream for subject in touching_subjects(signal))
+
+
+def _taken_back(sightings: Iterable[Sighting]) -> set[tuple[bytes, bytes]]:
+    """Signals that their own publisher retracted, also when the retraction is past acting."""
+    return {
+        (sighting.publisher, reference.digest)
+        for sighting in sightings
+        if sighting.standing in _WORTHY
+        for reference in sighting.signal.references
+        if reference.relation is Relation.RETRACTS
+    }
+
+
 def _is_report(sighting: Sighting) -> bool:
     statement = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
     return statement is not None and statement.stance is Stance.REPORT
 
 
-def _worthy(sightings: Iterable[Sighting], standing: Sequence[Sighting]) -> list[Sighting]:
+def _worthy(sightings: Iterable[Sighting], standing: Iterable[Sighting], reports: Iterable[Sighting]) -> list[Sighting]:
     """What counts now, and what took something back, for as long as anybody remembers it."""
-    counted = {sighting.digest for sighting in standing}
+    counted = {s.digest for s in standing if not _is_report(s)} | {report.digest for report in reports}
     return [s for s in sightings if s.digest in counted or (s.standing in _WORTHY and s.signal.references)]
 
 

@@ -27,6 +27,10 @@ _WHY_NOT = {
 
 def tell_decision(decision: Decision, situation: Situation, counterfactuals: Sequence[Counterfactual]) -> str:
     """One to three sentences: what is done and on whose word; what it saves; what would have changed it."""
+    if not situation.signals:
+        return (
+            "Nothing is done: none of its signals may act (drills, and what is expired, stale or retracted, never do)."
+        )
     fired = [choice for choice in decision.fired if choice.lever.tier > Tier.NOTIFY]
     notified = [choice for choice in decision.fired if choice.lever.tier is Tier.NOTIFY]
     said = [tell_choice(choice) for choice in (*fired, *notified)] or ["Nothing is done yet."]
