@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 import trio
-from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, peer_id_of, signed_by
-from store_kit import OWN, Lever, independent_roster, make_rules
+from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, peer_id_of, signed_by
+from store_kit import OWN, Lever, make_rules
 from tocsin_node.meshlink import Message, Publish, Published
 from tocsin_node.relay.acting import Acting
 from tocsin_node.relay.catching_up import CatchingUp
@@ -138,7 +138,7 @@ async def open_bench(
 ) -> AsyncIterator[Bench]:
     """Open a relay's parts on a database in `folder`; without `tasks` only the writer runs."""
     own = Feed(label)
-    genesis = signed_by(roster or independent_roster())
+    genesis = signed_by(roster or make_roster())
     clock, metrics, mesh = [NOW_MS], Metrics(), mesh or Hand()
     the_lever = lever or Lever()
     hooks = {the_lever.name: the_lever}
