@@ -20,7 +20,7 @@ MAX_REMARKED = 10_000
 
 
 class Mark(IntEnum):
-    """Whether a signal could change a decision. Kept apart, for reports must not push what takes them back out of sight."""
+    """Whether a signal could change a decision; two marks, for reports must not crowd out what takes them back."""
 
     NOTHING = 0
     TOUCHES = 1
