@@ -23,7 +23,7 @@ from .budget import Charge
 from .counterfactual import Counterfactual, Voices, what_would_change
 from .decide import Decision, LeverState, Situation, Stake, decide
 from .policy import Policy
-from .sentence import tell_decision
+from .sentence import NOTHING_OF_OURS, tell_decision
 from .situation import read_situation
 
 # What takes a signal back: time does not bring it back, but a drill or a key out of force takes nothing.
@@ -128,7 +128,8 @@ def judge_incident(
     decision = decide(policy, situation, states, charges, now_ms)
     voices = Voices(group=_typical_llr(speakers), own=policy.own_llr)
     changes = what_would_change(policy, situation, states, charges, now_ms, voices, decision)
-    sentence = tell_decision(decision, situation, changes)
+    is_elsewhere = not reports and any(_is_report(sighting) for sighting in standing)
+    sentence = NOTHING_OF_OURS if is_elsewhere else tell_decision(decision, situation, changes)
     reported = frozenset(report.digest for report in reports)
     return Judgement(category, reported, belief, weighing, loss, situation, decision, changes, sentence)
 
