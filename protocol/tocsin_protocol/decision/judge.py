@@ -78,6 +78,7 @@ class Judgement:
 
 def judge_incident(
     world: World,
+    incident: bytes,
     sightings: Sequence[Sighting],
     exhibits: Iterable[Exhibit],
     states: Mapping[str, LeverState],
@@ -89,15 +90,9 @@ def judge_incident(
     weighing = weigh_evidence(exhibits)
     # [DECIDE] What our own endpoints contradict counts for nothing.
     standing = [s for s in sightings if s.standing is Reason.ADMITTED and s.digest not in weighing.discredited]
-    taken_back = _taken_back(sightings)
     # [DECIDE] Only reports about what ours hangs on count, and none that its own publisher took back.
-    reports = [
-        sighting
-        for sighting in standing
-        if _is_report(sighting)
-        and touches_us(world.exposure, sighting.signal)
-        and (sighting.publisher, sighting.digest) not in taken_back
-    ]
+    said = _reports_not_taken_back(sightings, standing)
+    reports = [report for report in said if touches_us(world.exposure, report.signal)]
     category = category_of(reports)
     speakers = world.speakers_of(category)
     own = _own_finding(world, reports)
@@ -114,6 +109,7 @@ def judge_incident(
     loss = _local_loss(world, _weighty(world, reports, belief), belief, now_ms)
     situation = read_situation(
         policy,
+        incident,
         belief,
         speakers,
         signals=len(reports),
@@ -128,7 +124,7 @@ def judge_incident(
     decision = decide(policy, situation, states, charges, now_ms)
     voices = Voices(group=_typical_llr(speakers), own=policy.own_llr)
     changes = what_would_change(policy, situation, states, charges, now_ms, voices, decision)
-    is_elsewhere = not reports and any(_is_report(sighting) for sighting in standing)
+    is_elsewhere = bool(said) and not reports
     sentence = NOTHING_OF_OURS if is_elsewhere else tell_decision(decision, situation, changes)
     reported = frozenset(report.digest for report in reports)
     return Judgement(category, reported, belief, weighing, loss, situation, decision, changes, sentence)
@@ -147,15 +143,16 @@ def touches_us(exposure: Spread, signal: Signal) -> bool:
     return any(subject_node(subject) in exposure.graph.upstream for subject in touching_subjects(signal))
 
 
-def _taken_back(sightings: Iterable[Sighting]) -> set[tuple[bytes, bytes]]:
-    """Signals that their own publisher retracted, also when the retraction is past acting."""
-    return {
+def _reports_not_taken_back(sightings: Iterable[Sighting], standing: Iterable[Sighting]) -> list[Sighting]:
+    """The standing reports but those that their own publisher retracted, also with a retraction that is past acting."""
+    taken_back = {
         (sighting.publisher, reference.digest)
         for sighting in sightings
         if sighting.standing in _WORTHY
         for reference in sighting.signal.references
         if reference.relation is Relation.RETRACTS
     }
+    return [s for s in standing if _is_report(s) and (s.publisher, s.digest) not in taken_back]
 
 
 def _is_report(sighting: Sighting) -> bool:
