@@ -12,10 +12,10 @@ import trio
 from e2e_kit import (
     SETTLE_SECONDS,
     check_feeds,
+    guard,
     held_by,
     make_network,
     make_notes,
-    guard,
     make_signal,
     publish,
     restart,

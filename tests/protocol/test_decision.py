@@ -320,7 +320,7 @@ def test_a_lever_out_of_bounds_is_refused_by_name(changes: dict[str, Any]) -> No
 
 def test_to_notify_holds_nothing_still_and_costs_nothing() -> None:
     for changes in ({"effectiveness_percent": 1}, {"cost_micro_usd": 1}):
-        with pytest.raises(PolicyError, match="page.*notify"):
+        with pytest.raises(PolicyError, match=r"page.*notify"):
             replace(NOTIFY, **changes)
 
 

@@ -58,7 +58,7 @@ def test_signal_is_published_listed_and_explained(tocsin: Any, lines: Any, at: A
     assert lines(tocsin("explain", digest, "--json", *at)) == [told]
     shown = tocsin("explain", incident["id"][:8], *at)
     assert "no foreign voice and our own detector" in shown.stdout
-    assert "our own detector: weight 3.000" in shown.stdout
+    assert "our own detector: weight 5.000" in shown.stdout
     assert "vault $8,000,000" in shown.stdout
     assert "No action was taken" in shown.stdout
     for command in ("signals", "incidents", "actions"):
