@@ -45,6 +45,7 @@ from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
 from .relay.verdicts import run_verdicts
 from .roster_files import load_genesis, read_roster
+from .store.adjudications import read_tallies
 from .store.feeds import read_feeds
 from .store.marks import mark_for_exposure
 from .store.reader import Reader
@@ -94,6 +95,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             await network.load()
             _check_member(network, keys.publisher_id, config.node.member)
             rules = _load_rules(config, keys.publisher_id, network, levers)
+            rules.use_tallies(await store.writer.submit(partial(read_tallies, now_ms=now_ms())))
             exposure = rules().exposure
             await store.writer.submit(partial(mark_for_exposure, domain=network.index.domain, exposure=exposure))
             relay = await _start(nursery, config, keys, store, network, rules, levers)
@@ -162,6 +164,7 @@ async def _start(
         watchers,
         metrics,
         identity,
+        keys.publisher,
         rules,
         load_policy_anew,
         now_ms,

@@ -17,6 +17,8 @@ class Verb(StrEnum):
     ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}, and for ARM "kept_from": recent incidents on which
         it would have acted had it been armed; it acts on them only when their next signal comes.
         Refused with code "policy" while the policy may not be armed.
+    ADJUDICATE: {"incident": id, "finding": "confirmed" or "false", "category": of it} → {"incident", "publishers": how
+        many it concerns}: what each of them earned counts from the next decision on.
     RELOAD_POLICY: {} → {"policy": hash of the file, "warnings": [text]}; a policy that is wrong is refused with code
         "config", and the one in force stays.
     RESUME: {} → {"publishing": why it is open}: the operator says that publishing may go on with no peer in reach.
@@ -30,6 +32,7 @@ class Verb(StrEnum):
     PUBLISH = "publish"
     ARM = "arm"
     DISARM = "disarm"
+    ADJUDICATE = "adjudicate"
     RELOAD_POLICY = "reload-policy"
     RESUME = "resume"
     ROSTER = "roster"

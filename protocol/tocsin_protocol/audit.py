@@ -14,6 +14,7 @@ class EntryKind(StrEnum):
     INCIDENT = "incident"
     EVIDENCE = "evidence"
     DECISION = "decision"
+    ADJUDICATION = "adjudication"
     ACTION = "action"
     OUTCOME = "outcome"
     ROSTER = "roster"

@@ -47,8 +47,17 @@ RULES = {
     ),
     "incidents": ("protocol/tocsin_protocol/correlation.py",),
     "belief": tuple(
-        f"protocol/tocsin_protocol/belief/{name}.py"
-        for name in ("outcomes", "reputation", "independence", "statements", "priors", "belief", "silence")
+        f"protocol/tocsin_protocol/{name}.py"
+        for name in (
+            "adjudication",
+            "belief/outcomes",
+            "belief/reputation",
+            "belief/independence",
+            "belief/statements",
+            "belief/priors",
+            "belief/belief",
+            "belief/silence",
+        )
     ),
     "evidence": tuple(f"protocol/tocsin_protocol/evidence/{name}.py" for name in ("relevance", "answers", "weighing")),
     "decision": tuple(

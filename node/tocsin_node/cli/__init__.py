@@ -21,6 +21,7 @@ _COMMANDS = {
     "actions": ("read", "List containment actions and their state."),
     "arm": ("operate", "Let a hook fire, once."),
     "disarm": ("operate", "Keep a hook from firing."),
+    "adjudicate": ("operate", "Say what an incident was: whose word weighs what follows from it."),
     "resume": ("operate", "Publish again though no peer is in reach."),
     "demo": ("demo", "Three protocols, one real incident, on a local chain."),
     "bench": ("bench", "Measure this machine against the goals."),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..control_verbs import Verb
-from .base import EXIT_CODES, ask_node, confirm, home_option, open_config, output_option
+from .base import EXIT_CODES, ask_node, confirm, home_option, open_config, open_store, output_option
 from .output import Output, short_hex, styled
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -88,3 +88,31 @@ def _report(out: Output, answer: dict[str, Any]) -> None:
             f"incident {short_hex(incident)} met its rules while it was disarmed; it acts only on that incident's next "
             f"signal. See tocsin explain {short_hex(incident)}"
         )
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("incident")
+@click.argument("finding", type=click.Choice(("confirmed", "false")))
+@_YES
+@home_option
+@output_option
+def adjudicate(incident: str, finding: str, yes: bool, home: Path, out: Output) -> None:
+    """Say what INCIDENT (first hex digits of its id) was: its reporters' words weigh accordingly from then on.
+
+    Signed and recorded. A confirmed incident gives the groups that were charged for it their minutes back.
+    """
+    config = open_config(home)
+    with open_store(config) as reader:
+        row = reader.incident(incident)
+        decisions = reader.decisions(row.id, limit=1)
+    category = decisions[0].detail.category if decisions else ""
+    confirm(f"Record incident {short_hex(row.id)} ({category}) as {finding}?", yes=yes)
+    answer = ask_node(config, Verb.ADJUDICATE, incident=row.id.hex(), finding=finding, category=category)
+    if out.as_json:
+        out.emit(answer)
+        return
+    out.say(
+        ("Recorded: ", "bold green"),
+        f"incident {short_hex(row.id)} was {finding};",
+        f" {answer['publishers']} publishers.",
+    )

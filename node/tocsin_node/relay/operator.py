@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tocsin_protocol.adjudication import Adjudication, Finding
 from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.belief.outcomes import Tally
 from tocsin_protocol.encoding import MAX_UINT
+from tocsin_protocol.fields import enum_of, map_of, text_of
 from tocsin_protocol.roster import tolerated_faults
 from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster, encode_signed_roster, roster_hash
+from tocsin_protocol.taxonomy import Category
 
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
@@ -18,11 +22,12 @@ from tocsin_node.hooks.hook import Hook
 from tocsin_node.policy_file import LoadedPolicy
 from tocsin_node.signal_json import draft_signal
 from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, set_arm
+from tocsin_node.store.adjudications import adjudicate, read_tallies
 from tocsin_node.store.audit import append_audit
 from tocsin_node.store.decisions import incidents_kept_from
 from tocsin_node.store.feeds import read_feeds
 from tocsin_node.store.rosters import read_equivocators, read_rosters
-from tocsin_node.store.writer import Store
+from tocsin_node.store.writer import Connection, Store
 
 from .heartbeats import Heartbeats
 from .metrics import Metrics
@@ -53,6 +58,7 @@ class Operator:
         watchers: Mapping[str, WatcherStatus],
         metrics: Metrics,
         identity: Mapping[str, str],
+        secret: bytes,
         rules: RulesInForce,
         load_policy: Callable[[], LoadedPolicy],
         now_ms: Callable[[], int],
@@ -66,6 +72,7 @@ class Operator:
         self._watchers = watchers
         self._metrics = metrics
         self._identity = dict(identity)
+        self._secret = secret
         self._rules = rules
         self._load_policy = load_policy
         self._now_ms = now_ms
@@ -81,6 +88,7 @@ class Operator:
             Verb.ARM: self.arm,
             Verb.DISARM: self.disarm,
             Verb.RELOAD_POLICY: self.reload_policy,
+            Verb.ADJUDICATE: self.adjudicate,
             Verb.RESUME: self.resume,
             Verb.ROSTER: self.roster,
             Verb.APPLY_ROSTER: self.apply_roster,
@@ -168,6 +176,28 @@ class Operator:
     async def disarm(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Keep a hook from firing."""
         return await self._set_arm(arguments, armed=False)
+
+    async def adjudicate(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Record what an incident was; raises DecodeError naming what is wrong with the request."""
+        fields = map_of("adjudicate", arguments, ("category", "finding", "incident"))
+        adjudication = Adjudication(
+            bytes.fromhex(text_of("incident", fields["incident"])),
+            enum_of("category", fields["category"], Category),
+            enum_of("finding", fields["finding"], Finding),
+            self._now_ms(),
+        )
+        watching = [p for p, heard in self._heartbeats.heard.items() if adjudication.category in heard.beat.coverage]
+        rules = self._rules()
+
+        def record(connection: Connection) -> tuple[int, dict[tuple[bytes, Category], Tally]]:
+            if not connection.execute("SELECT 1 FROM incidents WHERE id = ?", (adjudication.incident,)).fetchone():
+                raise ControlError("unknown-incident", f"{adjudication.incident.hex()} is no incident of this node")
+            count = adjudicate(connection, rules, self._secret, adjudication, watching)
+            return count, read_tallies(connection, adjudication.at_ms)
+
+        count, tallies = await self._store.writer.submit(record)
+        self._rules.use_tallies(tallies)
+        return {"incident": adjudication.incident.hex(), "publishers": count}
 
     async def reload_policy(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Read the policy file anew; from the next decision on it counts."""

@@ -60,6 +60,10 @@ class RulesInForce:
             self._rules, self._made_ms = rules, now_ms
         return rules
 
+    def use_tallies(self, tallies: Mapping[tuple[bytes, Category], Tally]) -> None:
+        """What was adjudicated counts from the next decision on."""
+        self._tallies, self._rules = tallies, None
+
     def use_policy(self, policy: LoadedPolicy) -> None:
         """From the next decision on."""
         self._policy, self._rules = policy, None

@@ -132,6 +132,23 @@ MIGRATIONS = (
         at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 
+    -- What the operator found an incident to have been, and what each publisher earned by it.
+    CREATE TABLE adjudications (
+        incident BLOB PRIMARY KEY,
+        body BLOB NOT NULL,
+        signature BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE outcomes (
+        incident BLOB NOT NULL,
+        publisher BLOB NOT NULL,
+        category TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        severity TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (incident, publisher)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX outcomes_by_age ON outcomes (at_ms);
+
     -- Minutes of a lever that a foreign member is held to account for.
     CREATE TABLE charges (
         action BLOB NOT NULL,

@@ -23,6 +23,8 @@ from .marks import Mark
 MAX_SIGHTINGS_PER_FEED = 16
 # Kept opened: some 2 KB each.
 MAX_OPENED = 8192
+# Of one incident; what came later than these was said when it was long known.
+MAX_SIGNALS_ADJUDICATED = 10_000
 # Standings that the clock gives; every other keeps a signal from acting for ever.
 _BY_THE_CLOCK = frozenset((Reason.ADMITTED, Reason.EXPIRED, Reason.STALE))
 
@@ -74,6 +76,19 @@ def load_sightings(
                 standing = _standing_now(envelope, signal, publisher, received_ms, now_ms)
             sightings.append(Sighting(envelope.digest, publisher_id, signal, standing, received_ms))
     return sightings + _load_drafts(connection, incident, now_ms)
+
+
+def load_all_sightings(connection: sqlite3.Connection, roster: RosterIndex, incident: bytes) -> list[Sighting]:
+    """Every signal of an incident in the order of arrival, as it stood when it came."""
+    rows = connection.execute(
+        "SELECT publisher, encoded, received_ms, standing FROM signals WHERE incident = ? ORDER BY id LIMIT ?",
+        (incident, MAX_SIGNALS_ADJUDICATED),
+    )
+    sightings = []
+    for publisher, encoded, received_ms, standing in rows:
+        envelope, signal = _open(roster.domain, encoded)
+        sightings.append(Sighting(envelope.digest, publisher, signal, Reason(standing), received_ms))
+    return sightings
 
 
 def _speaking(connection: sqlite3.Connection, incident: bytes, with_others: bool) -> list[bytes]:

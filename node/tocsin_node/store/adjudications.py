@@ -1,0 +1,78 @@
+"""What incidents were found to have been, what publishers earned by it, and what that makes of their reputation."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection
+
+from tocsin_protocol.adjudication import Adjudication, Finding, outcomes_of, sign_adjudication
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.belief.outcomes import Outcome, Span, Tally, Verdict, tally_outcomes
+from tocsin_protocol.taxonomy import Category, Severity
+
+from .audit import append_audit
+from .lever_states import refund_charges
+from .rules import Rules
+from .sightings import load_all_sightings
+
+# A year: what is older counts next to nothing.
+MAX_OUTCOME_AGE_MS = 365 * 24 * 3600 * 1000
+MAX_OUTCOMES_READ = 100_000
+
+
+def adjudicate(
+    connection: sqlite3.Connection,
+    rules: Rules,
+    secret: bytes,
+    adjudication: Adjudication,
+    watching: Collection[bytes],
+) -> int:
+    """Record a finding in place of any earlier one about the incident; returns how many publishers it concerns."""
+    body, signature = sign_adjudication(secret, adjudication)
+    incident, at_ms = adjudication.incident, adjudication.at_ms
+    connection.execute("INSERT OR REPLACE INTO adjudications VALUES (?, ?, ?)", (incident, body, signature))
+    connection.execute("DELETE FROM outcomes WHERE incident = ?", (incident,))
+    foreign = set(watching) & set(rules.speakers_of(adjudication.category))
+    sightings = load_all_sightings(connection, rules.roster, incident)
+    earned = [e for e in outcomes_of(adjudication, sightings, foreign) if e.publisher not in rules.world.own]
+    connection.executemany(
+        "INSERT INTO outcomes (incident, publisher, category, verdict, severity, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (
+                incident,
+                e.publisher,
+                adjudication.category.value,
+                e.outcome.verdict.value,
+                e.outcome.severity.value,
+                at_ms,
+            )
+            for e in earned
+        ],
+    )
+    if adjudication.finding is Finding.CONFIRMED:
+        refund_charges(connection, incident)
+    append_audit(connection, at_ms, EntryKind.ADJUDICATION, incident, {"body": body, "signature": signature})
+    return len(earned)
+
+
+def read_tallies(connection: sqlite3.Connection, now_ms: int) -> dict[tuple[bytes, Category], Tally]:
+    """What every publisher's outcomes come to, by category. A publisher watches from the first we heard of it."""
+    outcomes: dict[tuple[bytes, Category], list[Outcome]] = defaultdict(list)
+    rows = connection.execute(
+        "SELECT publisher, category, verdict, severity, at_ms FROM outcomes WHERE at_ms > ? ORDER BY at_ms DESC LIMIT ?",
+        (now_ms - MAX_OUTCOME_AGE_MS, MAX_OUTCOMES_READ),
+    )
+    for publisher, category, verdict, severity, at_ms in rows:
+        outcomes[publisher, Category(category)].append(Outcome(at_ms, Verdict(verdict), Severity(severity)))
+    since = {publisher: _heard_since(connection, publisher) for publisher, _ in outcomes}
+    return {
+        (publisher, category): tally_outcomes(found, [Span(min(since[publisher], now_ms), now_ms)], now_ms)
+        for (publisher, category), found in outcomes.items()
+    }
+
+
+def _heard_since(connection: sqlite3.Connection, publisher: bytes) -> int:
+    query = "SELECT MIN(received_ms) FROM signals WHERE publisher = ? AND lane = ? AND sequence <= ?"
+    first = [connection.execute(query, (publisher, lane, 1_000)).fetchone()[0] for lane in (0, 1)]
+    return min((at_ms for at_ms in first if at_ms is not None), default=2**53 - 1)

@@ -1,0 +1,92 @@
+"""What an operator finds an incident to have been, once it is over: signed, and what each publisher earns by it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .belief.outcomes import Outcome, Verdict
+from .decision.judge import Sighting
+from .encoding import decode_canonical, encode_canonical
+from .fields import bytes_of, enum_of, list_of, uint_of
+from .ids import DIGEST_BYTES
+from .signing import SIGNATURE_BYTES, keccak256, sign_digest, verify_digest
+from .taxonomy import Category, Relation, Severity
+
+MAX_ADJUDICATION_BYTES = 256
+_DOMAIN = b"tocsin/adjudication/1"
+
+
+class Finding(StrEnum):
+    """What it was."""
+
+    CONFIRMED = "confirmed"
+    FALSE = "false"
+
+
+@dataclass(frozen=True, slots=True)
+class Adjudication:
+    """An operator's finding about one incident, of one category, at a time (UTC ms)."""
+
+    incident: bytes
+    category: Category
+    finding: Finding
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What one publisher earned by an adjudicated incident."""
+
+    publisher: bytes
+    outcome: Outcome
+
+
+def sign_adjudication(secret: bytes, adjudication: Adjudication) -> tuple[bytes, bytes]:
+    """The bytes of a finding and a publisher's signature over them."""
+    body = encode_canonical(
+        [adjudication.incident, adjudication.category.value, adjudication.finding.value, adjudication.at_ms]
+    )
+    return body, sign_digest(secret, keccak256(_DOMAIN + body))
+
+
+def verify_adjudication(public_key: bytes, body: bytes, signature: bytes) -> Adjudication:
+    """Check and read a finding; raises DecodeError or SignatureError."""
+    verify_digest(public_key, keccak256(_DOMAIN + body), bytes_of("signature", signature, SIGNATURE_BYTES))
+    fields = list_of("adjudication", decode_canonical(body, max_bytes=MAX_ADJUDICATION_BYTES), 4, 4)
+    return Adjudication(
+        bytes_of("incident", fields[0], DIGEST_BYTES),
+        enum_of("category", fields[1], Category),
+        enum_of("finding", fields[2], Finding),
+        uint_of("at", fields[3]),
+    )
+
+
+def outcomes_of(
+    adjudication: Adjudication, sightings: Iterable[Sighting], watching: Collection[bytes]
+) -> tuple[Earned, ...]:
+    """What every publisher earned: by reporting, by taking it back unasked, or by watching and saying nothing.
+
+    `sightings` are all signals of the incident; `watching` are publishers that declare to cover the category.
+    """
+    seen = [sighting for sighting in sightings if not sighting.signal.drill]
+    worst: dict[bytes, Severity] = {}
+    taken_back = {s.publisher for s in seen if any(r.relation is Relation.RETRACTS for r in s.signal.references)}
+    for sighting in seen:
+        if sighting.signal.category is adjudication.category:
+            severity = worst.get(sighting.publisher, sighting.signal.severity)
+            worst[sighting.publisher] = max(severity, sighting.signal.severity, key=lambda s: s.rank)
+    is_real = adjudication.finding is Finding.CONFIRMED
+    earned = []
+    for publisher, severity in sorted(worst.items()):
+        # [BELIEF] Who reported a real incident has a hit, who reported a false one a false alarm.
+        verdict = Verdict.HIT if is_real else Verdict.FALSE_ALARM
+        # [BELIEF] Who took his report back has no hit by it, and half a false alarm.
+        if publisher in taken_back:
+            verdict = Verdict.MISS if is_real else Verdict.SELF_RETRACTED
+        earned.append(Earned(publisher, Outcome(adjudication.at_ms, verdict, severity)))
+    # [BELIEF] Who declares to watch a category and says nothing of a real incident of it has a miss.
+    silent = sorted(set(watching) - set(worst)) if is_real else []
+    earned += [Earned(publisher, Outcome(adjudication.at_ms, Verdict.MISS, Severity.LOW)) for publisher in silent]
+    return tuple(earned)

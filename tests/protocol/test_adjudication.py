@@ -1,0 +1,67 @@
+"""What publishers earn by an incident once it is known what it was."""
+
+from __future__ import annotations
+
+import pytest
+from protocol_kit import NOW_MS, Feed, bytes_of_label, make_signal, make_standard
+from tocsin_protocol.adjudication import Adjudication, Finding, outcomes_of, sign_adjudication, verify_adjudication
+from tocsin_protocol.admission import Reason
+from tocsin_protocol.belief.outcomes import Verdict
+from tocsin_protocol.decision.judge import Sighting
+from tocsin_protocol.errors import DecodeError, SignatureError
+from tocsin_protocol.model import Reference, Signal
+from tocsin_protocol.taxonomy import Category, Relation, Severity
+
+BROOK, CEDAR, DELTA = (bytes([n]) * 20 for n in range(1, 4))
+REAL = Adjudication(bytes_of_label("incident"), Category.ASSET_DRAIN, Finding.CONFIRMED, NOW_MS)
+FALSE = Adjudication(bytes_of_label("incident"), Category.ASSET_DRAIN, Finding.FALSE, NOW_MS)
+
+
+def seen(publisher: bytes, signal: Signal | None = None) -> Sighting:
+    return Sighting(bytes_of_label(publisher.hex()), publisher, signal or make_signal(), Reason.ADMITTED, NOW_MS)
+
+
+def retraction(publisher: bytes) -> Sighting:
+    reference = Reference(Relation.RETRACTS, bytes_of_label(publisher.hex()))
+    return seen(publisher, make_standard(category=Category.META_RETRACTION, references=(reference,)))
+
+
+def verdicts(
+    adjudication: Adjudication, *sightings: Sighting, watching: set[bytes] | None = None
+) -> dict[bytes, Verdict]:
+    return {e.publisher: e.outcome.verdict for e in outcomes_of(adjudication, sightings, watching or set())}
+
+
+def test_a_report_is_a_hit_or_a_false_alarm() -> None:
+    assert verdicts(REAL, seen(BROOK), seen(BROOK)) == {BROOK: Verdict.HIT}
+    assert verdicts(FALSE, seen(BROOK)) == {BROOK: Verdict.FALSE_ALARM}
+
+
+def test_a_report_taken_back_is_no_hit_and_half_a_false_alarm() -> None:
+    assert verdicts(REAL, seen(BROOK), retraction(BROOK)) == {BROOK: Verdict.MISS}
+    assert verdicts(FALSE, seen(BROOK), retraction(BROOK)) == {BROOK: Verdict.SELF_RETRACTED}
+
+
+def test_who_watches_and_says_nothing_of_a_real_incident_misses_it() -> None:
+    assert verdicts(REAL, seen(BROOK), watching=frozenset({BROOK, CEDAR})) == {BROOK: Verdict.HIT, CEDAR: Verdict.MISS}
+    assert verdicts(FALSE, watching=frozenset({CEDAR})) == {}
+
+
+def test_the_worst_severity_counts_and_drills_and_other_categories_do_not() -> None:
+    mild = seen(BROOK, make_standard(severity=Severity.LOW))
+    (earned,) = outcomes_of(FALSE, (mild, seen(BROOK)), ())
+    assert earned.outcome.severity is Severity.CRITICAL
+    other = seen(CEDAR, make_signal(category=Category.KEY_COMPROMISE))
+    assert verdicts(FALSE, seen(DELTA, make_signal(drill=True)), other) == {}
+
+
+def test_a_finding_is_signed_and_read_again() -> None:
+    feed = Feed("alba")
+    body, signature = sign_adjudication(feed.secret, REAL)
+    assert verify_adjudication(feed.key, body, signature) == REAL
+    with pytest.raises(SignatureError):
+        verify_adjudication(Feed("brook").key, body, signature)
+    with pytest.raises(DecodeError):
+        verify_adjudication(feed.key, body, signature[:-1])
+    with pytest.raises(SignatureError):
+        verify_adjudication(feed.key, body[:-1] + bytes([body[-1] ^ 1]), signature)
