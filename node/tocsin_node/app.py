@@ -12,10 +12,10 @@ from typing import Any
 
 import structlog
 import trio
-from tocsin_protocol.policy import Policy
 from tocsin_protocol.taxonomy import Category
 
 from .chain.errors import ChainConfigError
+from .chain.evidence import EvidenceChecker
 from .clock import now_ms
 from .config import CONFIG_NAME, NodeConfig
 from .control import serve_control
@@ -25,11 +25,13 @@ from .errors import ConfigError
 from .hooks.build import Levers, open_hooks
 from .interpreter import tune_interpreter
 from .keystore import NodeSecrets, open_keystore
+from .manifest_file import load_exposure
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
 from .peer_ids import peer_id_of_seed
 from .policy_file import load_policy
 from .relay.acting import Acting
 from .relay.catching_up import CatchingUp
+from .relay.checking import Checking
 from .relay.findings import Findings
 from .relay.heartbeats import Heartbeats
 from .relay.intake import Intake
@@ -38,13 +40,13 @@ from .relay.metrics import Metrics
 from .relay.network import Network
 from .relay.operator import Operator
 from .relay.publishing import Publishing
+from .relay.rules_in_force import RulesInForce
 from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
 from .relay.verdicts import run_verdicts
 from .roster_files import load_genesis, read_roster
-from .store.decisions import Rules
 from .store.feeds import read_feeds
-from .store.marks import mark_for_policy
+from .store.marks import mark_for_exposure
 from .store.reader import Reader
 from .store.writer import Store
 
@@ -80,9 +82,6 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
     """Open everything in the order of dependence; leaving the context stops the node."""
     keys = open_keystore(config.keys.keystore, config.read_passphrase())
     genesis = load_genesis(config.network.genesis, config.genesis_hash)
-    policy = load_policy(config.policy.file, config.hook_names)
-    for warning in policy.warnings:
-        _log.warning("policy", warning=warning)
     store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id)
     try:
         async with (
@@ -93,9 +92,11 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             await nursery.start(store.writer.run_writer)
             network = Network(store, read_roster(config.network.genesis), config.genesis_hash, now_ms)
             await network.load()
-            await store.writer.submit(partial(mark_for_policy, domain=network.index.domain, policy=policy.policy))
             _check_member(network, keys.publisher_id, config.node.member)
-            relay = await _start(nursery, config, keys, store, network, policy.policy, levers)
+            rules = _load_rules(config, keys.publisher_id, network, levers)
+            exposure = rules().exposure
+            await store.writer.submit(partial(mark_for_exposure, domain=network.index.domain, exposure=exposure))
+            relay = await _start(nursery, config, keys, store, network, rules, levers)
             _log.info("node is ready", member=config.node.member, publisher=keys.publisher_id)
             try:
                 yield relay
@@ -111,14 +112,10 @@ async def _start(
     keys: NodeSecrets,
     store: Store,
     network: Network,
-    policy: Policy,
+    rules: RulesInForce,
     levers: Levers,
 ) -> Relay:
     """Wire the parts to one another and start every task; the mesh comes last, when all is there to hear it."""
-
-    def rules() -> Rules:
-        return Rules(policy, levers.hooks, network.index)
-
     publisher, metrics = keys.publisher_id, Metrics()
     feeds = await store.writer.submit(read_feeds)
     mesh_state = MeshState(network, keys.transport, publisher, config.mesh.listen, config.mesh.addresses)
@@ -130,6 +127,7 @@ async def _start(
     intake = Intake(store, rules, metrics, now_ms)
     publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
     acting = Acting(store, levers.hooks, metrics, now_ms)
+    checking = Checking(store, rules, EvidenceChecker(levers.clients), metrics, now_ms, intake.announce)
 
     def proof_found(proof: bytes) -> None:
         mesh_state.proof_found(proof)
@@ -155,7 +153,7 @@ async def _start(
     )
     reader = Reader(config.node.data_dir)
     serving = ServingSync(reader, supervisor, metrics)
-    intake.listeners += [acting.start, mesh_state.filed]
+    intake.listeners += [acting.start, mesh_state.filed, checking.filed]
     metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
     metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
 
@@ -165,6 +163,7 @@ async def _start(
     nursery.start_soon(_close_at_end, reader)
     for task in (
         acting.run_acting,
+        checking.run_checking,
         intake.run_intake,
         publishing.run_outbox,
         publishing.run_receipts,
@@ -183,6 +182,16 @@ async def _start(
     await nursery.start(supervisor.run_supervisor)
     await nursery.start(serve_control, config.control_path, operator.handlers())
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
+
+
+def _load_rules(config: NodeConfig, publisher: bytes, network: Network, levers: Levers) -> RulesInForce:
+    """Read manifest and policy; raises ConfigError naming what is wrong with them."""
+    loaded = load_exposure(config, network.index)
+    policy = load_policy(config.policy.file, config.hook_names, loaded.exposure.holdings)
+    for warning in (*loaded.warnings, *policy.warnings):
+        _log.warning("policy", warning=warning)
+    trusted = frozenset(config.evidence.trusted)
+    return RulesInForce(policy, loaded.exposure, levers.hooks, network, publisher, trusted, now_ms)
 
 
 def _routes(

@@ -30,6 +30,11 @@ class Exposure:
         """Our own subjects, as signals name them."""
         return tuple(subject.value for holding in self.own.holdings for subject in holding.subjects)
 
+    @property
+    def dependencies(self) -> frozenset[str]:
+        """The subjects ours hang on, as signals name them."""
+        return frozenset(dependency.subject.value for dependency in self.own.dependencies)
+
 
 def make_exposure(own: Manifest, others: Sequence[Manifest] = ()) -> Exposure:
     """Raises ExposureError where the manifests do not fit together."""

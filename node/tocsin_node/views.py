@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tocsin_protocol.roster_encoding import encode_roster, roster_hash
@@ -58,25 +59,24 @@ def incident_view(row: IncidentRow, roster: RosterIndex) -> dict[str, Any]:
 
 
 def decision_view(row: DecisionRow) -> dict[str, Any]:
-    """A decision with every rule's answer."""
+    """A decision with the arithmetic behind it. Money in micro-USD, weights in nats, probabilities in ppm."""
+    detail = row.detail
     return {
         "id": row.id,
         "incident": row.incident.hex(),
         "at_ms": row.at_ms,
         "actions": row.acts,
-        "sentence": row.sentence,
-        "hooks": dict(row.hooks),
-        "answers": [
-            {
-                "rule": answer.rule,
-                "hook": answer.hook,
-                "answer": answer.answer,
-                "members": list(answer.members),
-                "signals": [digest.hex() for digest in answer.digests],
-                "sentence": answer.sentence,
-            }
-            for answer in row.answers
-        ],
+        "sentence": detail.sentence,
+        "category": detail.category,
+        "belief_ppm": detail.belief_ppm,
+        "groups": detail.groups,
+        "nats": dict(zip(("prior", "support", "own", "opposition", "silence"), detail.sums, strict=True)),
+        "voices": [asdict(term) | {"publisher": "0x" + term.publisher.hex()} for term in detail.terms],
+        "evidence": detail.evidence,
+        "stakes_micro_usd": dict(detail.stakes),
+        "levers": [asdict(lever) for lever in detail.levers],
+        "would_have": [{"hook": hook, "changes": list(changes)} for hook, changes in detail.counterfactuals],
+        "policy": detail.policy_hash.hex(),
     }
 
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies_kit import FIXED
 from tocsin_protocol.errors import ExposureError
+from tocsin_protocol.exposure.circle import Sweeps, find_circle_distress, prepare_circle
 from tocsin_protocol.exposure.clearing import clear_debts
 from tocsin_protocol.exposure.components import find_components
 from tocsin_protocol.exposure.contagion import (
-    MAX_CIRCLE_NODES,
+    MAX_MATRIX_NODES,
     DebtRank,
     find_distress,
     prepare_debtrank,
@@ -55,16 +56,62 @@ def test_a_cycle_that_grows_stops_at_one() -> None:
 
 @pytest.mark.parametrize(
     "weights",
-    [[[0, 1.1], [0, 0]], [[0, -0.1], [0, 0]], [[0, math.nan], [0, 0]], [[0, math.inf], [0, 0]], [[0, 1]], [[0, 1], [0]]],
+    [
+        [[0, 1.1], [0, 0]],
+        [[0, -0.1], [0, 0]],
+        [[0, math.nan], [0, 0]],
+        [[0, math.inf], [0, 0]],
+        [[0, 1]],
+        [[0, 1], [0]],
+    ],
 )
 def test_weights_that_are_none_are_refused(weights: Any) -> None:
     with pytest.raises(ExposureError, match="weights"):
         prepare_debtrank(weights)
 
 
-def test_a_circle_that_is_too_large_is_refused() -> None:
-    with pytest.raises(ExposureError, match="more than 2048"):
-        prepare_debtrank(np.zeros((MAX_CIRCLE_NODES + 1, MAX_CIRCLE_NODES + 1)))
+def test_a_matrix_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ExposureError, match="1025 nodes where at most 1024"):
+        prepare_debtrank(np.zeros((MAX_MATRIX_NODES + 1, MAX_MATRIX_NODES + 1)))
+
+
+@st.composite
+def circles(draw: st.DrawFn) -> tuple[list[dict[int, float]], list[float]]:
+    """A ring with chords: each node's successors, and a shock."""
+    size = draw(st.integers(2, 6))
+    weights = st.one_of(st.sampled_from([1.0, 0.999999]), st.floats(0.001, 1))
+    successors = [
+        {(node + 1) % size: draw(weights), **draw(st.dictionaries(st.integers(0, size - 1), weights, max_size=2))}
+        for node in range(size)
+    ]
+    return successors, draw(st.lists(shares, min_size=size, max_size=size))
+
+
+@FIXED
+@given(circles())
+def test_sweeps_end_where_the_matrix_does_or_above(circle: tuple[list[dict[int, float]], list[float]]) -> None:
+    successors, shock = circle
+    exact = prepare_circle(range(len(shock)), successors)
+    assert isinstance(exact, DebtRank)
+    edges = [(node, target, weight) for node, of in enumerate(successors) for target, weight in of.items()]
+    sources, targets = (np.array([edge[end] for edge in edges]) for end in (0, 1))
+    swept = find_circle_distress(Sweeps(sources, targets, np.array([edge[2] for edge in edges])), np.array(shock))
+    distress = find_circle_distress(exact, np.array(shock))
+    assert (swept >= distress - 1e-9).all()
+    assert (swept <= 1).all()
+    if np.abs(np.linalg.eigvals(exact.transfer)).max() < 0.85:
+        assert swept == pytest.approx(distress, abs=1e-9)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_a_circle_too_large_for_a_matrix_is_swept(weight: float) -> None:
+    size = MAX_MATRIX_NODES + 1
+    circle = prepare_circle(range(size), [{(node + 1) % size: weight} for node in range(size)])
+    assert isinstance(circle, Sweeps)
+    shock = np.zeros(size)
+    shock[0] = 0.5
+    expected = [0.5 * weight**n for n in range(size)] if weight < 1 else [1.0] * size
+    assert find_circle_distress(circle, shock) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("shock", [[1, 0], [2, 0, 0], [-0.1, 0, 0], [math.nan, 0, 0], [math.inf, 0, 0], ["x", 0, 0]])

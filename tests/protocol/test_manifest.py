@@ -232,6 +232,23 @@ def test_an_amount_from_after_the_issue_is_refused() -> None:
         sign_manifest(DOMAIN, SECRET, NOW_MS - 120_000, OURS)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, 2, "manifest version"),
+        (1, bytes(19), "manifest publisher"),
+        (2, True, "issued"),
+        (3, "body", "manifest body"),
+        (4, bytes(65), "manifest signature"),
+    ],
+)
+def test_a_fault_around_the_body_is_named(place: int, value: object, message: str) -> None:
+    fields = decode_canonical(encode_signed_manifest(sign_manifest(DOMAIN, SECRET, NOW_MS, OURS)), max_bytes=70_000)
+    fields[place] = value
+    with pytest.raises(DecodeError, match=message):
+        decode_signed_manifest(encode_canonical(fields))
+
+
 @FIXED
 @given(garbage_or(encode_signed_manifest(sign_manifest(DOMAIN, SECRET, NOW_MS, OURS))))
 def test_a_damaged_signed_manifest_never_verifies_as_another(data: bytes) -> None:

@@ -12,7 +12,11 @@ import pytest
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.priors import half_life_ms, prior_of
 from tocsin_protocol.belief.terms import Answer
+from tocsin_protocol.decision.tiers import NEEDS, Condition
+from tocsin_protocol.exposure.manifest import LINK_SUBJECTS, AmountSource, HoldingKind, TokenKind
+from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
 from tocsin_protocol.freshness import freshness_bound_ms
+from tocsin_protocol.ladder import Lever
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.roster_model import RateClass
 from tocsin_protocol.taxonomy import (
@@ -29,7 +33,7 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "decision")
+PAGES = ("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision")
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -48,12 +52,22 @@ RULES = {
     ),
     "evidence": tuple(f"protocol/tocsin_protocol/evidence/{name}.py" for name in ("relevance", "answers", "weighing")),
     "decision": tuple(f"protocol/tocsin_protocol/decision/{name}.py" for name in ("judge", "decide", "policy")),
+    "exposure": (
+        "protocol/tocsin_protocol/exposure/manifest_encoding.py",
+        "protocol/tocsin_protocol/exposure/manifest_signing.py",
+        "protocol/tocsin_protocol/exposure/graph_building.py",
+        "protocol/tocsin_protocol/exposure/contagion.py",
+        "protocol/tocsin_protocol/exposure/shock.py",
+        "protocol/tocsin_protocol/exposure/routes.py",
+        "protocol/tocsin_protocol/exposure/local_loss.py",
+        "protocol/tocsin_protocol/ladder.py",
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|DECIDE|ARM)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM)\]"
 
 
 def page(name: str) -> str:
@@ -120,8 +134,8 @@ def test_constants_are_those_of_the_code(name: str) -> None:
     constants = {key: value for module in modules_of(text) for key, value in own_constants(module).items()}
     assert set(rows) == set(constants)
     for constant, value in constants.items():
-        if isinstance(value, dict):
-            assert rows[constant].startswith("see the table"), constant
+        if isinstance(value, dict | Odds | Lever):
+            assert rows[constant].startswith("see the "), constant
         else:
             assert rows[constant] == shown(value), constant
 
@@ -152,6 +166,14 @@ def test_every_reason_for_not_counting_is_named() -> None:
         assert answer is Answer.COUNTED or f"`{answer}`" in page("belief"), answer
 
 
+def test_what_a_tier_needs_is_the_table_of_the_code() -> None:
+    rows = [[str(int(tier)), tier.name.lower(), " ".join(f"`{c}`" for c in Condition if c in needs)]
+            for tier, alternatives in NEEDS.items() for needs in alternatives]  # fmt: skip
+    listed = [[row[0], row[1], " ".join(sorted(row[2].split()))] for row in table(page("decision"), "tier")]
+    assert listed == [[tier, name, " ".join(sorted(needs.split()))] for tier, name, needs in rows]
+    assert [row[0] for row in table(page("decision"), "condition")] == [f"`{condition}`" for condition in Condition]
+
+
 def test_rates_are_those_of_the_code() -> None:
     rows = [
         ["STANDARD" if rates is STANDARD_RATES else "CRITICAL", f"`{kind}`", rate.per_second, rate.burst]
@@ -171,6 +193,16 @@ def test_words_are_those_of_the_code(kind: Any) -> None:
 
 def test_audit_entries_are_the_enumeration() -> None:
     assert [row[0] for row in table(page("audit-log"), "kind")] == [f"`{kind}`" for kind in EntryKind]
+
+
+def test_links_and_odds_are_those_of_the_code() -> None:
+    text = page("exposure")
+    kinds = {row[0]: {kind.strip(" `") for kind in row[1].split(",")} for row in table(text, "link")}
+    assert kinds == {f"`{link}`": set(allowed) for link, allowed in LINK_SUBJECTS.items()}
+    for heading, odds in (("stage", STAGE_SHOCK), ("code", SIMILAR_HIT)):
+        assert [(row[0], float(row[1])) for row in table(text, heading)] == [(f"`{k}`", v) for k, v in odds.items()]
+    for word in (*HoldingKind, *TokenKind, *AmountSource):
+        assert f"`{word}`" in text
 
 
 def test_every_reason_is_named() -> None:

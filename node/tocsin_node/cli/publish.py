@@ -16,8 +16,6 @@ from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, ou
 from .output import Output
 
 if TYPE_CHECKING:
-    from tocsin_protocol.policy import Rule
-
     from ..config import NodeConfig
 
 MAX_SIGNAL_FILE_BYTES = 64 * 1024
@@ -65,22 +63,19 @@ def publish(path: Path | None, home: Path, out: Output, **options: Any) -> None:
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--rule", help="The rule of your policy to exercise; the first, if not given.")
+@click.option("--subject", help="What the drill is about; a subject of your own manifest, if not given.")
 @click.option("--wait-seconds", type=click.IntRange(0, 600), default=10, show_default=True, help="For the decision.")
 @home_option
 @output_option
-def drill(rule: str | None, wait_seconds: int, home: Path, out: Output) -> None:
+def drill(subject: str | None, wait_seconds: int, home: Path, out: Output) -> None:
     """Publish a drill: signed, gossiped, stored, correlated and decided on by everybody, and never acted on."""
-    from ..policy_file import load_policy
+    from ..manifest_file import load_manifest
 
     config = open_config(home)
-    rules = load_policy(config.policy.file, config.hook_names).policy.rules
-    chosen = next((candidate for candidate in rules if rule in (None, candidate.name)), None)
-    if chosen is None and rule is not None:
-        names = ", ".join(repr(candidate.name) for candidate in rules) or "none"
-        raise click.UsageError(f"{config.policy.file} has no rule {rule!r} (it has {names})")
+    subjects = sorted(s.value for holding in load_manifest(config.exposure.manifest).holdings for s in holding.subjects)
+    about = subject or next(iter(subjects), None)
     started = time.monotonic()
-    digest = _send(config, _drill_of(chosen), out)
+    digest = _send(config, _drill_of(about), out)
     decision = _wait_for_decision(config, digest, wait_seconds) if digest else ""
     took_ms = round(1000 * (time.monotonic() - started))
     if out.as_json:
@@ -90,7 +85,7 @@ def drill(rule: str | None, wait_seconds: int, home: Path, out: Output) -> None:
     elif decision:
         out.say(("Decided ", "bold"), f"{took_ms} ms after: ", decision)
     else:
-        out.say(("No decision", "yellow"), f" within {wait_seconds} s: none of the rules is about this drill.")
+        out.say(("No decision", "yellow"), f" within {wait_seconds} s: it touches nothing of ours.")
 
 
 def _read_signal(path: Path) -> dict[str, Any]:
@@ -185,19 +180,10 @@ def _say_published(out: Output, sealed: dict[str, Any], what: str) -> None:
     out.say("See what comes of it: tocsin explain ", str(sealed["digest"]))
 
 
-def _drill_of(rule: Rule | None) -> dict[str, Any]:
-    """A drill that is about what a rule is about; without a rule, about nobody in particular."""
-    if rule is None:
-        subject = {"role": "related", "value": "drill"}
-        return {"category": "meta.drill", "severity": "low", "confidence": 100, "drill": True, "subjects": [subject]}
-    return {
-        "category": str(min(rule.categories)),
-        "severity": str(rule.min_severity),
-        "confidence": 100,
-        "drill": True,
-        "subjects": [{"role": "at-risk", "value": min(rule.subjects)}],
-        "text": f"Drill of rule {rule.name}",
-    }
+def _drill_of(subject: str | None) -> dict[str, Any]:
+    """A drill about a subject; without one, about nobody in particular."""
+    about = {"role": "at-risk", "value": subject} if subject else {"role": "related", "value": "drill"}
+    return {"category": "meta.drill", "severity": "low", "confidence": 100, "drill": True, "subjects": [about]}
 
 
 def _wait_for_decision(config: NodeConfig, digest: str, wait_seconds: int) -> str:

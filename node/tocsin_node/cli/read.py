@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .base import EXIT_CODES, home_option, open_config, open_store, output_option
+from .decision_view import show_decision
 from .output import Output, count_text, money_text, plain, short_address, short_hex, styled, time_text
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tocsin_protocol.model import Signal
     from tocsin_protocol.roster import RosterIndex
 
-    from ..store.reader import ActionRow, DecisionRow, IncidentRow, Reader, SignalRow
+    from ..store.reader import ActionRow, IncidentRow, Reader, SignalRow
 
 MAX_LIMIT = 1000
 FOLLOW_POLL_SECONDS = 0.2
@@ -113,7 +114,7 @@ def explain(incident: str, home: Path, out: Output) -> None:
     _explain_incident(out, row, subjects)
     _print_signals(out, held, roster)
     for decision in decisions:
-        _explain_decision(out, decision)
+        show_decision(out, decision, in_full=decision.acts > 0 or decision is decisions[-1])
     for action in taken:
         _explain_action(out, action)
     if not taken:
@@ -235,16 +236,6 @@ def _explain_incident(out: Output, row: IncidentRow, subjects: list[str]) -> Non
         out.say("  called ", (row.hint, "italic"), " by its first publisher")
     for subject in subjects:
         out.say("  about ", subject)
-
-
-def _explain_decision(out: Output, decision: DecisionRow) -> None:
-    out.say("")
-    out.say((f"Decision {decision.id}", "bold"), f"  {time_text(decision.at_ms)} UTC")
-    out.say("  ", decision.sentence)
-    for answer in decision.answers:
-        out.console.print("   ", styled(answer.answer), plain(answer.sentence), markup=False)
-    for hook, outcome in decision.hooks:
-        out.say("    hook ", (hook, "bold"), f": {outcome}")
 
 
 def _explain_action(out: Output, row: ActionRow) -> None:

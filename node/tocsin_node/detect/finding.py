@@ -13,7 +13,8 @@ from .config import WatchedAsset
 class Finding:
     """A crossing. Amounts in the asset's smallest unit, money in micro-USD, times in UTC milliseconds.
 
-    `key` is the same for the same crossing, also after a restart. A recipient is not an attacker.
+    `key` is the same for the same crossing, also after a restart. Transactions stand with their blocks. A recipient is
+    not an attacker.
     """
 
     key: bytes
@@ -31,7 +32,7 @@ class Finding:
     balance: int
     loss_micro_usd: int
     at_risk_micro_usd: int
-    transactions: tuple[str, ...]
+    transactions: tuple[tuple[int, str], ...]
     recipients: tuple[str, ...]
 
 

@@ -287,7 +287,7 @@ class OutflowWatcher:
             balance=balance,
             loss_micro_usd=worth(reading.net_outflow, pair.item),
             at_risk_micro_usd=worth(balance, pair.item),
-            transactions=tuple(dict.fromkeys(item.transaction for item in evidence))[:MAX_EVIDENCE],
+            transactions=tuple(dict.fromkeys((item.block, item.transaction) for item in evidence))[:MAX_EVIDENCE],
             recipients=tuple(recipients)[:MAX_EVIDENCE],
         )
 

@@ -103,8 +103,8 @@ def signal_of_finding(finding: Finding, now_ms: int) -> Signal:
         incident=incident_of_finding(finding),
         subjects=tuple(sorted(subjects)),
         evidence=tuple(
-            Evidence(EvidenceKind.TRANSACTION, finding.chain, finding.block_number, transaction, finding.asset)
-            for transaction in finding.transactions
+            Evidence(EvidenceKind.TRANSACTION, finding.chain, block, transaction, finding.asset)
+            for block, transaction in finding.transactions
         ),
         detector=Detector(finding.watcher, VENDOR, OUTFLOW_CONTENT_HASH, OWN_RPC_GROUP),
         loss=Loss(

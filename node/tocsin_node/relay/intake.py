@@ -20,7 +20,7 @@ from tocsin_protocol.taxonomy import CRITICAL, LANES, STANDARD
 
 from tocsin_node.meshlink import Admitted
 from tocsin_node.store.arrivals import Filed, Opened, Path, file_arrivals
-from tocsin_node.store.decisions import Rules
+from tocsin_node.store.rules import Rules
 from tocsin_node.store.writer import Store
 
 from .metrics import Metrics

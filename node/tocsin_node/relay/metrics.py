@@ -23,6 +23,7 @@ class Metrics:
         self.refused = self._counter("tocsin_signals_refused", "Signals not stored, by reason.", "reason")
         self.standing = self._counter("tocsin_signals_standing", "Stored signals by whether they may act.", "standing")
         self.decisions = self._counter("tocsin_decisions", "Decisions recorded, by whether they act.", "acts")
+        self.evidence = self._counter("tocsin_evidence_checks", "Claims checked on our own endpoints.", "answer")
         self.outcomes = self._counter("tocsin_action_events", "Steps in the life of actions, by event.", "event")
         self.dropped = self._counter("tocsin_dropped", "What a full queue or a bad peer made us drop.", "reason")
         self.mesh_starts = self._counter("tocsin_mesh_starts", "Mesh processes started, by why.", "why")

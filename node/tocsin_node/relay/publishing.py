@@ -25,10 +25,11 @@ from tocsin_node.errors import ControlError
 from tocsin_node.meshlink import Publish, Published
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.audit import append_audit
-from tocsin_node.store.decisions import Decided, Rules
+from tocsin_node.store.decisions import Decided
 from tocsin_node.store.drafts import file_draft, take_drafts
 from tocsin_node.store.outbox import OWN_KEY_EXCLUDED, OwnKeyExcluded, clear_outbox, publish_signals, read_outbox
 from tocsin_node.store.rosters import read_equivocators
+from tocsin_node.store.rules import Rules
 from tocsin_node.store.writer import Store
 
 from .intake import Intake
@@ -224,7 +225,8 @@ class Publishing:
         decided: list[Decided | None] = await self._store.writer.submit(
             lambda connection: [file_draft(connection, rules, signal, now_ms) for signal in signals]
         )
-        self._intake.announce(Filed(decided=[d for d in decided if d is not None]), Path.OWN)
+        filed = Filed(decided=[d for d in decided if d], touching=[d.incident for d in decided if d])
+        self._intake.announce(filed, Path.OWN)
         return Sealing((), len(signals))
 
     def proof_found(self, proof: bytes) -> None:

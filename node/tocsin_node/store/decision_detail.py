@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from tocsin_protocol.belief.terms import Belief, Term
 from tocsin_protocol.decision.counterfactual import Change
@@ -67,7 +68,7 @@ class Detail:
 
 
 def shape_of(judgement: Judgement) -> bytes:
-    """What must change for a decision to be recorded anew: verdicts, groups, evidence, stakes, belief by steps of 5 %."""
+    """What must change for a decision to be recorded anew: verdicts, groups, evidence, stakes, belief by 5 %."""
     situation = judgement.situation
     shape = [
         [[choice.lever.hook, choice.verdict.value] for choice in judgement.decision.choices],
@@ -113,9 +114,14 @@ def decode_detail(data: bytes) -> Detail:
         terms=tuple(TermRow(*term) for term in fields["terms"]),
         evidence=fields["evidence"],
         stakes=tuple((scope, loss) for scope, loss in fields["stakes"]),
-        levers=tuple(LeverRow(*(tuple(v) if type(v) is list else v for v in lever)) for lever in fields["levers"]),
+        levers=tuple(_read_lever(lever) for lever in fields["levers"]),
         counterfactuals=tuple((hook, tuple(changes)) for hook, changes in fields["changes"]),
     )
+
+
+def _read_lever(fields: list[Any]) -> LeverRow:
+    hook, tier, verdict, held, scopes, cost, observe, charged = fields
+    return LeverRow(hook, tier, verdict, tuple(held), tuple(scopes), cost, observe, tuple(charged))
 
 
 def is_kept_by_arming(detail: Detail, hook: str) -> bool:

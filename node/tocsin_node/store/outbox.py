@@ -14,9 +14,9 @@ from tocsin_protocol.model import Signal
 from tocsin_node.errors import NodeError
 
 from .arrivals import Filed, Opened, Path, file_arrivals
-from .decisions import Rules
 from .feeds import read_feed
 from .rosters import read_equivocators
+from .rules import Rules
 
 # More may wait on disk; they are sent when these are out.
 MAX_OUTBOX_READ = 1024

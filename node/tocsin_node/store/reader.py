@@ -22,11 +22,11 @@ from tocsin_protocol.signing import Domain
 from .actions import MAX_EVENT_BYTES, Arm, find_action, read_arms
 from .audit import read_audit
 from .database import StoreError, open_reader
+from .decision_detail import Detail, decode_detail
 from .feeds import FeedState, read_feeds, read_range
 from .rosters import read_equivocators, read_proofs, read_rosters
 
 MAX_PAGE = 1000
-MAX_DECISION_BYTES = 1024 * 1024
 MIN_PREFIX_CHARS = 4
 ID_CHARS = 64
 
@@ -60,28 +60,19 @@ class IncidentRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleRow:
-    """What one rule said in a decision."""
-
-    rule: str
-    hook: str
-    answer: str
-    members: tuple[str, ...]
-    digests: tuple[bytes, ...]
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """One recorded decision; `hooks` says for each hook of a met rule what became of it."""
+    """One recorded decision, with everything it stood on."""
 
     id: int
     incident: bytes
     at_ms: int
     acts: int
-    sentence: str
-    hooks: tuple[tuple[str, str], ...]
-    answers: tuple[RuleRow, ...]
+    detail: Detail
+
+    @property
+    def sentence(self) -> str:
+        """What was decided, in words."""
+        return self.detail.sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +287,4 @@ def _page(limit: int) -> int:
 
 def _decision_row(row: tuple[int, bytes, int, int, bytes]) -> DecisionRow:
     number, incident, at_ms, acts, detail = row
-    fields = decode_canonical(detail, max_bytes=MAX_DECISION_BYTES)
-    answers = tuple(RuleRow(a[0], a[1], a[2], tuple(a[3]), tuple(a[4]), a[5]) for a in fields["answers"])
-    hooks = tuple((hook, text) for hook, text in fields["hooks"])
-    return DecisionRow(number, incident, at_ms, acts, fields["sentence"], hooks, answers)
+    return DecisionRow(number, incident, at_ms, acts, decode_detail(detail))

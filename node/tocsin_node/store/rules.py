@@ -24,7 +24,10 @@ NO_TALLY = Tally(0.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """One version of all of it; when any part changes, a new one is made. `own` is our publisher."""
+    """One version of all of it; when any part changes, a new one is made.
+
+    `own` is our publisher, `trusted` are contracts whose word evidence may rest on beside those our manifest names.
+    """
 
     policy: Policy
     policy_hash: bytes
@@ -39,7 +42,7 @@ class Rules:
     @property
     def vantage(self) -> Vantage:
         """Whose contracts' word evidence may rest on."""
-        return Vantage(own=frozenset(self.exposure.subjects), trusted=self.trusted)
+        return Vantage(own=frozenset(self.exposure.subjects), trusted=self.trusted | self.exposure.dependencies)
 
     @property
     def world(self) -> World:

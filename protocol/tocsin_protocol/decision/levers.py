@@ -11,7 +11,7 @@ MAX_LEVERS = 256
 MAX_SCOPES = 256
 MAX_LEVER_MINUTES = 7 * 24 * 60
 MAX_BUCKET = 100
-PERCENT = 100
+_PERCENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Lever:
 
     def __post_init__(self) -> None:
         bounds = {
-            "effectiveness_percent": (0, PERCENT),
+            "effectiveness_percent": (0, _PERCENT),
             "cost_micro_usd": (0, 2**53 - 1),
             "minutes": (0, MAX_LEVER_MINUTES),
             "cooldown_minutes": (0, MAX_LEVER_MINUTES),
@@ -55,4 +55,4 @@ class Lever:
     @property
     def effectiveness(self) -> float:
         """The share of the loss that it averts, 0…1."""
-        return self.effectiveness_percent / PERCENT
+        return self.effectiveness_percent / _PERCENT

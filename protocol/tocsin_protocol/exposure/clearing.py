@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import ExposureError
 from ..quantities import money
-from .contagion import MAX_CIRCLE_NODES
+from .contagion import MAX_MATRIX_NODES
 
 # Half a micro-USD, or this part of a debt, is rounding and no default.
 _ROUNDING = 1e-12
@@ -64,8 +64,8 @@ def _checked(
     liabilities: Sequence[Sequence[int]], external: Sequence[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     size = len(external)
-    if size > MAX_CIRCLE_NODES or len(liabilities) != size or any(len(row) != size for row in liabilities):
-        raise ExposureError(f"liabilities are not {size} rows of {size}, or more than {MAX_CIRCLE_NODES}")
+    if size > MAX_MATRIX_NODES or len(liabilities) != size or any(len(row) != size for row in liabilities):
+        raise ExposureError(f"liabilities are not {size} rows of {size}, or more than {MAX_MATRIX_NODES}")
     rows = [
         [money(f"liability of {i} to {j}", owed) for j, owed in enumerate(row)] for i, row in enumerate(liabilities)
     ]

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from ..errors import ExposureError
 
-# Two matrices of 32 MB and a second to prepare them. A larger circle is refused by name.
-MAX_CIRCLE_NODES = 2_048
+# Two matrices of 8 MB, and a tenth of a second to prepare them.
+MAX_MATRIX_NODES = 1_024
 # Beyond, harm goes around almost undamped and the prepared inverse has lost ten of its sixteen digits.
 MAX_AMPLIFICATION = 1e6
 _ROUNDING = 1e-9
@@ -41,8 +41,8 @@ def prepare_debtrank(weights: Sequence[Sequence[float]] | Matrix) -> DebtRank:
     matrix = _array("weights", weights)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ExposureError(f"weights of shape {matrix.shape} are not square")
-    if len(matrix) > MAX_CIRCLE_NODES:
-        raise ExposureError(f"{len(matrix)} nodes hang together in circles, more than {MAX_CIRCLE_NODES}")
+    if len(matrix) > MAX_MATRIX_NODES:
+        raise ExposureError(f"weights of {len(matrix)} nodes where at most {MAX_MATRIX_NODES} are allowed")
     transfer = np.ascontiguousarray(matrix.T)
     return DebtRank(transfer, _resolvent(transfer))
 

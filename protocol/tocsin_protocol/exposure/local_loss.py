@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..quantities import duration_ms, money, probability
 from .graph import Node
 from .manifest import Amount
-from .spread import Spread, spread_distress
+from .spread import Spread, own_distress
 
 # A day: value in a market may double or halve in it, and a manifest is cheap to issue.
 MAX_AMOUNT_AGE_MS = 24 * 3600 * 1000
@@ -48,8 +48,7 @@ def assess_local_loss(
 ) -> LocalLoss:
     """What a shock costs us; raises ExposureError for a belief that is not 0…1, bad money or an unknown node."""
     belief = probability("belief", belief)
-    distress = spread_distress(spread, shock)
-    touched = {node: distress[node] for node in spread.graph.own_holdings if node in distress}
+    touched = own_distress(spread, shock)
     amounts = {node: spread.graph.amounts[node] for node in touched}
     losses = [_loss(node, amounts[node], share, belief) for node, share in touched.items()]
     expected = sum(loss.expected_micro_usd for loss in losses)

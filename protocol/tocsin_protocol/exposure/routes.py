@@ -13,6 +13,8 @@ from .shock import DEFAULT_ODDS, Odds, similar_hits
 
 # Longer paths weigh next to nothing and nobody can check them in a minute.
 MAX_ROUTE_STEPS = 12
+# The heaviest paths are found first; ten milliseconds of them are enough for one subject.
+MAX_ROUTE_NODES = 1_024
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,7 +57,8 @@ def _from(graph: ExposureGraph, subject: SubjectId, odds: Odds) -> Iterator[Rout
     # [EXPOSURE] Of all paths of at most MAX_ROUTE_STEPS steps the heaviest is told, of equals the shortest.
     queue: list[tuple[float, int, Node, tuple[Step, ...]]] = [(-1.0, 0, subject_node(subject), ())]
     settled: set[Node] = set()
-    while queue:
+    # [EXPOSURE] A search ends after MAX_ROUTE_NODES nodes; what it has not come to by then it does not tell.
+    while queue and len(settled) < MAX_ROUTE_NODES:
         minus, length, node, steps = heapq.heappop(queue)
         if node in settled:
             continue

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..correlation import META_FAMILY
 from ..errors import ExposureError
 from ..model import Loss, Signal
 from ..quantities import probability
 from ..taxonomy import THREATENED_ROLES, Role, Stage, SubjectKind
-from .graph import ExposureGraph, Node, subject_node
+from .graph import ExposureGraph, Node, NodeKind, subject_node
 from .manifest import CODE_LINKS, Link, SubjectId
 
 # The families in which an asset that is a victim beside an account is what was taken, and not what failed.
@@ -47,8 +48,7 @@ class Odds:
 DEFAULT_ODDS = Odds()
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarHit:
+class SimilarHit(NamedTuple):
     """A holding that runs the code of one that is hit, and how likely it is hit as well."""
 
     node: Node
@@ -106,15 +106,16 @@ def merge_shocks(one: Mapping[Node, float], other: Mapping[Node, float]) -> dict
 def similar_hits(graph: ExposureGraph, node: Node, odds: Odds = DEFAULT_ODDS) -> Iterator[SimilarHit]:
     """The holdings that share code with a node that is hit, or run it if it is the code that is named."""
     # [EXPOSURE] Who runs code that is named is hit with SIMILAR_HIT of its kind times the share of his link.
+    likelihood = _likelihood(odds, node)
     for edge in graph.outgoing.get(node, ()):
         if edge.link in CODE_LINKS:
-            yield SimilarHit(edge.target, node, edge.link, odds.similar[_kind_of(node)] * edge.weight)
+            yield SimilarHit(edge.target, node, edge.link, likelihood * edge.weight)
     # [EXPOSURE] Who runs the code of a holding hit at once is hit with SIMILAR_HIT times both shares, and no further.
     for inward in graph.incoming.get(node, ()):
-        if inward.link in CODE_LINKS:
-            likelihood = odds.similar[_kind_of(inward.source)] * inward.weight
+        if inward.link is Link.SIMILAR_CODE:
+            likelihood = _likelihood(odds, inward.source) * inward.weight
             for edge in graph.outgoing[inward.source]:
-                if edge.link in CODE_LINKS and edge.target != node:
+                if edge.target != node:
                     yield SimilarHit(edge.target, inward.source, edge.link, likelihood * edge.weight)
 
 
@@ -134,8 +135,9 @@ def _stated_share(graph: ExposureGraph, node: Node, loss: Loss) -> float:
     return min(1.0, stated / total)
 
 
-def _kind_of(code: Node) -> SubjectKind:
-    return SubjectKind(code.name.split(" ", 1)[0])
+def _likelihood(odds: Odds, code: Node) -> float:
+    """By the kind of code, which is the first word of a subject's key."""
+    return odds.similar.get(SubjectKind(code.name.split(" ", 1)[0]), 0.0) if code.kind is NodeKind.SUBJECT else 0.0
 
 
 def _hit(shock: dict[Node, float], node: Node, value: float) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 import trio
 from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, peer_id_of, signed_by
-from store_kit import OWN, Lever, make_rule
+from store_kit import OWN, Lever, make_rules
 from tocsin_node.meshlink import Message, Publish, Published
 from tocsin_node.relay.acting import Acting
 from tocsin_node.relay.catching_up import CatchingUp
@@ -20,12 +20,11 @@ from tocsin_node.relay.network import Network
 from tocsin_node.relay.publishing import Publishing, Speech
 from tocsin_node.relay.serving_sync import answer_request
 from tocsin_node.relay.supervisor import MeshError
-from tocsin_node.store.decisions import Rules
 from tocsin_node.store.feeds import read_feeds
 from tocsin_node.store.reader import Reader
+from tocsin_node.store.rules import Rules
 from tocsin_node.store.writer import Store
 from tocsin_protocol.envelope import Envelope, decode_envelope
-from tocsin_protocol.policy import Policy, Rule
 from tocsin_protocol.roster_encoding import roster_hash
 from tocsin_protocol.roster_model import Roster, SignedRoster
 from tocsin_protocol.sync import decode_request
@@ -131,7 +130,7 @@ async def open_bench(
     folder: FilePath,
     label: str = OWN,
     *,
-    rules: Sequence[Rule] | None = None,
+    organisations: int = 2,
     roster: Roster | None = None,
     lever: Lever | None = None,
     mesh: Hand | None = None,
@@ -155,7 +154,7 @@ async def open_bench(
             await network.load()
 
             def the_rules() -> Rules:
-                return Rules(Policy(tuple(rules if rules is not None else (make_rule(),))), hooks, network.index)
+                return make_rules(organisations=organisations, roster=network.index, levers=(the_lever,))
 
             mesh_state = MeshState(network, b"s" * 32, own.publisher, [], {})
             await mesh_state.load(store, await store.writer.submit(read_feeds))

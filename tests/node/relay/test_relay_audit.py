@@ -10,7 +10,7 @@ import pytest
 import trio
 from protocol_kit import NAMES, NOW_MS, Feed, follow, make_roster, make_signal, make_standard, signed_by
 from relay_kit import Bench, open_bench
-from store_kit import arm, make_rule
+from store_kit import arm
 from tocsin_node.relay import verdicts
 from tocsin_node.relay.publishing import Speech
 from tocsin_node.relay.verdicts import run_verdicts
@@ -56,7 +56,7 @@ async def test_every_kind_is_written_and_holds_what_the_page_says(
 ) -> None:
     monkeypatch.setattr(verdicts, "VERDICT_SECONDS", 0.01)
     with trio.fail_after(60):
-        async with open_bench(tmp_path, rules=[make_rule(organisations=1)]) as bench, trio.open_nursery() as nursery:
+        async with open_bench(tmp_path, organisations=1) as bench, trio.open_nursery() as nursery:
             await nursery.start(partial(run_verdicts, bench.store, bench.metrics, lambda: NOW_MS))
             await live_through_everything(bench)
             entries = await entries_of(bench)

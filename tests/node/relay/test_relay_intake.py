@@ -20,7 +20,7 @@ from protocol_kit import (
     make_standard,
 )
 from relay_kit import Bench, open_bench, wait_until
-from store_kit import arm, make_rule
+from store_kit import arm
 from tocsin_node.meshlink import Admitted, PublishProof, UseEquivocators, UseHeads
 from tocsin_node.relay.intake import MAX_WAITING_FRAMES, THREAD_BATCH, verify_batch
 from tocsin_node.store.arrivals import Path
@@ -191,7 +191,7 @@ async def test_a_quorum_runs_the_hook_to_its_end(tmp_path: FilePath) -> None:
 
 async def test_an_intent_whose_caller_was_cancelled_is_run_all_the_same(tmp_path: FilePath) -> None:
     """A peer that disconnects while its signal is committed must not take the action with it."""
-    async with open_bench(tmp_path, rules=[make_rule(organisations=1)]) as bench:
+    async with open_bench(tmp_path, organisations=1) as bench:
         await bench.store.writer.submit(arm)
         item = Feed(BROOK).seal(make_signal()).encoded
         held, go_on = trio.Event(), trio.Event()

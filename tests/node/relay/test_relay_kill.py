@@ -15,7 +15,7 @@ import pytest
 import trio
 from protocol_kit import DOMAIN, NETWORK_ID, Feed, make_signal, make_standard
 from relay_kit import DEADLINE_SECONDS, Hand, open_bench
-from store_kit import HOOK, OWN, Lever, arm, make_rule
+from store_kit import HOOK, OWN, Lever, arm
 from tocsin_node.hooks.hook import Journal
 from tocsin_node.meshlink import Message, Publish
 from tocsin_node.store.actions import count_actions_by_state, read_arms
@@ -74,7 +74,7 @@ async def run_script(folder: FilePath) -> None:
     """Arm once, publish in both lanes so that the hook fires, and end when the action has."""
     lever = LastingLever(folder / "effects")
     mesh = Tape(folder / "sent")
-    async with open_bench(folder / "data", rules=[make_rule(organisations=1)], lever=lever, mesh=mesh) as bench:
+    async with open_bench(folder / "data", organisations=1, lever=lever, mesh=mesh) as bench:
         if not await bench.store.writer.submit(read_arms):
             await bench.store.writer.submit(arm)
         # as when the first mesh is ready

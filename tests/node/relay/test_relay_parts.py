@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from protocol_kit import NAMES, NETWORK_ID, NOW_MS, Feed, follow, make_member, make_roster, make_signal, signed_by
 from relay_kit import Hand, genesis_pin, open_bench, wait_until
-from store_kit import OWN, Lever, arm, make_rule
+from store_kit import OWN, Lever, arm
 from tocsin_node.hooks.hook import Journal
 from tocsin_node.meshlink import Asked, HeartbeatSeen, PublishHeartbeat, Reply, UseEquivocators, UseHeads, UseRoster
 from tocsin_node.relay.acting import FIRST_RETRY_SECONDS
@@ -46,7 +46,7 @@ class Shaky(Lever):
 
 async def test_a_hook_that_fails_is_taken_up_again_and_the_node_lives(tmp_path: FilePath) -> None:
     lever = Shaky()
-    async with open_bench(tmp_path, rules=[make_rule(organisations=1)], lever=lever) as bench:
+    async with open_bench(tmp_path, organisations=1, lever=lever) as bench:
         await bench.store.writer.submit(arm)
         began = trio.current_time()
         await bench.intake.admit([Feed(BROOK).seal(make_signal()).encoded], Path.GOSSIP)
@@ -57,7 +57,7 @@ async def test_a_hook_that_fails_is_taken_up_again_and_the_node_lives(tmp_path: 
 
 
 async def test_an_open_action_whose_hook_is_gone_waits_for_it(tmp_path: FilePath) -> None:
-    async with open_bench(tmp_path, rules=[make_rule(organisations=1)], tasks=False) as bench:
+    async with open_bench(tmp_path, organisations=1, tasks=False) as bench:
         await bench.store.writer.submit(arm)
         await bench.intake.admit([Feed(BROOK).seal(make_signal()).encoded], Path.GOSSIP)
     async with open_bench(tmp_path, lever=Lever("another")) as bench:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from protocol_kit import NOW_MS, Feed, make_member, make_roster, make_signal, make_standard
 from relay_kit import PEERS, Bench, open_bench, serve_from, wait_until
-from store_kit import OWN, arm, count, make_rule
+from store_kit import OWN, arm, count
 from tocsin_node.errors import ControlError
 from tocsin_node.meshlink import ProofSeen, Publish, Published
 from tocsin_node.relay import publishing as module
@@ -49,7 +49,7 @@ async def test_it_opens_once_more_peers_than_may_lie_have_shown_us_our_feed(tmp_
 
 
 async def test_while_resuming_signals_are_drafts_that_count_at_once_and_are_published_later(tmp_path: FilePath) -> None:
-    async with open_bench(tmp_path, rules=[make_rule(organisations=1)]) as bench:
+    async with open_bench(tmp_path, organisations=1) as bench:
         await bench.store.writer.submit(arm)
         sealing = await bench.publishing.publish([make_signal()])
         assert (sealing.envelopes, sealing.drafts) == ((), 1)
@@ -251,7 +251,7 @@ async def test_a_call_is_bounded(tmp_path: FilePath) -> None:
 
 async def test_who_is_not_in_the_roster_keeps_drafts(tmp_path: FilePath) -> None:
     roster = make_roster([make_member("brook"), make_member("cedar")])
-    async with open_bench(tmp_path, roster=roster, rules=[make_rule(organisations=1)]) as bench:
+    async with open_bench(tmp_path, roster=roster, organisations=1) as bench:
         await bench.publishing.allow("test")
         await bench.store.writer.submit(arm)
         sealing = await bench.publishing.publish([make_signal()])

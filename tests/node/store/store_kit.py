@@ -5,24 +5,31 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import trio
 from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed, make_roster
+from tocsin_node.exposure import Exposure, make_exposure
 from tocsin_node.hooks.hook import Journal, Occasion
 from tocsin_node.relay.intake import verify_batch
 from tocsin_node.store.actions import set_arm
 from tocsin_node.store.arrivals import Filed, Path, file_arrivals
-from tocsin_node.store.decisions import Rules
+from tocsin_node.store.rules import Rules
 from tocsin_node.store.schema import MIGRATIONS
+from tocsin_protocol.belief.outcomes import Tally
+from tocsin_protocol.belief.reputation import Pin
 from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.decision.levers import Lever as PolicyLever
+from tocsin_protocol.decision.policy import Policy
+from tocsin_protocol.decision.tiers import Quorum, Tier
 from tocsin_protocol.envelope import Envelope
-from tocsin_protocol.policy import Policy, Rule
+from tocsin_protocol.exposure.manifest import Amount, AmountSource, Holding, HoldingKind, Manifest, SubjectId
 from tocsin_protocol.roster import RosterIndex
-from tocsin_protocol.taxonomy import Category, Severity
+from tocsin_protocol.taxonomy import Category, SubjectKind
 
 HOOK = "pause-vault"
 OWN = "alba"
+SCOPE = "vault"
 
 
 @dataclass
@@ -50,23 +57,43 @@ class Lever:
         return action
 
 
-def make_rule(**changes: object) -> Rule:
-    """Two organisations that see our vault drained pause it."""
-    rule = Rule(
-        name="drained",
-        categories=frozenset((Category.ASSET_DRAIN,)),
-        min_severity=Severity.HIGH,
-        min_confidence=70,
-        subjects=frozenset((VAULT,)),
-        organisations=2,
-        hook=HOOK,
+def make_exposure_of(*accounts: str, micro_usd: int = 1_000_000_000_000) -> Exposure:
+    """Our manifest: one holding for each of these accounts, a million dollars in each."""
+    holdings = tuple(
+        Holding(
+            f"vault-{n}" if n else SCOPE,
+            HoldingKind.MARKET,
+            (SubjectId(SubjectKind.ACCOUNT, account),),
+            Amount(micro_usd, NOW_MS, AmountSource.DECLARED),
+        )
+        for n, account in enumerate(accounts)
     )
-    return replace(rule, **changes)  # type: ignore[arg-type]
+    return make_exposure(Manifest(OWN, holdings, (), ()))
 
 
-def make_rules(*rules: Rule, roster: RosterIndex | None = None, levers: Sequence[Lever] | None = None) -> Rules:
-    hooks = {lever.name: lever for lever in (levers if levers is not None else (Lever(),))}
-    return Rules(Policy(rules or (make_rule(),)), hooks, roster or RosterIndex(make_roster()))
+def make_rules(
+    *,
+    organisations: int = 2,
+    roster: RosterIndex | None = None,
+    levers: Sequence[Lever] | None = None,
+    accounts: Sequence[str] = (VAULT,),
+) -> Rules:
+    """So many organisations tighten our vault when it is drained; one alone does where the operator pinned it."""
+    levers = levers if levers is not None else (Lever(),)
+    index = roster or RosterIndex(make_roster())
+    exposure = make_exposure_of(*accounts)
+    policy = Policy(
+        levers=tuple(
+            PolicyLever(lever.name, Tier.TIGHTEN, frozenset(exposure.holdings), 90, 1_000_000, 15, 0, 100, 1)
+            for lever in levers
+        ),
+        quorum=Quorum(tighten=max(2, organisations)),
+        pins={name: Pin() for name in ("brook", "cedar", "delta")} if organisations == 1 else {},
+    )
+    hooks = {lever.name: lever for lever in levers}
+    earned = Tally(hits=20.0, misses=1.0, false_alarms=0.0, hours=2_000.0)
+    tallies = {(publisher, category): earned for publisher in index.publishers for category in Category}
+    return Rules(policy, b"p" * 32, hooks, index, exposure, Feed(OWN).publisher, tallies)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from protocol_kit import DAY_MS, DOMAIN, NOW_MS, VAULT, Feed, make_signal, make_standard
-from store_kit import HOOK, OWN, Lever, arm, audit_kinds, count, file, make_rule, make_rules
+from store_kit import HOOK, OWN, Lever, arm, audit_kinds, count, file, make_rules
 from tocsin_node.store.actions import (
     append_event,
     count_actions_by_state,
@@ -18,9 +18,10 @@ from tocsin_node.store.actions import (
 )
 from tocsin_node.store.arrivals import Path
 from tocsin_node.store.audit import read_audit
-from tocsin_node.store.decisions import Decided, Rules
+from tocsin_node.store.decisions import Decided
 from tocsin_node.store.drafts import MAX_DRAFTS, MAX_DRAFTS_SEARCHED, file_draft, take_drafts
 from tocsin_node.store.outbox import MAX_OUTBOX_READ, clear_outbox, publish_signals, read_outbox
+from tocsin_node.store.rules import Rules
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.body import encode_body
 from tocsin_protocol.containment import Action, ContainmentError, Event, IntentVerdict, State, new_action
@@ -54,7 +55,7 @@ def incident_of(database: sqlite3.Connection, digest: bytes) -> bytes:
 
 
 def one_rule() -> Rules:
-    return make_rules(make_rule(organisations=1))
+    return make_rules(organisations=1)
 
 
 def only(decided: list[Decided]) -> Decided:
@@ -129,7 +130,7 @@ def test_a_disarmed_hook_and_a_missing_hook_fire_nothing_and_say_so(database: sq
     assert b"is disarmed" in detail
     arm(database)
     arm(database, armed=False)
-    bare = make_rules(make_rule(organisations=1), levers=())
+    bare = make_rules(organisations=1, levers=())
     file(database, [fresh("cedar").seal()], rules=bare)
     assert b"is not configured" in database.execute("SELECT detail FROM decisions ORDER BY id DESC").fetchone()[0]
     assert count(database, "actions") == 0
@@ -137,7 +138,7 @@ def test_a_disarmed_hook_and_a_missing_hook_fire_nothing_and_say_so(database: sq
 
 def test_the_same_answer_is_recorded_once(database: sqlite3.Connection) -> None:
     feed = fresh("brook")
-    rules = make_rules(make_rule(organisations=3))
+    rules = make_rules(organisations=3)
     file(database, [feed.seal()], rules=rules)
     decisions = count(database, "decisions")
     # no rule is about it: it joins the incident, and there is nothing new to say
@@ -325,7 +326,7 @@ def test_arms_are_remembered(database: sqlite3.Connection) -> None:
 
 def test_a_draft_counts_for_our_own_decisions_at_once(database: sqlite3.Connection) -> None:
     arm(database)
-    decided = file_draft(database, make_rules(make_rule(organisations=1)), make_signal(), NOW_MS)
+    decided = file_draft(database, make_rules(organisations=1), make_signal(), NOW_MS)
     assert decided is not None
     assert len(decided.actions) == 1
     assert count(database, "signals") == 0
@@ -376,7 +377,7 @@ def test_full_drafts_let_an_expired_or_the_oldest_go_and_the_new_one_is_decided(
 ) -> None:
     arm(database)
     bodies = fill_drafts(database, expired)
-    decided = file_draft(database, make_rules(make_rule(organisations=1)), make_signal(), NOW_MS)
+    decided = file_draft(database, make_rules(organisations=1), make_signal(), NOW_MS)
     assert decided is not None
     assert len(decided.actions) == 1
     assert count(database, "drafts") == MAX_DRAFTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from protocol_kit import NOW_MS, VAULT, Feed, make_signal
-from store_kit import arm, file, make_rule, make_rules
+from store_kit import arm, file, make_rules
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.model import Reference, Signal, Subject
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
@@ -76,7 +76,7 @@ def test_a_retraction_reaches_into_the_other_incident(database: sqlite3.Connecti
 
 
 def test_incidents_about_other_subjects_do_not_add_up(database: sqlite3.Connection) -> None:
-    rules = make_rules(make_rule(subjects=frozenset((VAULT, ELSEWHERE))))
+    rules = make_rules(accounts=(VAULT, ELSEWHERE))
     arm(database)
     file(database, [Feed("brook").seal(ALARM)], rules=rules)
     filed = file(database, [Feed("cedar").seal(UNRELATED)], rules=rules, now_ms=NOW_MS + 1)

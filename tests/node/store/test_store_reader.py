@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from protocol_kit import NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, make_signal, make_standard, signed_by
-from store_kit import HOOK, OWN, arm, file, make_rule, make_rules
+from store_kit import HOOK, OWN, arm, file, make_rules
 from tocsin_node.store.database import StoreError, open_writer
 from tocsin_node.store.reader import MAX_PAGE, Reader
 from tocsin_node.store.rosters import insert_roster, load_rosters
@@ -88,7 +88,7 @@ def test_an_incident_is_found_by_the_beginning_of_its_id(tmp_path: FilePath) -> 
 def test_the_record_of_an_incident_is_whole(tmp_path: FilePath) -> None:
     with opened(tmp_path) as (database, reader):
         arm(database)
-        rules = make_rules(make_rule(organisations=1))
+        rules = make_rules(organisations=1)
         envelope = Feed("brook").seal(make_signal())
         file(database, [envelope], rules=rules)
         row = reader.incident(envelope.digest.hex())

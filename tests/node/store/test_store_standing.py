@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 
 import pytest
 from protocol_kit import NOW_MS, Feed, make_index, make_member, make_publisher, make_roster, make_signal, make_standard
-from store_kit import HOOK, arm, file, make_rule, make_rules
-from tocsin_node.store.decisions import incidents_kept_from, load_sightings
-from tocsin_node.store.marks import mark_for_policy
+from store_kit import HOOK, arm, file, make_rules
+from tocsin_node.store.decisions import incidents_kept_from
+from tocsin_node.store.marks import mark_for_exposure
+from tocsin_node.store.sightings import load_sightings
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.model import Reference
-from tocsin_protocol.policy import Policy
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_model import Capability
 from tocsin_protocol.taxonomy import CRITICAL, STANDARD, Category, Relation
@@ -39,7 +38,8 @@ def test_a_stored_voice_counts_by_todays_roster(
     envelope = Feed("brook").seal(make_signal())
     filed = file(database, [envelope], rules=make_rules())
     rules = make_rules(roster=roster_with(**changes))
-    (sighting,) = load_sightings(database, rules, filed.decided[0].incident, NOW_MS)
+    incident = filed.decided[0].incident
+    (sighting,) = load_sightings(database, rules.roster, rules.exposure.subjects, incident, NOW_MS)
     assert sighting.standing is standing
 
 
@@ -64,21 +64,21 @@ def test_updates_do_not_push_a_retraction_out_of_sight(database: sqlite3.Connect
     assert [decided.actions for decided in filed.decided] == [()]
 
 
-def test_a_changed_policy_marks_what_is_stored_anew(database: sqlite3.Connection) -> None:
+def test_a_changed_manifest_marks_what_is_stored_anew(database: sqlite3.Connection) -> None:
     domain = make_index().domain
-    nobody = Policy((make_rule(subjects=frozenset({"eip155:1:0x" + "00" * 20})),))
-    mark_for_policy(database, domain, nobody)
-    file(database, [Feed("brook").seal(make_signal())], rules=replace(make_rules(), policy=nobody))
+    elsewhere = make_rules(accounts=("eip155:1:0x" + "00" * 20,))
+    mark_for_exposure(database, domain, elsewhere.exposure)
+    file(database, [Feed("brook").seal(make_signal())], rules=elsewhere)
     marked = "SELECT matters FROM signals"
     assert database.execute(marked).fetchone() == (0,)
-    ours = Policy((make_rule(),))
-    assert mark_for_policy(database, domain, ours) == 1
+    ours = make_rules().exposure
+    assert mark_for_exposure(database, domain, ours) == 1
     assert database.execute(marked).fetchone() == (1,)
-    assert mark_for_policy(database, domain, ours) == 0
+    assert mark_for_exposure(database, domain, ours) == 0
 
 
 def test_arming_can_say_what_a_disarmed_hook_was_kept_from(database: sqlite3.Connection) -> None:
-    rules = make_rules(make_rule(organisations=1))
+    rules = make_rules(organisations=1)
     filed = file(database, [Feed("brook").seal(make_signal())], rules=rules)
     incident = filed.decided[0].incident
     assert incidents_kept_from(database, HOOK, NOW_MS - 1) == [incident]

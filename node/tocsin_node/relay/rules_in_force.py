@@ -1,0 +1,65 @@
+"""The rules in force: made anew when the roster, the policy or what was adjudicated has changed, and every hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tocsin_protocol.belief.outcomes import Tally
+from tocsin_protocol.taxonomy import Category
+
+from tocsin_node.exposure import Exposure
+from tocsin_node.hooks.hook import Hook
+from tocsin_node.policy_file import LoadedPolicy
+from tocsin_node.store.rules import Rules
+
+from .network import Network
+
+# Reputations fade with a half-life of months.
+MAX_AGE_MS = 3_600_000
+
+
+class RulesInForce:
+    """Call it for the rules as they stand."""
+
+    def __init__(
+        self,
+        policy: LoadedPolicy,
+        exposure: Exposure,
+        hooks: Mapping[str, Hook],
+        network: Network,
+        own: bytes,
+        trusted: frozenset[str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._policy = policy
+        self._exposure = exposure
+        self._hooks = hooks
+        self._network = network
+        self._own = own
+        self._trusted = trusted
+        self._now_ms = now_ms
+        self._tallies: Mapping[tuple[bytes, Category], Tally] = {}
+        self._rules: Rules | None = None
+        self._made_ms = 0
+
+    def __call__(self) -> Rules:
+        """The same object until something changes."""
+        now_ms = self._now_ms()
+        rules = self._rules
+        if rules is None or rules.roster is not self._network.index or abs(now_ms - self._made_ms) > MAX_AGE_MS:
+            rules = Rules(
+                policy=self._policy.policy,
+                policy_hash=self._policy.hash,
+                hooks=self._hooks,
+                roster=self._network.index,
+                exposure=self._exposure,
+                own=self._own,
+                tallies=self._tallies,
+                trusted=self._trusted,
+            )
+            self._rules, self._made_ms = rules, now_ms
+        return rules
+
+    def use_policy(self, policy: LoadedPolicy) -> None:
+        """From the next decision on."""
+        self._policy, self._rules = policy, None
