@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,8 +18,11 @@ from .errors import ConfigError
 from .toml_lines import Location, line_of, spell_key
 
 MAX_TOML_BYTES = 1024 * 1024
+# More names than these are not told where one of them may have been meant.
+MAX_NAMES_TOLD = 6
 
 _AT_LINE = re.compile(r"at line (\d+)")
+_NOTHING = object()
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -45,7 +48,7 @@ class TomlFile:
 
     path: Path
     text: str
-    document: Mapping[str, Any]
+    document: dict[str, Any]
 
     def check(self, model: type[_M]) -> _M:
         """The file as a model; raises ConfigError about the first thing that is wrong."""
@@ -61,11 +64,10 @@ class TomlFile:
 
     def error(self, location: Location, wanted: str) -> ConfigError:
         """What is wrong with the key at a location, with its line and the value that stands there."""
-        found: Any = self.document
+        found: Any = self.document if location else _NOTHING
         for part in location:
-            is_there = part in found if isinstance(found, dict) else isinstance(found, list) and isinstance(part, int)
-            found = found[part] if is_there else None
-        shown = None if isinstance(found, dict) or not location else found
+            found = _below(found, part)
+        shown = None if found is _NOTHING or isinstance(found, dict) else found
         line = line_of(self.text, location)
         return ConfigError(self.path, spell_key(location), wanted, found=shown, line=line)
 
@@ -86,14 +88,22 @@ class TomlFile:
             is_there = isinstance(found, dict) and tag in found
             wanted = f"one of {error['ctx'].get('expected_tags', '')} is wanted" if is_there else "is missing"
             return self.error((*location, tag), wanted)
+        if kind in ("enum", "literal_error"):
+            name = location[-1] if error["loc"][-1] == "[key]" else found
+            return self.error(location, _one_of(name, str(error["ctx"]["expected"])))
         if message.startswith("Input should be "):
             message = message.removeprefix("Input should be ") + " is wanted"
         return self.error(location, message)
 
 
-def read_toml(path: Path) -> TomlFile:
+def open_toml(path: Path) -> TomlFile:
     """Read a TOML file; raises ConfigError with its line."""
     return parse_toml(path, read_bytes(path, MAX_TOML_BYTES))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says; raises ConfigError with its line."""
+    return open_toml(path).document
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -125,7 +135,12 @@ def parse_toml(path: Path, data: bytes) -> TomlFile:
 
 def load_toml(path: Path, model: type[_M]) -> _M:
     """Read a TOML file into a model; raises ConfigError about the first thing that is wrong."""
-    return read_toml(path).check(model)
+    return open_toml(path).check(model)
+
+
+def check_document(path: Path, document: dict[str, Any], model: type[_M]) -> _M:
+    """Check a document that is not quite what stands in the file, so without lines; raises ConfigError."""
+    return TomlFile(path, "", document).check(model)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -135,6 +150,14 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if near:
         return f": did you mean {near[0]!r}?"
     return f" (known are {', '.join(names)})" if names else ""
+
+
+def _one_of(found: Any, expected: str) -> str:
+    """That one of the expected texts is wanted, and which of many may have been meant."""
+    names = re.findall(r"'([^']*)'", expected)
+    if len(names) > MAX_NAMES_TOLD and difflib.get_close_matches(str(found), names, n=1):
+        return "is none of those there are" + suggest(str(found), names)
+    return f"{expected} is wanted"
 
 
 def _line_in(message: str, text: str) -> int:
@@ -151,13 +174,19 @@ def _locate(document: Any, location: Location) -> tuple[Location, Any]:
     path: Location = ()
     value = document
     for place, part in enumerate(location):
-        if (isinstance(part, int) and isinstance(value, list) and part < len(value)) or (
-            isinstance(value, dict) and part in value
-        ):
-            path, value = (*path, part), value[part]
+        below = _below(value, part)
+        if below is not _NOTHING:
+            path, value = (*path, part), below
         elif place == len(location) - 1 and part != "[key]":
             return (*path, part), None
     return path, value
+
+
+def _below(value: Any, part: int | str) -> Any:
+    """What stands at a key of a table or a place in an array; _NOTHING where nothing does."""
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return value.get(part, _NOTHING) if isinstance(value, dict) else _NOTHING
 
 
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
