@@ -117,11 +117,11 @@ def _missing_levers(policy: Policy, holding: str, cells: list[Cell]) -> Iterator
 def _missing_limit(holding: str, limit: LossLimit | None) -> Iterator[Gap]:
     if limit is None:
         yield Gap(holding, (), f'whether a lever acts in time is not known: add a [[limit]] with scope = "{holding}"')
-    elif (kept := _feasibility(limit)) < 1:
+    elif (kept := _feasibility(limit)) < 1 and not limit.is_acknowledged:
         enough_s = limit.mal_micro_usd * HOUR_MS // limit.drain_micro_usd_per_hour // 1000
         what = (
-            f"its limit is passed before a lever takes hold, {limit.latency_ms // 1000} s after the trigger "
-            f"(feasibility {kept:.2f}): act within {enough_s} s, or cap the outflow in the contract"
+            f"it can drain past its limit in {enough_s} s and a lever takes {limit.latency_ms // 1000} "
+            f"(feasibility {kept:.2f}): act faster, or cap the outflow in the contract"
         )
         yield Gap(holding, (), what)
 

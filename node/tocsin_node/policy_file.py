@@ -41,6 +41,10 @@ MAX_LATENCY_S = 7 * 24 * 3600
 MAX_REFILL_HOURS = 365 * 24
 MAX_GROUPS = 1024
 MICRO = 1_000_000
+# If not given: uses, and hours to one more. People may be told of many things in a day; what holds something still is
+# used once, and whoever wants more says so.
+NOTICE_USES = (20, 1)
+LEVER_USES = (1, 24)
 # Covers every holding of our manifest.
 EVERYTHING = "*"
 _MINUTE_MS, _HOUR_MINUTES, _HOUR_SECONDS, _PERCENT = 60_000, 60, 3600, 100
@@ -84,8 +88,8 @@ class _LeverSection(Section):
     cost_usd: _Usd = 0
     minutes: _Minutes = 0
     cooldown_minutes: _Minutes = 0
-    uses: int = Field(default=1, ge=1, le=MAX_BUCKET)
-    refill_hours: int = Field(default=24, ge=1, le=MAX_REFILL_HOURS)
+    uses: int | None = Field(default=None, ge=1, le=MAX_BUCKET)
+    refill_hours: int | None = Field(default=None, ge=1, le=MAX_REFILL_HOURS)
 
 
 class _LimitSection(Section):
@@ -201,6 +205,7 @@ class _Reader:
         covered = self._covered((*where, "scopes"), section.scopes)
         if not covered:
             return None
+        uses, refill_hours = NOTICE_USES if section.tier is TierName.NOTIFY else LEVER_USES
         return Lever(
             hook=section.hook,
             tier=Tier[section.tier.name],
@@ -209,8 +214,8 @@ class _Reader:
             cost_micro_usd=section.cost_usd * MICRO,
             minutes=section.minutes,
             cooldown_minutes=section.cooldown_minutes,
-            tokens=section.uses,
-            refill_minutes=section.refill_hours * _HOUR_MINUTES,
+            tokens=section.uses or uses,
+            refill_minutes=(section.refill_hours or refill_hours) * _HOUR_MINUTES,
         )
 
     def _check_tier(self, where: Location, section: _LeverSection) -> None:
