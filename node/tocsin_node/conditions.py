@@ -25,8 +25,8 @@ VARIABLES: Mapping[str, Sequence[Value]] = {
     "contradicted": _FLAGS,
     "stake_usd": (0, 1, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9, 10**12),
 }
-# A tenth of a second's work; a condition on more than that at once is tried with a part of it.
-MAX_TRIALS = 20_000
+# Fifty milliseconds of work; a condition that speaks of more at once is tried with a part of it.
+MAX_TRIALS = 5_000
 MAX_REASON_CHARS = 160
 # A prime that divides no count of values, so that each combination comes once before any comes again.
 _STRIDE = 1_000_003

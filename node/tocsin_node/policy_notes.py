@@ -53,7 +53,8 @@ def _about_condition(policy: Policy) -> Iterator[str]:
 def _about_limits(policy: Policy) -> Iterator[str]:
     for limit in policy.limits:
         alone = [lever for lever in policy.levers if lever.tier is Tier.FREEZE and lever.scopes == {limit.scope}]
-        if limit.opens_freeze and not alone:
+        # Of a limit for everything it is not known here which holdings that is.
+        if limit.opens_freeze and not alone and limit.scope != "*":
             yield (
                 f"the limit of {limit.scope} opens a freeze by our own outflow, "
                 f"but no lever of tier 'freeze' covers {limit.scope} alone"

@@ -7,7 +7,7 @@ import click
 from .base import EXIT_CODES, LazyGroup, version_option
 
 _COMMANDS = {
-    "init": ("init", "Make a new node: keys, config, policy, roster entry."),
+    "init": ("init", "Make a new node: keys, config, policy, manifest, roster entry."),
     "roster": ("roster", "Create, read, propose, sign and apply rosters."),
     "run": ("run", "Run the relay with its mesh."),
     "serve": ("run", "Run the feed: the read API and live streams."),

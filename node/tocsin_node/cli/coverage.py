@@ -107,7 +107,7 @@ def _show(out: Output, found: Coverage, armed: dict[str, bool] | None, faults: t
         return
     out.say((count_text(len(found.gaps), "gap"), "bold yellow"))
     for gap in found.gaps:
-        out.say("  ", (gap.holding, "bold cyan"), f": {_about(gap)}{gap.what}")
+        out.say("  ", (gap.holding, "bold cyan"), f": {_about(found, gap)}{gap.what}")
 
 
 def _show_matrix(out: Output, found: Coverage, holdings: tuple[str, ...]) -> None:
@@ -137,5 +137,13 @@ def _beats_mal(found: Coverage, cell: Cell) -> bool | None:
     return found.beats_mal(cell.holding) if is_holding else False
 
 
-def _about(gap: Gap) -> str:
-    return f"{', '.join(gap.categories)}: " if gap.categories else ""
+def _about(found: Coverage, gap: Gap) -> str:
+    """The threats a gap is about, or those it is not about where these are fewer; nothing where it is about all."""
+    if not gap.categories:
+        return ""
+    others = [
+        category for category in dict.fromkeys(cell.category for cell in found.cells) if category not in gap.categories
+    ]
+    if len(others) < len(gap.categories):
+        return f"all but {', '.join(others)}: "
+    return f"{', '.join(gap.categories)}: "

@@ -52,7 +52,7 @@ def check(path: Path | None, strict: bool, home: Path, out: Output) -> None:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-@manifest.command(epilog=EXIT_CODES)
+@manifest.command(epilog=EXIT_CODES, short_help="Show a manifest, ours or a signed one.")
 @click.argument("path", metavar="[FILE]", type=FILE, required=False)
 @home_option
 @output_option
@@ -75,7 +75,7 @@ def show(path: Path | None, home: Path, out: Output) -> None:
         show_manifest(out, view)
 
 
-@manifest.command(epilog=EXIT_CODES)
+@manifest.command(epilog=EXIT_CODES, short_help="Sign our manifest, for the other members.")
 @click.argument("out_path", metavar="OUT", type=FILE)
 @home_option
 @output_option
@@ -104,7 +104,7 @@ def sign(out_path: Path, home: Path, out: Output) -> None:
         out.warn("the roster does not list this node yet, so nobody takes it")
 
 
-@manifest.command("import", epilog=EXIT_CODES)
+@manifest.command("import", epilog=EXIT_CODES, short_help="Keep another member's signed manifest.")
 @click.argument("path", metavar="FILE", type=FILE)
 @home_option
 @output_option
@@ -123,7 +123,7 @@ def import_(path: Path, home: Path, out: Output) -> None:
         out.say("  A running node uses it from its next start.")
 
 
-@manifest.command("list", epilog=EXIT_CODES)
+@manifest.command("list", epilog=EXIT_CODES, short_help="List the manifests of others that this node uses.")
 @home_option
 @output_option
 def list_(home: Path, out: Output) -> None:

@@ -54,7 +54,7 @@ def check(path: Path | None, manifest_path: Path | None, strict: bool, home: Pat
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-@policy.command(epilog=EXIT_CODES)
+@policy.command(epilog=EXIT_CODES, short_help="Show what a policy says and what its levers are worth.")
 @click.argument("path", metavar="[FILE]", type=FILE, required=False)
 @_MANIFEST
 @home_option
