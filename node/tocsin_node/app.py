@@ -28,7 +28,7 @@ from .keystore import NodeSecrets, open_keystore
 from .manifest_file import load_exposure
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
 from .peer_ids import peer_id_of_seed
-from .policy_file import load_policy
+from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
@@ -148,8 +148,23 @@ async def _start(
         "peer_id": peer_id_of_seed(keys.transport),
         "guardian": keys.guardian_address,
     }
+
+    def load_policy_anew() -> LoadedPolicy:
+        return load_policy(config.policy.file, config.hook_names, rules().exposure.holdings)
+
     operator = Operator(
-        store, network, supervisor, publishing, heartbeats, levers.hooks, watchers, metrics, identity, now_ms
+        store,
+        network,
+        supervisor,
+        publishing,
+        heartbeats,
+        levers.hooks,
+        watchers,
+        metrics,
+        identity,
+        rules,
+        load_policy_anew,
+        now_ms,
     )
     reader = Reader(config.node.data_dir)
     serving = ServingSync(reader, supervisor, metrics)

@@ -16,6 +16,9 @@ class Verb(StrEnum):
         "sequence"}], "drafts": how many wait for their place in the feed, and count for our own decisions already}.
     ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}, and for ARM "kept_from": recent incidents on which
         it would have acted had it been armed; it acts on them only when their next signal comes.
+        Refused with code "policy" while the policy may not be armed.
+    RELOAD_POLICY: {} → {"policy": hash of the file, "warnings": [text]}; a policy that is wrong is refused with code
+        "config", and the one in force stays.
     RESUME: {} → {"publishing": why it is open}: the operator says that publishing may go on with no peer in reach.
     ROSTER: {} → {"roster": the signed roster in force}.
     APPLY_ROSTER: {"roster": a signed roster} → {"epoch", "hash"}.
@@ -27,6 +30,7 @@ class Verb(StrEnum):
     PUBLISH = "publish"
     ARM = "arm"
     DISARM = "disarm"
+    RELOAD_POLICY = "reload-policy"
     RESUME = "resume"
     ROSTER = "roster"
     APPLY_ROSTER = "apply-roster"

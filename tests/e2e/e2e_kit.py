@@ -17,7 +17,7 @@ import pytest
 import trio
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
-from tocsin_node.demo.network import create_local_network, free_ports
+from tocsin_node.demo.network import create_local_network, free_ports, write_guard
 from tocsin_node.demo.processes import NodeProcess
 from tocsin_node.errors import NodeUnreachable
 from tocsin_node.keystore import LEAST_COST
@@ -202,8 +202,8 @@ async def open_receiver() -> AsyncIterator[Receiver]:
             nursery.cancel_scope.cancel()
 
 
-def add_webhook(home: NodeHome, url: str, *, organisations: int = 1, subject: str = VAULT) -> None:
-    """A hook `page` that tells the receiver, and a rule that uses it; its target is the member."""
+def add_webhook(home: NodeHome, url: str, *, subject: str = VAULT, tier: str = "notify") -> None:
+    """A hook `page` that tells the receiver, and a lever that uses it; its target is the member."""
     secret = home.directory / "webhook.secret"
     secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
     secret.chmod(0o600)
@@ -212,14 +212,12 @@ def add_webhook(home: NodeHome, url: str, *, organisations: int = 1, subject: st
             f'\n[[hook]]\nkind = "webhook"\nname = "page"\ntarget = "{home.entry.member}"\nurl = "{url}"\n'
             'secret_file = "webhook.secret"\n'
         )
-    home.policy_path.write_text(make_rule("page", subject, organisations))
+    guard(home, subject, "page", tier)
 
 
-def make_rule(hook: str, subject: str, organisations: int = 1) -> str:
-    return (
-        f'[[rule]]\nname = "{hook}"\ncategories = ["asset.drain"]\nmin_severity = "critical"\nmin_confidence = 80\n'
-        f'subjects = ["{subject}"]\norganisations = {organisations}\nhook = "{hook}"\n'
-    )
+def guard(home: NodeHome, subject: str, hook: str, tier: str = "tighten") -> None:
+    """A node that uses its hook on the word of any other member."""
+    write_guard(home, subject, hook, pinned=[name for name in NAMES if name != home.entry.member], tier=tier)
 
 
 class Wire:

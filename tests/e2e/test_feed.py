@@ -117,8 +117,8 @@ async def test_a_subscriber_sees_signal_decision_and_action_as_they_happen(tmp_p
             assert (signal["digest"], signal["member"], signal["path"]) == (digest.hex(), "brook", "gossip")
             assert signal["signal"]["text"] == "drained"
             decision = next(event for event in events if event.kind == "decision").data["decision"]
-            assert decision["hooks"] == {"page": "fires"}
-            assert decision["answers"][0]["members"] == ["Brook"]
+            assert [(lever["hook"], lever["verdict"]) for lever in decision["levers"]] == [("page", "fires")]
+            assert [voice["member"] for voice in decision["voices"]] == ["brook"]
             assert events[-1].data["action"]["state"] == "confirmed"
             await check_reads(node, digest, events)
 

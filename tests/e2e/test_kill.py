@@ -12,10 +12,10 @@ import trio
 from e2e_kit import (
     SETTLE_SECONDS,
     check_feeds,
+    guard,
     held_by,
     make_network,
     make_notes,
-    make_rule,
     make_signal,
     publish,
     restart,
@@ -68,7 +68,7 @@ async def open_scene(folder: Path) -> AsyncIterator[Scene]:
                 f'\n[[chain]]\nchain = "{scenario.chain}"\nendpoints = ["{anvil.url}"]\nconfirmations = 1\n'
                 f'\n[[hook]]\nkind = "evm"\nname = "{HOOK}"\ntarget = "{target}"\nfunction = "pause()"\n'
             )
-        homes[0].policy_path.write_text(make_rule(HOOK, target))
+        guard(homes[0], target, HOOK)
         async with open_nodes(homes) as nodes:
             await wait_open(nodes, 2)
             yield Scene(anvil, scenario, homes[0].guardian_address, nodes)

@@ -35,7 +35,7 @@ async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(
 ) -> None:
     async with open_receiver() as receiver, open_wired_network(tmp_path) as (homes, wires):
         for home in homes:
-            add_webhook(home, receiver.url, organisations=2)
+            add_webhook(home, receiver.url)
         async with open_nodes(homes) as nodes:
             await wait_open(nodes, 2)
             for node in nodes:
@@ -52,7 +52,7 @@ async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(
             for wire in wires:
                 wire.mend()
             await wait_held(nodes, digests)
-            # the far side knew of one organisation; now of all
+            # the far side knew of nothing; now of all
             await receiver.wait_calls(3)
             with trio.fail_after(SETTLE_SECONDS):
                 for node in nodes:
@@ -65,17 +65,17 @@ async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(
 
 
 async def talk_apart(near: list[NodeProcess], far: NodeProcess, receiver: Receiver, seconds: int) -> list[bytes]:
-    """Spread the signals of both sides over the time of the partition; the near side reaches its quorum in it."""
+    """Spread the signals of both sides over the time of the partition; the near side sees the drain in it."""
     digests: list[bytes] = []
     batches = 10
     for number in range(batches):
         for node, count in ((near[0], 60), (near[1], 30), (far, 10)):
             digests += await publish(node, make_notes(count * SIGNALS // (100 * batches), f"{node.name} {number}"))
         await trio.sleep(seconds / batches)
-    for node in (*near, far):
+    for node in near:
         digests += await publish(node, [make_signal(VAULT, text=f"{node.name} sees it")])
     await receiver.wait_calls(2)
     assert far.name not in receiver.hooks()
     with far.open_reader() as reader:
-        assert len(reader.signals(limit=1000)) == SIGNALS // 10 + 1
+        assert len(reader.signals(limit=1000)) == SIGNALS // 10
     return digests

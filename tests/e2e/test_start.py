@@ -118,15 +118,16 @@ FAULTS: dict[str, tuple[Callable[[NodeHome], None], str, tuple[str, ...]]] = {
         "node.toml",
         ("chain",),
     ),
-    "policy is no TOML": (append("policy.toml", "\n[[rule"), "policy.toml", ()),
+    "policy is no TOML": (append("policy.toml", "\n[[lever"), "policy.toml", ()),
     "policy has an unknown category": (
-        append(
-            "policy.toml",
-            '\n[[rule]]\nname = "r"\ncategories = ["asset.gone"]\nmin_severity = "high"\nmin_confidence = 1\n'
-            f'subjects = ["{VAULT}"]\norganisations = 1\nhook = "page"\n',
-        ),
+        append("policy.toml", '\n[belief.priors]\n"asset.gone" = 0.5\n'),
         "policy.toml",
-        ("categories", "asset.gone"),
+        ("priors", "asset.gone"),
+    ),
+    "manifest names no subject": (
+        append("manifest.toml", '\n[[holding]]\nname = "x"\nkind = "market"\nsubjects = ["nobody"]\n'),
+        "manifest.toml",
+        ("subjects", "nobody"),
     ),
     "policy names a hook that is not there": (unknown_hook, "policy.toml", ("hook", "pager")),
     "roster is damaged": (flip_last_byte, "genesis.roster", ()),

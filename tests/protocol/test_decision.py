@@ -222,7 +222,7 @@ def test_a_group_without_budget_does_not_count_until_its_incident_is_confirmed_o
 
 
 def test_a_clock_set_back_gives_no_budget_back() -> None:
-    assert spent_minutes((Charge("a", b"", 30, NOW_MS + 10**9),), "a", NOW_MS) == 30
+    assert spent_minutes((Charge("a", b"old", 30, NOW_MS + 10**9),), "a", b"", NOW_MS) == 30
 
 
 def test_a_bucket_fills_by_one_each_refill_and_never_over() -> None:
@@ -320,7 +320,7 @@ def test_a_lever_out_of_bounds_is_refused_by_name(changes: dict[str, Any]) -> No
 
 def test_to_notify_holds_nothing_still_and_costs_nothing() -> None:
     for changes in ({"effectiveness_percent": 1}, {"cost_micro_usd": 1}):
-        with pytest.raises(PolicyError, match="page.*notify"):
+        with pytest.raises(PolicyError, match=r"page.*notify"):
             replace(NOTIFY, **changes)
 
 
@@ -345,3 +345,14 @@ def test_what_keeps_a_policy_from_being_armed_is_said() -> None:
     assert Policy((FREEZE,), (replace(lost, is_acknowledged=True),)).faults() == ()
     assert "has no end" in Policy((replace(FREEZE, minutes=0),)).faults()[0]
     assert "one foreign group alone" in Policy((FREEZE,), quorum=Quorum(freeze=1)).faults()[0]
+
+
+def test_within_one_incident_a_gentle_lever_never_stands_in_the_way_of_a_stronger_one() -> None:
+    earlier = (Charge("0", b"this", 15, NOW_MS), Charge("1", b"this", 15, NOW_MS))
+    assert fired(ask(make_situation(incident=b"this"), charges=earlier)) == {"freeze-pool"}
+    assert fired(ask(make_situation(incident=b"next"), charges=earlier)) == set()
+
+
+def test_levers_of_one_incident_are_charged_as_the_longest_of_them() -> None:
+    charges = (Charge("a", b"one", 15, NOW_MS), Charge("a", b"one", 60, NOW_MS), Charge("a", b"two", 15, NOW_MS))
+    assert spent_minutes(charges, "a", b"", NOW_MS) == 75

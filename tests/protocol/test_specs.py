@@ -51,7 +51,9 @@ RULES = {
         for name in ("outcomes", "reputation", "independence", "statements", "priors", "belief", "silence")
     ),
     "evidence": tuple(f"protocol/tocsin_protocol/evidence/{name}.py" for name in ("relevance", "answers", "weighing")),
-    "decision": tuple(f"protocol/tocsin_protocol/decision/{name}.py" for name in ("judge", "decide", "policy")),
+    "decision": tuple(
+        f"protocol/tocsin_protocol/decision/{name}.py" for name in ("budget", "judge", "decide", "policy")
+    ),
     "exposure": (
         "protocol/tocsin_protocol/exposure/manifest_encoding.py",
         "protocol/tocsin_protocol/exposure/manifest_signing.py",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import coincurve
 import trio
+from tocsin_protocol.decision.policy import Policy
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.frame import MAX_FRAME_ENVELOPES
-from tocsin_protocol.policy import Policy
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import decode_roster
 from tocsin_protocol.taxonomy import Severity
@@ -20,6 +20,7 @@ from tocsin_protocol.taxonomy import Severity
 from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
 from tocsin_node.demo.network import create_local_network
+from tocsin_node.exposure import no_exposure
 from tocsin_node.keystore import open_keystore
 from tocsin_node.meshlink import Admitted
 from tocsin_node.relay.intake import MAX_BATCH, Intake
@@ -27,7 +28,7 @@ from tocsin_node.relay.metrics import Metrics
 from tocsin_node.roster_files import read_roster
 from tocsin_node.store.arrivals import Filed
 from tocsin_node.store.arrivals import Path as How
-from tocsin_node.store.decisions import Rules
+from tocsin_node.store.rules import Rules
 from tocsin_node.store.writer import Store
 
 from .result import HIGHER, Result, measured
@@ -67,7 +68,8 @@ async def admissions_per_second(
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)
-            intake = Intake(store, lambda: Rules(Policy(()), {}, roster), Metrics(), now_ms)
+            rules = Rules(Policy(), b"", {}, roster, no_exposure("receiver"), publisher)
+            intake = Intake(store, lambda: rules, Metrics(), now_ms)
             await nursery.start(intake.run_intake)
             flood = _Flood(envelopes)
             intake.listeners.append(flood.note)

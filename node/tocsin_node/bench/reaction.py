@@ -20,7 +20,7 @@ from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
 from tocsin_node.demo.anvil import Anvil, open_anvil
-from tocsin_node.demo.network import create_local_network
+from tocsin_node.demo.network import create_local_network, write_guard
 from tocsin_node.demo.processes import NodeProcess, open_nodes, wait_connected
 from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, unpause
 from tocsin_node.keystore import open_keystore
@@ -55,10 +55,7 @@ async def bench_reaction(group: str, advance: Callable[[], None], incidents: int
                     f'\n[[chain]]\nchain = "{scenario.chain}"\nendpoints = ["{anvil.url}"]\nconfirmations = 1\n'
                     f'\n[[hook]]\nkind = "evm"\nname = "{HOOK}"\ntarget = "{target}"\nfunction = "pause()"\n'
                 )
-            actor.policy_path.write_text(
-                f'[[rule]]\nname = "bench"\ncategories = ["asset.drain"]\nmin_severity = "critical"\n'
-                f'min_confidence = 50\nsubjects = ["{target}"]\norganisations = 1\nhook = "{HOOK}"\n'
-            )
+            write_guard(actor, target, HOOK, pinned=["speaker"])
             async with open_nodes(homes) as nodes:
                 with trio.fail_after(START_SECONDS):
                     await wait_connected(nodes)

@@ -11,16 +11,30 @@ from tocsin_protocol.containment import Event
 
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
-from tocsin_node.setup_node import NodeHome
 
-from .anvil import Anvil, open_anvil
+from .anvil import open_anvil
+from .cast import (
+    DETECTORS,
+    DEX,
+    HOOKS,
+    LENDER,
+    LIAR,
+    MEMBERS,
+    POOL_GUARD,
+    UNTOUCHED,
+    VAULT,
+    Cast,
+    configure_members,
+    report_the_dump,
+    tell_the_lie,
+)
 from .network import create_local_network
 from .processes import NodeProcess, open_nodes, wait_connected
+from .rpc_proxy import open_rpc_proxy
 from .scenario_chain import (
     DECIMALS,
     Guardians,
     Holdings,
-    Scenario,
     Step,
     StepKind,
     deploy_scenario,
@@ -29,14 +43,9 @@ from .scenario_chain import (
     run_step,
 )
 
-LENDER, DEX, VAULT = "lender", "dex", "vault"
-MEMBERS = (LENDER, DEX, VAULT)
-HOOKS = {LENDER: "pause-lender", DEX: "pause-dex"}
 # The attacker's transactions came minutes apart; the demo has no such patience.
 STEP_SECONDS = 1.0
-MAX_OUTFLOW_BPS = 1_000
 DEPOSITED_SECONDS_AGO = 24 * 3600
-MICRO_USD_PER_DOLLAR = 1_000_000
 START_SECONDS = 90.0
 SETTLE_SECONDS = 30.0
 
@@ -80,16 +89,20 @@ class RunResult:
 
 
 async def run_incident(directory: Path, *, armed: bool, tell: Tell) -> RunResult:
-    """Run the drain against three nodes; raises NodeError or AnvilError when something does not start."""
+    """Run the drain against four nodes; raises NodeError or AnvilError when something does not start."""
     # The deposits lie a day back: what came in within the limiter's window would count against what goes out.
-    async with open_anvil("--timestamp", str(now_ms() // 1000 - DEPOSITED_SECONDS_AGO)) as anvil:
-        homes = create_local_network(directory, MEMBERS, now_ms())
-        guardians = Guardians(*(home.guardian_address for home in homes))
+    async with (
+        open_anvil("--timestamp", str(now_ms() // 1000 - DEPOSITED_SECONDS_AGO)) as anvil,
+        open_rpc_proxy(anvil.url) as second,
+        open_rpc_proxy(anvil.url) as lying,
+    ):
+        homes = create_local_network(directory, MEMBERS, now_ms(), detectors=DETECTORS)
+        guardians = Guardians(*(home.guardian_address for home in homes[:3]))
         scenario = await deploy_scenario(anvil, guardians)
         await anvil.call("evm_setNextBlockTimestamp", now_ms() // 1000)
         await anvil.mine()
-        _configure(homes, anvil, scenario)
-        tell("three protocols are deployed; their nodes start")
+        configure_members(homes, scenario, [anvil.url, second.url], lying.url)
+        tell("three protocols are deployed; their nodes start, and with them that of a member who will lie")
         async with open_nodes(homes) as nodes:
             with trio.fail_after(START_SECONDS):
                 await wait_connected(nodes)
@@ -98,44 +111,15 @@ async def run_incident(directory: Path, *, armed: bool, tell: Tell) -> RunResult
                     if node.name in HOOKS:
                         await node.ask(Verb.ARM, hook=HOOKS[node.name])
             tell("the nodes are connected" + (", their levers armed" if armed else ", their levers disarmed"))
-            return await _attack(anvil, scenario, nodes, armed=armed, tell=tell)
+            cast = Cast(anvil, scenario, lying, {node.name: node for node in nodes})
+            return await _attack(cast, armed=armed, tell=tell)
 
 
-def _configure(homes: list[NodeHome], anvil: Anvil, scenario: Scenario) -> None:
-    """The lender watches itself and pauses itself; the pool pauses when the lender is drained; the vault watches."""
-    lender, dex, _ = homes
-    chain = f'\n[[chain]]\nchain = "{scenario.chain}"\nendpoints = ["{anvil.url}"]\nconfirmations = 1\n'
-    watcher = (
-        f'\n[[watcher]]\nname = "outflow"\naccounts = ["{scenario.account(scenario.lender)}"]\npoll_ms = 100\n'
-        f'[[watcher.assets]]\nasset = "{scenario.asset}"\ndecimals = {DECIMALS}\n'
-        f"price_micro_usd = {MICRO_USD_PER_DOLLAR}\nmax_outflow_bps = {MAX_OUTFLOW_BPS}\n"
-    )
-    _append(lender, chain + _hook(HOOKS[LENDER], scenario.account(scenario.lender)) + watcher)
-    _append(dex, chain + _hook(HOOKS[DEX], scenario.account(scenario.dex)))
-    subject = scenario.account(scenario.lender)
-    lender.policy_path.write_text(_rule("we are being drained", subject, HOOKS[LENDER]))
-    dex.policy_path.write_text(_rule("the lender whose receipts our pool holds is drained", subject, HOOKS[DEX]))
-
-
-def _append(home: NodeHome, text: str) -> None:
-    with home.config_path.open("a") as file:
-        file.write(text)
-
-
-def _hook(name: str, target: str) -> str:
-    return f'\n[[hook]]\nkind = "evm"\nname = "{name}"\ntarget = "{target}"\nfunction = "pause()"\n'
-
-
-def _rule(name: str, subject: str, hook: str) -> str:
-    return (
-        f'[[rule]]\nname = "{name}"\ncategories = ["asset.drain"]\nmin_severity = "critical"\nmin_confidence = 80\n'
-        f'subjects = ["{subject}"]\norganisations = 1\nhook = "{hook}"\n'
-    )
-
-
-async def _attack(anvil: Anvil, scenario: Scenario, nodes: list[NodeProcess], *, armed: bool, tell: Tell) -> RunResult:
+async def _attack(cast: Cast, *, armed: bool, tell: Tell) -> RunResult:
+    anvil, scenario = cast.anvil, cast.scenario
     before = await read_holdings(anvil, scenario)
-    moments: list[Moment] = []
+    moments = [Moment(now_ms(), LIAR, await tell_the_lie(cast))]
+    tell(f"{LIAR}: {moments[0].what}")
     failed = 0
     for number, step in enumerate(scenario.steps, start=1):
         mined = await run_step(anvil, scenario, step)
@@ -145,12 +129,15 @@ async def _attack(anvil: Anvil, scenario: Scenario, nodes: list[NodeProcess], *,
         tell(f"attacker, transaction {number} of {len(scenario.steps)}: {what}")
         if mined.is_success or failed == 1:
             moments.append(Moment(at_ms, "attacker", f"transaction {number}: {what}"))
+        if step.kind is StepKind.DUMP and mined.is_success and not any(m.who == POOL_GUARD for m in moments):
+            moments.append(Moment(now_ms(), POOL_GUARD, await report_the_dump(cast, mined)))
         await trio.sleep(STEP_SECONDS)
+    nodes = list(cast.nodes.values())
     if armed:
         await _wait_confirmed(nodes)
     after = await read_holdings(anvil, scenario)
-    paused = [name for name, address in ((LENDER, scenario.lender), (DEX, scenario.dex))
-              if await is_paused(anvil, address)]  # fmt: skip
+    addresses = ((LENDER, scenario.lender), (DEX, scenario.dex), (VAULT, scenario.vault))
+    paused = [name for name, address in addresses if await is_paused(anvil, address)]
     moments += [moment for node in nodes for moment in _read_record(node)]
     return RunResult(
         armed=armed,
@@ -179,22 +166,21 @@ def _describe(step: Step) -> str:
 async def _wait_confirmed(nodes: list[NodeProcess]) -> None:
     with trio.move_on_after(SETTLE_SECONDS):
         for node in nodes:
-            if node.name in HOOKS:
+            if node.name in HOOKS and node.name != UNTOUCHED:
                 await node.wait_status(lambda s: s["actions"].get("confirmed", 0) + s["actions"].get("refused", 0) > 0)
 
 
 def _read_record(node: NodeProcess) -> list[Moment]:
-    """What a node's own database says: first signal, first decision to act, and the life of its action."""
+    """What a node's own database says: its first signals, its decisions of note, and the life of its action."""
     moments = []
     with node.open_reader() as reader:
-        first = reader.signals(after=0, limit=1)
-        for row in first:
-            what = "signs and publishes the signal" if row.path == "own" else f"has the signal (by {row.path})"
+        for row in reader.signals(after=0, limit=1):
+            what = "signs and publishes the signal" if row.path == "own" else f"has its first signal (by {row.path})"
             moments.append(Moment(row.received_ms, node.name, what))
-            decisions = reader.decisions(row.incident or b"", limit=200)
-            chosen = next((d for d in reversed(decisions) if d.acts), decisions[-1] if decisions else None)
-            if chosen is not None:
-                moments.append(Moment(chosen.at_ms, node.name, f"decides. {chosen.sentence}"))
+        for incident in reader.incidents():
+            decisions = reader.decisions(incident.id, limit=200)
+            of_note = [d for d in decisions if d.acts] or ([] if node.name == LIAR else decisions[:1])
+            moments += [Moment(d.at_ms, node.name, f"decides. {d.sentence}") for d in of_note]
         for action in reader.actions():
             moments += [
                 Moment(event.at_ms, node.name, f"{action.action.hook}: {_EVENTS[event.event]}")

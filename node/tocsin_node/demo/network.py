@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tocsin_protocol.roster_model import RateClass
+from tocsin_protocol.roster_model import DetectorEntry, RateClass
 
 from tocsin_node.keystore import LEAST_COST
 from tocsin_node.roster_files import create_genesis, genesis_hash
@@ -27,7 +27,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def create_local_network(
-    directory: Path, members: Sequence[str], now_ms: int, *, rate_class: RateClass = RateClass.STANDARD
+    directory: Path,
+    members: Sequence[str],
+    now_ms: int,
+    *,
+    rate_class: RateClass = RateClass.STANDARD,
+    detectors: Mapping[str, tuple[DetectorEntry, ...]] | None = None,
 ) -> list[NodeHome]:
     """Make a home for each member under `directory`, with one genesis roster pinned in all of them."""
     ports = free_ports(2 * len(members))
@@ -41,6 +46,7 @@ def create_local_network(
                 addresses=(f"/ip4/127.0.0.1/tcp/{ports[2 * place]}",),
                 feed_listen=f"127.0.0.1:{ports[2 * place + 1]}",
                 rate_class=rate_class,
+                detectors=(detectors or {}).get(member, ()),
             ),
             now_ms,
             cost=LEAST_COST,
@@ -51,3 +57,15 @@ def create_local_network(
     for home in homes:
         pin_genesis(home.config_path, genesis, genesis_hash(genesis))
     return homes
+
+
+def write_guard(home: NodeHome, target: str, hook: str, *, pinned: Sequence[str], tier: str = "tighten") -> None:
+    """A manifest of one holding, `target`, and a policy that uses `hook` on the word of one pinned member."""
+    (home.directory / "manifest.toml").write_text(
+        f'protocol = "{home.entry.member}"\n\n[[holding]]\nname = "funds"\nkind = "market"\nsubjects = ["{target}"]\n'
+        'amount = { usd = 1_000_000, read = 2026-01-01T00:00:00Z, source = "declared" }\n'
+    )
+    pins = "".join(f"{member} = {{ min = 3.0, max = 3.9 }}\n" for member in pinned)
+    lever = f'\n[[lever]]\nhook = "{hook}"\ntier = "{tier}"\nscopes = ["*"]\nuses = 100\nrefill_hours = 1\n'
+    price = "" if tier == "notify" else "effectiveness_percent = 90\ncost_usd = 1\nminutes = 1\n"
+    home.policy_path.write_text(f"[budget]\nminutes = 10_000\n\n[pins]\n{pins}{lever}{price}")

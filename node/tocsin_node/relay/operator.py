@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.roster import tolerated_faults
 from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster, encode_signed_roster, roster_hash
@@ -12,10 +13,12 @@ from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster,
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
 from tocsin_node.detect.finding import WatcherStatus
-from tocsin_node.errors import ControlError
+from tocsin_node.errors import ConfigError, ControlError
 from tocsin_node.hooks.hook import Hook
+from tocsin_node.policy_file import LoadedPolicy
 from tocsin_node.signal_json import draft_signal
 from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, set_arm
+from tocsin_node.store.audit import append_audit
 from tocsin_node.store.decisions import incidents_kept_from
 from tocsin_node.store.feeds import read_feeds
 from tocsin_node.store.rosters import read_equivocators, read_rosters
@@ -25,6 +28,7 @@ from .heartbeats import Heartbeats
 from .metrics import Metrics
 from .network import Network
 from .publishing import Publishing, Speech
+from .rules_in_force import RulesInForce
 from .supervisor import MeshSupervisor
 
 # Incidents this recent are told of when a hook is armed that would have acted on them.
@@ -49,6 +53,8 @@ class Operator:
         watchers: Mapping[str, WatcherStatus],
         metrics: Metrics,
         identity: Mapping[str, str],
+        rules: RulesInForce,
+        load_policy: Callable[[], LoadedPolicy],
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
@@ -60,6 +66,8 @@ class Operator:
         self._watchers = watchers
         self._metrics = metrics
         self._identity = dict(identity)
+        self._rules = rules
+        self._load_policy = load_policy
         self._now_ms = now_ms
         self._started_ms = now_ms()
 
@@ -72,6 +80,7 @@ class Operator:
             Verb.PUBLISH: self.publish,
             Verb.ARM: self.arm,
             Verb.DISARM: self.disarm,
+            Verb.RELOAD_POLICY: self.reload_policy,
             Verb.RESUME: self.resume,
             Verb.ROSTER: self.roster,
             Verb.APPLY_ROSTER: self.apply_roster,
@@ -151,12 +160,26 @@ class Operator:
         return {"sealed": sealed, "drafts": sealing.drafts, "why": "" if sealed else self._publishing.why}
 
     async def arm(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Let a hook fire, once."""
+        """Let a hook fire, once; refused while the policy may not be armed."""
+        if faults := self._rules().policy.faults():
+            raise ControlError("policy", f"the policy may not be armed: {'; '.join(faults)}")
         return await self._set_arm(arguments, armed=True)
 
     async def disarm(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Keep a hook from firing."""
         return await self._set_arm(arguments, armed=False)
+
+    async def reload_policy(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Read the policy file anew; from the next decision on it counts."""
+        try:
+            loaded = self._load_policy()
+        except ConfigError as exc:
+            raise ControlError("config", f"{exc}; the policy in force stays") from exc
+        self._rules.use_policy(loaded)
+        now_ms = self._now_ms()
+        detail = {"verb": "reload-policy", "policy": loaded.hash, "by": "operator"}
+        await self._store.writer.submit(lambda c: append_audit(c, now_ms, EntryKind.OPERATOR, b"", detail))
+        return {"policy": loaded.hash.hex(), "warnings": list(loaded.warnings)}
 
     async def resume(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The operator vouches for this database."""

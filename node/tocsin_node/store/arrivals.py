@@ -20,7 +20,7 @@ from .audit import append_audit, append_audits
 from .decisions import Decided, decide_incident
 from .feeds import FeedState, advance_feeds, place_envelopes, read_feed
 from .incidents import OpenIncidents
-from .marks import matters
+from .marks import Mark, mark_of
 from .rules import Rules
 
 
@@ -100,13 +100,13 @@ def _insert_signals(
     incidents = OpenIncidents(connection, [o.signal for o in stored if o.signal is not None], received_ms)
     by_path = path.value
     for opened in stored:
-        envelope, incident, is_marked = opened.envelope, None, False
+        envelope, incident, mark = opened.envelope, None, Mark.NOTHING
         if opened.signal is not None:
             incident, is_new = incidents.join(envelope.digest, opened.signal)
-            is_marked = matters(rules.exposure, opened.signal)
-            if is_new or is_marked:
+            mark = mark_of(rules.exposure, opened.signal)
+            if is_new or mark:
                 touched[incident] = None
-            if is_marked:
+            if mark:
                 touching[incident] = None
         standing = opened.standing.value
         rows.append(
@@ -120,7 +120,7 @@ def _insert_signals(
                 by_path,
                 standing,
                 incident,
-                is_marked,
+                mark.value,
             )
         )
         entries.append((received_ms, _SIGNAL_KIND, envelope.digest, _detail(by_path, standing)))

@@ -68,11 +68,11 @@ class Detail:
 
 
 def shape_of(judgement: Judgement) -> bytes:
-    """What must change for a decision to be recorded anew: verdicts, groups, evidence, stakes, belief by 5 %."""
+    """What must change for a decision to be recorded anew: verdicts, voices, evidence, stakes, belief by 5 %."""
     situation = judgement.situation
     shape = [
         [[choice.lever.hook, choice.verdict.value] for choice in judgement.decision.choices],
-        judgement.belief.groups,
+        list(judgement.belief.quorum),
         situation.own_detector,
         judgement.evidence.sentence,
         [stake.scope for stake in situation.stakes],

@@ -40,6 +40,7 @@ def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: byte
     sightings = load_sightings(connection, rules.roster, rules.exposure.subjects, incident, now_ms)
     judgement = judge_incident(
         rules.world,
+        incident,
         sightings,
         load_exhibits(connection, rules, sightings),
         read_lever_states(connection, rules.policy, now_ms),

@@ -36,7 +36,9 @@ def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, now_ms
         is_spent=arm is not None and any(epoch == arm.epoch for epoch, _, _ in rows),
         is_in_effect=any(
             State(state) in _IN_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
-            for _, created_ms, state in rows
+            # Who arms it anew says that it may be used again.
+            for epoch, created_ms, state in rows
+            if arm is not None and epoch == arm.epoch
         ),
         uses_ms=tuple(created_ms for _, created_ms, state in rows if State(state) not in _WITHOUT_EFFECT),
     )

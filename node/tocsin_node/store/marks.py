@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from enum import IntEnum
 
 from tocsin_protocol.body import decode_body
+from tocsin_protocol.decision.judge import touches_us
 from tocsin_protocol.envelope import decode_envelope
 from tocsin_protocol.errors import DecodeError
-from tocsin_protocol.exposure.graph import subject_node
-from tocsin_protocol.exposure.shock import touching_subjects
 from tocsin_protocol.model import Signal
 from tocsin_protocol.signing import Domain
 from tocsin_protocol.taxonomy import Relation
@@ -19,12 +19,19 @@ from ..exposure import Exposure
 MAX_REMARKED = 10_000
 
 
-def matters(exposure: Exposure, signal: Signal) -> bool:
-    """Whether a signal could change a decision: it touches what ours hangs on, or it takes another back."""
-    upstream = exposure.spread.graph.upstream
-    return any(subject_node(subject) in upstream for subject in touching_subjects(signal)) or any(
-        reference.relation is Relation.RETRACTS for reference in signal.references
-    )
+class Mark(IntEnum):
+    """Whether a signal could change a decision; two marks, for reports must not crowd out what takes them back."""
+
+    NOTHING = 0
+    TOUCHES = 1
+    RETRACTS = 2
+
+
+def mark_of(exposure: Exposure, signal: Signal) -> Mark:
+    """Whether a signal touches what ours hangs on, or takes another back."""
+    if any(reference.relation is Relation.RETRACTS for reference in signal.references):
+        return Mark.RETRACTS
+    return Mark.TOUCHES if touches_us(exposure.spread, signal) else Mark.NOTHING
 
 
 def mark_for_exposure(connection: sqlite3.Connection, domain: Domain, exposure: Exposure) -> int:
@@ -37,7 +44,7 @@ def mark_for_exposure(connection: sqlite3.Connection, domain: Domain, exposure: 
     changes = []
     for number, encoded, marked in rows:
         try:
-            now = int(matters(exposure, decode_body(decode_envelope(domain, encoded).body)))
+            now = mark_of(exposure, decode_body(decode_envelope(domain, encoded).body))
         except DecodeError:
             continue
         if now != marked:

@@ -28,13 +28,13 @@ MIGRATIONS = (
         path TEXT NOT NULL,
         standing TEXT NOT NULL,
         incident BLOB,
-        -- Whether it can change a decision: it touched what ours hangs on when it came, or takes something back.
+        -- Whether it can change a decision: 1, it touched what ours hangs on when it came; 2, it takes something back.
         matters INTEGER NOT NULL,
         UNIQUE (publisher, lane, sequence)
     ) STRICT;
     -- The newest signals of one feed within one incident: what a decision reads.
     CREATE INDEX signals_by_incident ON signals (incident, publisher, lane, id) WHERE incident IS NOT NULL;
-    CREATE INDEX signals_that_matter ON signals (publisher, lane, id) WHERE matters = 1;
+    CREATE INDEX signals_that_matter ON signals (publisher, lane, matters, id) WHERE matters > 0;
 
     -- head: the highest signal held; contiguous: up to where nothing is missing.
     CREATE TABLE feeds (

@@ -17,6 +17,8 @@ from tocsin_protocol.roster_model import Publisher
 from tocsin_protocol.signing import Domain
 from tocsin_protocol.taxonomy import LANES, Relation
 
+from .marks import Mark
+
 # Of each feed the newest in the incident, and the newest that could change a decision at all.
 MAX_SIGHTINGS_PER_FEED = 16
 # Kept opened: some 2 KB each.
@@ -36,7 +38,7 @@ _SPEAKING = """
     ) SELECT publisher FROM speaking WHERE publisher IS NOT NULL
 """
 _SPEAKING_IN = _SPEAKING.format("incident = ?1")
-_SPEAKING_OF_US = _SPEAKING.format("matters = 1")
+_SPEAKING_OF_US = _SPEAKING.format("matters > 0")
 
 
 def load_sightings(
@@ -56,7 +58,13 @@ def load_sightings(
             continue
         rows = {row[0]: row for lane in LANES for row in _newest(connection, incident, publisher_id, lane)}
         if shared:
-            rows |= {row[0]: row for lane in LANES for row in _newest_that_matter(connection, publisher_id, lane)}
+            marked = (Mark.TOUCHES, Mark.RETRACTS)
+            rows |= {
+                row[0]: row
+                for lane in LANES
+                for m in marked
+                for row in _newest_marked(connection, publisher_id, lane, m)
+            }
         for _, encoded, received_ms, stored, in_incident in sorted(rows.values()):
             envelope, signal = _open(roster.domain, encoded)
             if in_incident != incident and not _speaks_about(signal, shared):
@@ -126,9 +134,10 @@ def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes, l
     ).fetchall()
 
 
-def _newest_that_matter(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[_Row]:
+def _newest_marked(connection: sqlite3.Connection, publisher: bytes, lane: int, mark: Mark) -> list[_Row]:
     """What a feed last said that touches us, or that takes something back, in whatever incident."""
     return connection.execute(
-        f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = 1 ORDER BY id DESC LIMIT ?",  # noqa: S608
-        (publisher, lane, MAX_SIGHTINGS_PER_FEED),
+        f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = ? AND matters > 0"  # noqa: S608
+        " ORDER BY id DESC LIMIT ?",
+        (publisher, lane, mark.value, MAX_SIGHTINGS_PER_FEED),
     ).fetchall()

@@ -23,13 +23,16 @@ class Charge:
     is_refunded: bool = False
 
 
-def spent_minutes(charges: Iterable[Charge], member: str, now_ms: int) -> int:
-    """What a member stands charged with. A clock that was set back never gives any of it back."""
-    return sum(
-        charge.minutes
-        for charge in charges
-        if charge.member == member and not charge.is_refunded and now_ms - charge.at_ms < GROUP_BUDGET_MS
-    )
+def spent_minutes(charges: Iterable[Charge], member: str, incident: bytes, now_ms: int) -> int:
+    """What a member stands charged with for other incidents. A clock that was set back gives nothing back."""
+    longest: dict[bytes, int] = {}
+    for charge in charges:
+        if charge.member != member or charge.is_refunded or now_ms - charge.at_ms >= GROUP_BUDGET_MS:
+            continue
+        # [DECIDE] In one incident a group is charged the minutes of the longest lever, and none of it stops the next.
+        if charge.incident != incident:
+            longest[charge.incident] = max(longest.get(charge.incident, 0), charge.minutes)
+    return sum(longest.values())
 
 
 def tokens_left(lever: Lever, uses_ms: Iterable[int], now_ms: int) -> int:

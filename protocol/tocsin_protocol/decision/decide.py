@@ -49,6 +49,7 @@ class Situation:
     outflow: frozenset[str]
     stakes: tuple[Stake, ...]
     is_condition_met: bool = True
+    incident: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class Verdict(StrEnum):
 
     FIRES = "fires"
     IN_EFFECT = "in-effect"
-    NOT_WORTH_IT = "not-worth-it"
     SPENT = "spent"
+    NOT_WORTH_IT = "not-worth-it"
     RESTING = "resting"
     NO_TOKEN = "no-token"  # noqa: S105 - of a bucket
     DISARMED = "disarmed"
@@ -139,7 +140,7 @@ def conditions_for(
     solvent = [
         reporter
         for reporter in situation.reporters
-        if spent_minutes(charges, situation.member_of[reporter.publisher], now_ms) + lever.minutes
+        if spent_minutes(charges, situation.member_of[reporter.publisher], situation.incident, now_ms) + lever.minutes
         <= policy.budget_minutes
     ]
     groups = largest_independent(solvent).publishers
@@ -205,6 +206,8 @@ def _verdict(
     # [DECIDE] A lever that is in effect already, or was used in this arm epoch, is not used again.
     if state.is_in_effect:
         return Verdict.IN_EFFECT
+    if state.is_spent:
+        return Verdict.SPENT
     # [DECIDE] A lever is ready when it covers a stake, its tier is open, it is armed, has a token and does not rest.
     if not scopes:
         return Verdict.NOT_AT_STAKE
@@ -218,8 +221,6 @@ def _verdict(
         return Verdict.CONDITION_NOT_MET
     if not state.is_armed:
         return Verdict.DISARMED
-    if state.is_spent:
-        return Verdict.SPENT
     if tokens_left(lever, state.uses_ms, now_ms) < 1:
         return Verdict.NO_TOKEN
     if now_ms < rests_until_ms(lever, state.uses_ms):
@@ -242,7 +243,7 @@ def _charged(
         return groups
     if Condition.PINNED in row:
         pinned = {situation.member_of[r.publisher] for r in situation.reporters if r.publisher in situation.pinned}
-        return (min(pinned, key=lambda member: (spent_minutes(charges, member, now_ms), member)),)
+        return (min(pinned, key=lambda member: (spent_minutes(charges, member, situation.incident, now_ms), member)),)
     return ()
 
 

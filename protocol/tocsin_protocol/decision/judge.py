@@ -15,15 +15,15 @@ from ..evidence.weighing import Exhibit, Weighing, weigh_evidence
 from ..exposure.graph import Node, holding_node, subject_node
 from ..exposure.local_loss import LocalLoss, assess_local_loss
 from ..exposure.manifest import SubjectId
-from ..exposure.shock import find_shock, merge_shocks
+from ..exposure.shock import find_shock, merge_shocks, touching_subjects
 from ..exposure.spread import Spread
 from ..model import Signal
-from ..taxonomy import Category, Role
+from ..taxonomy import Category, Relation, Role
 from .budget import Charge
 from .counterfactual import Counterfactual, Voices, what_would_change
 from .decide import Decision, LeverState, Situation, Stake, decide
 from .policy import Policy
-from .sentence import tell_decision
+from .sentence import NOTHING_OF_OURS, tell_decision
 from .situation import read_situation
 
 # What takes a signal back: time does not bring it back, but a drill or a key out of force takes nothing.
@@ -78,6 +78,7 @@ class Judgement:
 
 def judge_incident(
     world: World,
+    incident: bytes,
     sightings: Sequence[Sighting],
     exhibits: Iterable[Exhibit],
     states: Mapping[str, LeverState],
@@ -89,12 +90,14 @@ def judge_incident(
     weighing = weigh_evidence(exhibits)
     # [DECIDE] What our own endpoints contradict counts for nothing.
     standing = [s for s in sightings if s.standing is Reason.ADMITTED and s.digest not in weighing.discredited]
-    reports = [sighting for sighting in standing if _is_report(sighting)]
+    # [DECIDE] Only reports about what ours hangs on count, and none that its own publisher took back.
+    said = _reports_not_taken_back(sightings, standing)
+    reports = [report for report in said if touches_us(world.exposure, report.signal)]
     category = category_of(reports)
     speakers = world.speakers_of(category)
     own = _own_finding(world, reports)
     belief = assess_belief(
-        [statement for s in _worthy(sightings, standing) if (statement := _statement(world, s)) is not None],
+        [statement for s in _worthy(sightings, standing, reports) if (statement := _statement(world, s)) is not None],
         speakers,
         prior=prior_of(category, policy.priors),
         half_life_ms=half_life_ms(category, policy.half_lives_ms),
@@ -106,6 +109,7 @@ def judge_incident(
     loss = _local_loss(world, _weighty(world, reports, belief), belief, now_ms)
     situation = read_situation(
         policy,
+        incident,
         belief,
         speakers,
         signals=len(reports),
@@ -120,7 +124,8 @@ def judge_incident(
     decision = decide(policy, situation, states, charges, now_ms)
     voices = Voices(group=_typical_llr(speakers), own=policy.own_llr)
     changes = what_would_change(policy, situation, states, charges, now_ms, voices, decision)
-    sentence = tell_decision(decision, situation, changes)
+    is_elsewhere = bool(said) and not reports
+    sentence = NOTHING_OF_OURS if is_elsewhere else tell_decision(decision, situation, changes)
     reported = frozenset(report.digest for report in reports)
     return Judgement(category, reported, belief, weighing, loss, situation, decision, changes, sentence)
 
@@ -133,14 +138,31 @@ def category_of(reports: Iterable[Sighting]) -> Category:
     return min(counts, key=lambda c: (-counts[c], prior_of(c), c), default=_FALLBACK)
 
 
+def touches_us(exposure: Spread, signal: Signal) -> bool:
+    """Whether a signal threatens anything that ours hangs on."""
+    return any(subject_node(subject) in exposure.graph.upstream for subject in touching_subjects(signal))
+
+
+def _reports_not_taken_back(sightings: Iterable[Sighting], standing: Iterable[Sighting]) -> list[Sighting]:
+    """The standing reports but those that their own publisher retracted, also with a retraction that is past acting."""
+    taken_back = {
+        (sighting.publisher, reference.digest)
+        for sighting in sightings
+        if sighting.standing in _WORTHY
+        for reference in sighting.signal.references
+        if reference.relation is Relation.RETRACTS
+    }
+    return [s for s in standing if _is_report(s) and (s.publisher, s.digest) not in taken_back]
+
+
 def _is_report(sighting: Sighting) -> bool:
     statement = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
     return statement is not None and statement.stance is Stance.REPORT
 
 
-def _worthy(sightings: Iterable[Sighting], standing: Sequence[Sighting]) -> list[Sighting]:
+def _worthy(sightings: Iterable[Sighting], standing: Iterable[Sighting], reports: Iterable[Sighting]) -> list[Sighting]:
     """What counts now, and what took something back, for as long as anybody remembers it."""
-    counted = {sighting.digest for sighting in standing}
+    counted = {s.digest for s in standing if not _is_report(s)} | {report.digest for report in reports}
     return [s for s in sightings if s.digest in counted or (s.standing in _WORTHY and s.signal.references)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..belief.priors import check_half_life, check_prior
-from ..belief.reputation import MAX_LLR, Pin
+from ..belief.reputation import Pin
 from ..errors import BeliefError, PolicyError
 from ..loss import feasibility, trigger_micro_usd
 from ..taxonomy import Category
@@ -16,8 +16,10 @@ from .levers import MAX_LEVERS, Lever
 from .tiers import FREEZE_GROUPS, Quorum, Tier
 
 MAX_BUDGET_MINUTES = 7 * 24 * 60
-# e^3: our own detector is right twenty times as often as it errs. Two such voices make an attack likely, one does not.
-DEFAULT_OWN_LLR = 3.0
+# A detector of our own that sees nine attacks in ten and errs once a week: 0.9 · 168 hours, some 150 to one.
+DEFAULT_OWN_LLR = 5.0
+# A thousand to one.
+MAX_OWN_LLR = 6.9
 MAX_CONDITION_CHARS = 1000
 
 
@@ -71,8 +73,8 @@ class Policy:
                 raise PolicyError(f"the same {what} stands twice")
         if not 0 <= self.budget_minutes <= MAX_BUDGET_MINUTES:
             raise PolicyError(f"budget_minutes is {self.budget_minutes}, not 0…{MAX_BUDGET_MINUTES}")
-        if not 0 <= self.own_llr <= MAX_LLR:
-            raise PolicyError(f"own_llr is {self.own_llr}, not 0…{MAX_LLR:.4f}")
+        if not 0 <= self.own_llr <= MAX_OWN_LLR:
+            raise PolicyError(f"own_llr is {self.own_llr}, not 0…{MAX_OWN_LLR}")
         if len(self.condition) > MAX_CONDITION_CHARS:
             raise PolicyError(f"condition is longer than {MAX_CONDITION_CHARS} characters")
         for category, prior in self.priors.items():

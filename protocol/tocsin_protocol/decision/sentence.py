@@ -23,10 +23,15 @@ _WHY_NOT = {
     Verdict.TIER_CLOSED: "needs more voices or evidence",
     Verdict.NOT_AT_STAKE: "covers nothing that is at stake",
 }
+# An incident without a report that counts, and why.
+NOTHING_STANDS = "Nothing is done: none of its signals may act (drills, and what is expired or taken back, never do)."
+NOTHING_OF_OURS = "Nothing is done: it touches nothing that ours hangs on."
 
 
 def tell_decision(decision: Decision, situation: Situation, counterfactuals: Sequence[Counterfactual]) -> str:
     """One to three sentences: what is done and on whose word; what it saves; what would have changed it."""
+    if not situation.signals:
+        return NOTHING_STANDS
     fired = [choice for choice in decision.fired if choice.lever.tier > Tier.NOTIFY]
     notified = [choice for choice in decision.fired if choice.lever.tier is Tier.NOTIFY]
     said = [tell_choice(choice) for choice in (*fired, *notified)] or ["Nothing is done yet."]

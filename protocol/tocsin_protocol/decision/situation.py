@@ -13,6 +13,7 @@ from .policy import Policy
 
 def read_situation(
     policy: Policy,
+    incident: bytes,
     belief: Belief,
     speakers: Mapping[bytes, Speaker],
     *,
@@ -44,6 +45,7 @@ def read_situation(
         is_contradicted=is_contradicted,
         outflow=outflow & {limit.scope for limit in policy.limits if limit.opens_freeze},
         stakes=stakes,
+        incident=incident,
         is_condition_met=holds(
             {
                 "belief": belief.probability,

@@ -38,15 +38,27 @@ target = "on-call"
 url = "http://127.0.0.1:9/hook"
 secret_file = "webhook.secret"
 """
-POLICY = f"""
-[[rule]]
-name = "drain of ours"
-categories = ["asset.drain"]
-min_severity = "high"
-min_confidence = 50
-subjects = ["{ACCOUNT}"]
-organisations = 2
+# What others say is not enough to tighten, nor is our own detector: two independent groups freeze, with evidence.
+POLICY = """
+[pins]
+dex = { min = 2.5, max = 3.9 }
+
+[[lever]]
 hook = "page"
+tier = "freeze"
+scopes = ["vault"]
+effectiveness_percent = 90
+cost_usd = 20_000
+minutes = 60
+"""
+MANIFEST = f"""
+protocol = "lender"
+
+[[holding]]
+name = "vault"
+kind = "market"
+subjects = ["{ACCOUNT}"]
+amount = {{ usd = 8_000_000, read = 2026-01-01T00:00:00Z, source = "declared" }}
 """
 
 Run = Callable[..., Result]
@@ -75,9 +87,11 @@ def make_homes(tmp_path: Path) -> Callable[..., list[NodeHome]]:
     return make
 
 
-def make_home(directory: Path, member: str, config: str = "", policy: str = "") -> NodeHome:
+def make_home(directory: Path, member: str, config: str = "", policy: str = "", manifest: str = "") -> NodeHome:
     plan = NodePlan(member, f"{member} ltd", listen=("/ip4/127.0.0.1/tcp/0",))
-    return create_node_home(directory, plan, now_ms(), cost=LEAST_COST, extra_config=config, policy=policy)
+    return create_node_home(
+        directory, plan, now_ms(), cost=LEAST_COST, extra_config=config, policy=policy, manifest=manifest
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class RunningNode:
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """A real node, for the tests of one module."""
     directory = tmp_path_factory.mktemp("node")
-    homes = [make_home(directory / "lender", "lender", CONFIG, POLICY)]
+    homes = [make_home(directory / "lender", "lender", CONFIG, POLICY, MANIFEST)]
     homes += [make_home(directory / member, member) for member in ("dex", "watch")]
     secret = directory / "lender" / "webhook.secret"
     secret.write_text("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

@@ -20,7 +20,7 @@ from protocol_kit import (
     make_standard,
 )
 from relay_kit import Bench, open_bench, wait_until
-from store_kit import arm
+from store_kit import arm, independent_roster
 from tocsin_node.meshlink import Admitted, PublishProof, UseEquivocators, UseHeads
 from tocsin_node.relay.intake import MAX_WAITING_FRAMES, THREAD_BATCH, verify_batch
 from tocsin_node.store.arrivals import Path
@@ -181,7 +181,7 @@ async def act(bench: Bench) -> None:
 
 
 async def test_a_quorum_runs_the_hook_to_its_end(tmp_path: FilePath) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_bench(tmp_path, roster=independent_roster()) as bench:
         await act(bench)
         await wait_until(bench.lever.done.is_set)
         assert len(bench.lever.ran) == 1
@@ -213,11 +213,11 @@ async def test_an_intent_whose_caller_was_cancelled_is_run_all_the_same(tmp_path
 
 
 async def test_what_a_crash_left_open_is_claimed_and_run(tmp_path: FilePath) -> None:
-    async with open_bench(tmp_path, tasks=False) as bench:
+    async with open_bench(tmp_path, roster=independent_roster(), tasks=False) as bench:
         await bench.store.writer.submit(arm)
         for name in (BROOK, "cedar"):
             await bench.intake.admit([Feed(name).seal(make_signal()).encoded], Path.GOSSIP)
         assert bench.lever.ran == []
-    async with open_bench(tmp_path) as bench:
+    async with open_bench(tmp_path, roster=independent_roster()) as bench:
         await wait_until(bench.lever.done.is_set)
         assert bench.lever.claimed == bench.lever.ran

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
-from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed, make_roster
+from protocol_kit import NAMES, NETWORK_ID, NOW_MS, VAULT, Feed, make_member, make_publisher, make_roster
 from tocsin_node.exposure import Exposure, make_exposure
 from tocsin_node.hooks.hook import Journal, Occasion
 from tocsin_node.relay.intake import verify_batch
@@ -25,6 +25,7 @@ from tocsin_protocol.decision.tiers import Quorum, Tier
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.exposure.manifest import Amount, AmountSource, Holding, HoldingKind, Manifest, SubjectId
 from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_model import Roster
 from tocsin_protocol.taxonomy import Category, SubjectKind
 
 HOOK = "pause-vault"
@@ -57,6 +58,12 @@ class Lever:
         return action
 
 
+def independent_roster(**changes: object) -> Roster:
+    """The usual members, of whom no two share a label; brook's publisher may be changed."""
+    publishers = {n: make_publisher(n, detectors=(), rpc_groups=(), **(changes if n == "brook" else {})) for n in NAMES}
+    return make_roster([make_member(name, publisher) for name, publisher in publishers.items()])
+
+
 def make_exposure_of(*accounts: str, micro_usd: int = 1_000_000_000_000) -> Exposure:
     """Our manifest: one holding for each of these accounts, a million dollars in each."""
     holdings = tuple(
@@ -80,7 +87,7 @@ def make_rules(
 ) -> Rules:
     """So many organisations tighten our vault when it is drained; one alone does where the operator pinned it."""
     levers = levers if levers is not None else (Lever(),)
-    index = roster or RosterIndex(make_roster())
+    index = roster or RosterIndex(independent_roster())
     exposure = make_exposure_of(*accounts)
     policy = Policy(
         levers=tuple(

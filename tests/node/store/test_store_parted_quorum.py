@@ -72,7 +72,7 @@ def test_a_retraction_reaches_into_the_other_incident(database: sqlite3.Connecti
     bridge.seal(UNRELATED)
     file(database, [bridge.seal(BRIDGE)], rules=rules, now_ms=NOW_MS + 1)
     filed = file(database, [Feed("cedar").seal(ALARM)], rules=rules, now_ms=NOW_MS + 2)
-    assert [decided.actions for decided in filed.decided] == [()]
+    assert [action for decided in filed.decided for action in decided.actions] == []
 
 
 def test_incidents_about_other_subjects_do_not_add_up(database: sqlite3.Connection) -> None:
@@ -80,4 +80,4 @@ def test_incidents_about_other_subjects_do_not_add_up(database: sqlite3.Connecti
     arm(database)
     file(database, [Feed("brook").seal(ALARM)], rules=rules)
     filed = file(database, [Feed("cedar").seal(UNRELATED)], rules=rules, now_ms=NOW_MS + 1)
-    assert [decided.actions for decided in filed.decided] == [()]
+    assert [action for decided in filed.decided for action in decided.actions] == []

@@ -95,8 +95,9 @@ def test_the_record_of_an_incident_is_whole(tmp_path: FilePath) -> None:
         (decision,) = reader.decisions(row.id)
         (action,) = reader.actions(incident=row.id)
         assert row.acts
-        assert decision.hooks == ((HOOK, "fires"),)
-        assert decision.answers[0].digests == (envelope.digest,)
+        assert [(lever.hook, lever.verdict) for lever in decision.detail.levers] == [(HOOK, "fires")]
+        assert [(term.member, term.answer) for term in decision.detail.terms] == [("brook", "counted")]
+        assert decision.detail.policy_hash == rules.policy_hash
         assert reader.action(action.action.action_id) == action
         assert reader.action(b"\0" * 32) is None
         signal = reader.signal(envelope.digest)
@@ -104,7 +105,7 @@ def test_the_record_of_an_incident_is_whole(tmp_path: FilePath) -> None:
         roster = reader.roster()
         assert signal_view(signal, roster)["member"] == "brook"
         assert incident_view(row, roster)["members"] == ["brook"]
-        assert decision_view(decision)["answers"][0]["answer"] == "met"
+        assert decision_view(decision)["levers"][0]["verdict"] == "fires"
         assert action_view(action)["state"] == "intended"
         assert reader.incident_subjects(row.id)
         assert reader.arms()[HOOK].armed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from protocol_kit import NOW_MS, Feed, make_index, make_member, make_publisher, make_roster, make_signal, make_standard
-from store_kit import HOOK, arm, file, make_rules
+from protocol_kit import NOW_MS, Feed, make_index, make_signal, make_standard
+from store_kit import HOOK, arm, file, independent_roster, make_rules
 from tocsin_node.store.decisions import incidents_kept_from
 from tocsin_node.store.marks import mark_for_exposure
 from tocsin_node.store.sightings import load_sightings
@@ -18,9 +18,7 @@ from tocsin_protocol.taxonomy import CRITICAL, STANDARD, Category, Relation
 
 
 def roster_with(**changes: object) -> RosterIndex:
-    names = ("alba", "brook", "cedar", "delta")
-    members = [make_member(n, make_publisher(n, **(changes if n == "brook" else {}))) for n in names]
-    return RosterIndex(make_roster(members))
+    return RosterIndex(independent_roster(**changes))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +46,7 @@ def test_a_revoked_voice_makes_no_quorum(database: sqlite3.Connection) -> None:
     file(database, [Feed("brook").seal(make_signal())], rules=make_rules())
     rules = make_rules(roster=roster_with(revoked=((CRITICAL, 0), (STANDARD, 0))))
     filed = file(database, [Feed("cedar").seal(make_signal())], rules=rules)
-    assert [decided.actions for decided in filed.decided] == [()]
+    assert [action for decided in filed.decided for action in decided.actions] == []
 
 
 def test_updates_do_not_push_a_retraction_out_of_sight(database: sqlite3.Connection) -> None:
@@ -61,7 +59,7 @@ def test_updates_do_not_push_a_retraction_out_of_sight(database: sqlite3.Connect
     chatter = [brook.seal(make_standard(confidence=1, text=f"update {n}")) for n in range(40)]
     file(database, [alarm, back, *chatter], rules=rules)
     filed = file(database, [Feed("cedar").seal(make_signal())], rules=rules, now_ms=NOW_MS + 1)
-    assert [decided.actions for decided in filed.decided] == [()]
+    assert [action for decided in filed.decided for action in decided.actions] == []
 
 
 def test_a_changed_manifest_marks_what_is_stored_anew(database: sqlite3.Connection) -> None:
