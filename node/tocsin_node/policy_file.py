@@ -18,6 +18,7 @@ from tocsin_protocol.decision.policy import (
     DEFAULT_OWN_LLR,
     MAX_BUDGET_MINUTES,
     MAX_CONDITION_CHARS,
+    MAX_OWN_LLR,
     LossLimit,
     Policy,
 )
@@ -118,7 +119,7 @@ class _PinSection(Section):
 
 
 class _BeliefSection(Section):
-    own_detector: _Nats = DEFAULT_OWN_LLR
+    own_detector: Annotated[float, Field(ge=0, le=MAX_OWN_LLR, allow_inf_nan=False)] = DEFAULT_OWN_LLR
     priors: dict[Category, _Prior] = Field(default={})
     half_life_minutes: dict[Category, _HalfLife] = Field(default={})
 

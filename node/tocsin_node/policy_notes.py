@@ -62,18 +62,12 @@ def _about_limits(policy: Policy) -> Iterator[str]:
 
 
 def _about_budget(policy: Policy) -> Iterator[str]:
-    """Groups count for a lever only while their budget covers its minutes, and they spent some on gentler ones."""
+    """Groups count for a lever only while their budget covers its minutes."""
     for lever in _holding(policy):
-        spent = _spent_before(policy, lever)
         if lever.minutes > policy.budget_minutes:
             yield (
                 f"lever {lever.hook!r} holds for {lever.minutes} min, more than a foreign group's whole budget "
                 f"of {policy.budget_minutes}: no foreign group ever counts for it"
-            )
-        elif spent + lever.minutes > policy.budget_minutes:
-            yield (
-                f"a foreign group that was heard for what is gentler than {lever.hook!r} spent {spent} min of its "
-                f"{policy.budget_minutes}, and no longer counts for the {lever.minutes} of {lever.hook!r}"
             )
 
 
@@ -91,15 +85,6 @@ def _about_members(policy: Policy, members: Collection[str] | None) -> Iterator[
     ):
         if groups > others and any(lever.tier is Tier[what.upper()] for lever in policy.levers):
             yield f"to {what} takes {groups} foreign groups, and the roster has {others} other members"
-
-
-def _spent_before(policy: Policy, lever: Lever) -> int:
-    """The minutes of a lever of each gentler tier, of those that cover something of the same."""
-    return sum(
-        max((e.minutes for e in policy.levers if e.tier is tier and not e.scopes.isdisjoint(lever.scopes)), default=0)
-        for tier in Tier
-        if Tier.NOTIFY < tier < lever.tier
-    )
 
 
 def _holding(policy: Policy) -> list[Lever]:
