@@ -6,20 +6,19 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from tocsin_protocol.errors import DecodeError
-from tocsin_protocol.ids import chain_of, check_slug
+from tocsin_protocol.ids import chain_of, check_account_id, check_asset_id, check_slug
 
 from .chain.config import ChainConfig
 from .control_client import SOCKET_NAME
 from .detect.config import OutflowWatcherConfig
-from .errors import ConfigError
 from .hooks.config import EvmHookConfig, HookConfig, WebhookHookConfig
 from .keystore import read_credential, read_passphrase
 from .peer_ids import is_ed25519_peer_id
-from .toml_files import FilePath, Section, check_document, read_toml
+from .toml_files import FilePath, Section, TomlFile, open_toml
 
 CONFIG_NAME = "node.toml"
 DEFAULT_FEED_LISTEN = "127.0.0.1:9480"
@@ -30,6 +29,8 @@ MAX_WATCHERS = 64
 MAX_LISTEN = 8
 MAX_ADDRESSES = 16
 MAX_PEERS = 1024
+MAX_TRUSTED = 256
+MANIFESTS_NAME = "manifests"
 
 _MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/\s]{1,253})/tcp/(0|[1-9][0-9]{0,4})")
 _MAX_PORT = 65_535
@@ -71,7 +72,15 @@ def _check_peer_id(text: str) -> str:
     return text
 
 
+def _check_contract(text: str) -> str:
+    try:
+        return check_asset_id(text) if "/" in text else check_account_id(text)
+    except DecodeError as exc:
+        raise ValueError(str(exc)) from exc
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
+ContractId = Annotated[str, AfterValidator(_check_contract)]
 TcpMultiaddr = Annotated[str, AfterValidator(check_multiaddr)]
 PeerId = Annotated[str, AfterValidator(_check_peer_id)]
 
@@ -130,9 +139,9 @@ class FeedSection(Section):
 
 
 class PolicySection(Section):
-    """The file with the rules."""
+    """The file with the policy; without one the built-in policy stands, which never acts."""
 
-    file: FilePath
+    file: FilePath | None = None
 
 
 class LogSection(Section):
@@ -142,17 +151,24 @@ class LogSection(Section):
     as_json: bool = Field(default=False, alias="json")
 
 
-class PinsSection(Section):
-    """Members whose signals weigh from the first day, before they have earned it."""
+class ExposureSection(Section):
+    """Our own manifest, and the folder with the other members'; the folder is beside the data, if not given."""
 
-    members: tuple[Name, ...] = Field(default=(), max_length=MAX_PEERS)
+    manifest: FilePath | None = None
+    manifests: FilePath | None = None
 
-    @field_validator("members")
+
+class EvidenceSection(Section):
+    """The contracts, as accounts or assets, whose word evidence may rest on, beside our own."""
+
+    trusted: tuple[ContractId, ...] = Field(default=(), max_length=MAX_TRUSTED)
+
+    @field_validator("trusted")
     @classmethod
-    def _check_once(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(members)) != len(members):
-            raise ValueError("a member is named twice")
-        return members
+    def _check_once(cls, trusted: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(trusted)) != len(trusted):
+            raise ValueError("a contract is named twice")
+        return trusted
 
 
 class NodeConfig(Section):
@@ -163,9 +179,10 @@ class NodeConfig(Section):
     keys: KeysSection
     mesh: MeshSection = MeshSection()
     feed: FeedSection = FeedSection()
-    policy: PolicySection
+    policy: PolicySection = PolicySection()
+    exposure: ExposureSection = ExposureSection()
+    evidence: EvidenceSection = EvidenceSection()
     log: LogSection = LogSection()
-    pins: PinsSection = PinsSection()
     chains: tuple[ChainConfig, ...] = Field(default=(), alias="chain", max_length=MAX_CHAINS)
     hooks: tuple[HookConfig, ...] = Field(default=(), alias="hook", max_length=MAX_HOOKS)
     watchers: tuple[OutflowWatcherConfig, ...] = Field(default=(), alias="watcher", max_length=MAX_WATCHERS)
@@ -179,6 +196,11 @@ class NodeConfig(Section):
     def control_path(self) -> Path:
         """The Unix socket on which the relay takes requests."""
         return self.node.data_dir / SOCKET_NAME
+
+    @property
+    def manifests_dir(self) -> Path:
+        """The folder with the other members' manifests."""
+        return self.exposure.manifests or self.node.data_dir.parent / MANIFESTS_NAME
 
     @property
     def hook_names(self) -> frozenset[str]:
@@ -198,42 +220,38 @@ def load_config(path: Path, *, pinned: bool = True) -> NodeConfig:
 
     `pinned=False` also takes a node that does not have its genesis roster yet.
     """
-    return check_config(path, read_toml(path), pinned=pinned)
+    return check_config(open_toml(path), pinned=pinned)
 
 
-def check_config(path: Path, document: dict[str, Any], *, pinned: bool = True) -> NodeConfig:
-    """Check what stands, or is to stand, in the node.toml at `path`; raises ConfigError."""
-    config = check_document(path, document, NodeConfig)
+def check_config(file: TomlFile, *, pinned: bool = True) -> NodeConfig:
+    """Check what stands, or is to stand, in a node.toml; raises ConfigError."""
+    config = file.check(NodeConfig)
     if pinned and not config.network.genesis_hash:
-        raise ConfigError(
-            path,
-            "network.genesis_hash",
-            "the hash of the genesis roster is wanted: run tocsin roster pin",
-            found=config.network.genesis_hash,
-        )
-    _check_names(path, "chain", "chain", (chain.chain for chain in config.chains))
-    _check_names(path, "hook", "name", (hook.name for hook in config.hooks))
+        wanted = "the hash of the genesis roster is wanted: run tocsin roster pin"
+        raise file.error(("network", "genesis_hash"), wanted)
+    _check_names(file, "chain", "chain", (chain.chain for chain in config.chains))
+    _check_names(file, "hook", "name", (hook.name for hook in config.hooks))
     chains = {chain.chain for chain in config.chains}
     for place, hook in enumerate(config.hooks):
         if isinstance(hook, EvmHookConfig) and chain_of(hook.target) not in chains:
-            raise _no_chain(path, f"hook[{place}].target", hook.target)
-    _check_names(path, "watcher", "name", (watcher.name for watcher in config.watchers))
+            raise file.error(("hook", place, "target"), _no_chain(hook.target))
+    _check_names(file, "watcher", "name", (watcher.name for watcher in config.watchers))
     for place, watcher in enumerate(config.watchers):
         if watcher.chain not in chains:
-            raise _no_chain(path, f"watcher[{place}].accounts", watcher.accounts[0])
-    return config.model_copy(update={"hooks": tuple(_resolve(path, hook) for hook in config.hooks)})
+            raise file.error(("watcher", place, "accounts"), _no_chain(watcher.accounts[0]))
+    return config.model_copy(update={"hooks": tuple(_resolve(file.path, hook) for hook in config.hooks)})
 
 
-def _check_names(path: Path, table: str, key: str, names: Iterable[str]) -> None:
+def _check_names(file: TomlFile, table: str, key: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for place, name in enumerate(names):
         if name in seen:
-            raise ConfigError(path, f"{table}[{place}].{key}", f"is taken by another [[{table}]] already", found=name)
+            raise file.error((table, place, key), f"is taken by another [[{table}]] already")
         seen.add(name)
 
 
-def _no_chain(path: Path, key: str, value: str) -> ConfigError:
-    return ConfigError(path, key, f"a [[chain]] section with chain = {chain_of(value)!r} is wanted", found=value)
+def _no_chain(value: str) -> str:
+    return f"a [[chain]] section with chain = {chain_of(value)!r} is wanted"
 
 
 def _resolve(path: Path, hook: EvmHookConfig | WebhookHookConfig) -> EvmHookConfig | WebhookHookConfig:

@@ -14,14 +14,18 @@ class NodeError(Exception):
 class ConfigError(NodeError):
     """A config, policy, roster or key file that stops start-up (exit code 78).
 
-    The message names the file, the key, the value found and what was wanted.
+    The message names the file, its line where that is known, the key, the value found and what was wanted.
     """
 
-    def __init__(self, file: Path | str, key: str, wanted: str, *, found: object = None) -> None:
+    def __init__(
+        self, file: Path | str, key: str, wanted: str, *, found: object = None, line: int | None = None
+    ) -> None:
         key = key if len(key) <= MAX_SHOWN_CHARS else key[: MAX_SHOWN_CHARS - 1] + "…"
-        where = f"{file}: " + (key if found is None else f"{key} = {shorten(found)}")
-        super().__init__(f"{where}: {wanted}" if key else f"{file}: {wanted}")
+        place = f"{file}" if line is None else f"{file}:{line}"
+        what = key if found is None else f"{key} = {shorten(found)}"
+        super().__init__(f"{place}: {what}: {wanted}" if key else f"{place}: {wanted}")
         self.file = str(file)
+        self.line = line
         self.key = key
         self.wanted = wanted
 

@@ -38,10 +38,15 @@ class Exposure:
 
 def make_exposure(own: Manifest, others: Sequence[Manifest] = ()) -> Exposure:
     """Raises ExposureError where the manifests do not fit together."""
-    bodies = b"".join(hashlib.sha256(encode_manifest(manifest)).digest() for manifest in (own, *others))
+    bodies = b"".join(hashlib.sha256(_body(manifest)).digest() for manifest in (own, *others))
     return Exposure(prepare_spread(build_graph(own, others)), own, hashlib.sha256(bodies).digest())
 
 
 def no_exposure(protocol: str) -> Exposure:
     """Of a node that has no manifest: nothing touches it."""
     return make_exposure(Manifest(protocol, (), (), ()))
+
+
+def _body(manifest: Manifest) -> bytes:
+    """What a manifest says; one that names no holding says nothing, and has no encoding."""
+    return encode_manifest(manifest) if manifest.holdings else b""

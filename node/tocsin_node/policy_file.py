@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from tocsin_protocol.belief.priors import MAX_HALF_LIFE_MS, MAX_PRIOR, MIN_PRIOR
 from tocsin_protocol.belief.reputation import MAX_LLR, Pin
 from tocsin_protocol.decision.budget import GROUP_BUDGET_MINUTES
-from tocsin_protocol.decision.levers import MAX_LEVERS, MAX_SCOPES, Lever
-from tocsin_protocol.decision.policy import DEFAULT_OWN_LLR, MAX_CONDITION_CHARS, LossLimit, Policy
-from tocsin_protocol.decision.tiers import FREEZE_GROUPS, GROUPS_BESIDE_OWN, PAUSE_GROUPS, TIGHTEN_GROUPS, Quorum, Tier
-from tocsin_protocol.errors import BeliefError, DecodeError, PolicyError
-from tocsin_protocol.ids import (
-    check_account_id,
-    check_asset_id,
-    check_chain_id,
-    check_dependency,
-    check_hash,
-    check_slug,
+from tocsin_protocol.decision.levers import MAX_BUCKET, MAX_LEVER_MINUTES, MAX_SCOPES, Lever
+from tocsin_protocol.decision.policy import (
+    DEFAULT_OWN_LLR,
+    MAX_BUDGET_MINUTES,
+    MAX_CONDITION_CHARS,
+    MAX_OWN_LLR,
+    LossLimit,
+    Policy,
 )
+from tocsin_protocol.decision.tiers import FREEZE_GROUPS, GROUPS_BESIDE_OWN, PAUSE_GROUPS, TIGHTEN_GROUPS, Quorum, Tier
+from tocsin_protocol.errors import DecodeError, PolicyError, ProtocolError
+from tocsin_protocol.ids import check_slug
+from tocsin_protocol.ladder import MAX_LEVERS
 from tocsin_protocol.taxonomy import Category
 
-from .conditions import check_condition
-from .errors import ConfigError
-from .toml_files import Section, load_toml
+from .conditions import try_condition
+from .policy_notes import find_notes
+from .toml_files import Section, TomlFile, open_toml, suggest
+from .toml_lines import Location
 
 MAX_PINS = 256
+# The largest amount that a signal or a manifest can state.
 MAX_USD = 9_000_000_000
+# In an hour, a third of what MAX_MICRO_USD of the core allows.
+MAX_DRAIN_USD_PER_S = 100_000_000
+MAX_LATENCY_S = 7 * 24 * 3600
+MAX_REFILL_HOURS = 365 * 24
+MAX_GROUPS = 1024
 MICRO = 1_000_000
-# Covers every scope of our own manifest.
+# If not given: uses, and hours to one more. People may be told of many things in a day; what holds something still is
+# used once, and whoever wants more says so.
+NOTICE_USES = (20, 1)
+LEVER_USES = (1, 24)
+# Covers every holding of our manifest.
 EVERYTHING = "*"
-_MINUTE_MS, _HOUR_MINUTES, _HOUR_SECONDS = 60_000, 60, 3600
+_MINUTE_MS, _HOUR_MINUTES, _HOUR_SECONDS, _PERCENT = 60_000, 60, 3600, 100
 
 
 class TierName(StrEnum):
@@ -47,40 +60,57 @@ class TierName(StrEnum):
     PAUSE = "pause"
 
 
+def _check_name(text: str) -> str:
+    try:
+        return check_slug(text)
+    except DecodeError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _check_scope(text: str) -> str:
+    return text if text == EVERYTHING else _check_name(text)
+
+
+_Name = Annotated[str, AfterValidator(_check_name)]
+_Scope = Annotated[str, AfterValidator(_check_scope)]
 _Usd = Annotated[int, Field(ge=0, le=MAX_USD)]
-_Nats = Annotated[float, Field(ge=0, le=MAX_LLR)]
+_Nats = Annotated[float, Field(ge=0, le=MAX_LLR, allow_inf_nan=False)]
+_Prior = Annotated[float, Field(ge=MIN_PRIOR, le=MAX_PRIOR, allow_inf_nan=False)]
+_HalfLife = Annotated[int, Field(ge=1, le=MAX_HALF_LIFE_MS // _MINUTE_MS)]
+_Minutes = Annotated[int, Field(ge=0, le=MAX_LEVER_MINUTES)]
+_Groups = Annotated[int, Field(ge=1, le=MAX_GROUPS)]
 
 
 class _LeverSection(Section):
-    hook: str
+    hook: _Name
     tier: TierName
-    scopes: list[str] = Field(min_length=1, max_length=MAX_SCOPES)
-    effectiveness_percent: int = 0
+    scopes: list[_Scope] = Field(min_length=1, max_length=MAX_SCOPES)
+    effectiveness_percent: int = Field(default=0, ge=0, le=_PERCENT)
     cost_usd: _Usd = 0
-    minutes: int = 0
-    cooldown_minutes: int = 0
-    uses: int = 1
-    refill_hours: int = Field(default=24, ge=1)
+    minutes: _Minutes = 0
+    cooldown_minutes: _Minutes = 0
+    uses: int | None = Field(default=None, ge=1, le=MAX_BUCKET)
+    refill_hours: int | None = Field(default=None, ge=1, le=MAX_REFILL_HOURS)
 
 
 class _LimitSection(Section):
-    scope: str
+    scope: _Scope
     mal_usd: _Usd
-    drain_usd_per_s: _Usd
-    latency_s: int = Field(ge=0, le=7 * 24 * 3600)
+    drain_usd_per_s: int = Field(ge=0, le=MAX_DRAIN_USD_PER_S)
+    latency_s: int = Field(ge=0, le=MAX_LATENCY_S)
     acknowledged: bool = False
     opens_freeze: bool = False
 
 
 class _QuorumSection(Section):
-    tighten: int = TIGHTEN_GROUPS
-    freeze: int = FREEZE_GROUPS
-    freeze_beside_own: int = GROUPS_BESIDE_OWN
-    pause: int = PAUSE_GROUPS
+    tighten: _Groups = TIGHTEN_GROUPS
+    freeze: _Groups = FREEZE_GROUPS
+    freeze_beside_own: _Groups = GROUPS_BESIDE_OWN
+    pause: _Groups = PAUSE_GROUPS
 
 
 class _BudgetSection(Section):
-    minutes: int = GROUP_BUDGET_MINUTES
+    minutes: int = Field(default=GROUP_BUDGET_MINUTES, ge=0, le=MAX_BUDGET_MINUTES)
 
 
 class _PinSection(Section):
@@ -89,15 +119,16 @@ class _PinSection(Section):
 
 
 class _BeliefSection(Section):
-    own_detector: _Nats = DEFAULT_OWN_LLR
-    priors: dict[Category, float] = {}
-    half_life_minutes: dict[Category, int] = {}
+    own_detector: Annotated[float, Field(ge=0, le=MAX_OWN_LLR, allow_inf_nan=False)] = DEFAULT_OWN_LLR
+    priors: dict[Category, _Prior] = Field(default={})
+    half_life_minutes: dict[Category, _HalfLife] = Field(default={})
 
 
 class _PolicyFile(Section):
+    version: Literal[1] = 1
     condition: str = Field(default="", max_length=MAX_CONDITION_CHARS)
     belief: _BeliefSection = _BeliefSection()
-    pins: dict[str, _PinSection] = Field(default={}, max_length=MAX_PINS)
+    pins: dict[_Name, _PinSection] = Field(default={}, max_length=MAX_PINS)
     quorum: _QuorumSection = _QuorumSection()
     budget: _BudgetSection = _BudgetSection()
     limit: list[_LimitSection] = Field(default=[], max_length=MAX_SCOPES)
@@ -106,112 +137,145 @@ class _PolicyFile(Section):
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy, the hash of the file it came from, and what the operator should be told about it."""
+    """A policy, the SHA-256 of the file it came from, and what the operator may not have meant."""
 
     policy: Policy
     hash: bytes
-    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should be told: the notes, and why it may not be armed."""
+        return (*self.notes, *(f"the policy may not be armed: {fault}" for fault in self.policy.faults()))
 
 
-def load_policy(path: Path, hooks: Collection[str], scopes: Collection[str]) -> LoadedPolicy:
-    """Read a policy whose levers may name these hooks; `scopes` are those of our manifest, which "*" stands for.
+def load_policy(
+    path: Path | None,
+    hooks: Collection[str] | None,
+    scopes: Collection[str] | None,
+    members: Collection[str] | None = None,
+) -> LoadedPolicy:
+    """Read a policy; no path: the built-in one, which never acts.
 
-    Raises ConfigError naming line and key.
+    `hooks` and `scopes`, the holdings of our manifest, are what its levers may name, `members` whom it may pin; None
+    where that is not known, and then any name will do. Raises ConfigError naming line and key.
     """
-    file = load_toml(path, _PolicyFile)
-    try:
-        policy = _policy(path, file, hooks, scopes)
-    except (PolicyError, BeliefError) as exc:
-        raise ConfigError(path, "", str(exc)) from exc
-    return LoadedPolicy(policy, sha256(path.read_bytes()).digest(), tuple(_warnings(path, policy, hooks, scopes)))
+    if path is None:
+        return LoadedPolicy(Policy(), sha256(b"").digest(), find_notes(Policy(), hooks, scopes, members))
+    file = open_toml(path)
+    reader = _Reader(file, hooks, scopes)
+    policy = reader.read(file.check(_PolicyFile))
+    notes = find_notes(policy, hooks, scopes, members)
+    return LoadedPolicy(policy, sha256(file.text.encode()).digest(), notes)
 
 
-def _policy(path: Path, file: _PolicyFile, hooks: Collection[str], scopes: Collection[str]) -> Policy:
-    check_condition(path, file.condition)
-    return Policy(
-        levers=tuple(_lever(path, f"lever[{n}]", section, hooks, scopes) for n, section in enumerate(file.lever)),
-        limits=tuple(_limit(path, f"limit[{n}]", section) for n, section in enumerate(file.limit)),
-        quorum=Quorum(**file.quorum.model_dump()),
-        budget_minutes=file.budget.minutes,
-        pins={member: Pin(pin.min, pin.max) for member, pin in file.pins.items()},
-        own_llr=file.belief.own_detector,
-        priors=file.belief.priors,
-        half_lives_ms={category: n * _MINUTE_MS for category, n in file.belief.half_life_minutes.items()},
-        condition=file.condition,
-    )
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A file and what stands around it."""
+
+    file: TomlFile
+    hooks: Collection[str] | None
+    scopes: Collection[str] | None
+
+    def read(self, document: _PolicyFile) -> Policy:
+        self._check_once([section.hook for section in document.lever], lambda n: ("lever", n, "hook"))
+        self._check_once([section.scope for section in document.limit], lambda n: ("limit", n, "scope"))
+        self._check_condition(document.condition)
+        levers = [self._lever(n, section) for n, section in enumerate(document.lever)]
+        try:
+            return Policy(
+                levers=tuple(lever for lever in levers if lever is not None),
+                limits=tuple(self._limits(document.limit)),
+                quorum=Quorum(**document.quorum.model_dump()),
+                budget_minutes=document.budget.minutes,
+                pins={member: self._pin(member, pin) for member, pin in document.pins.items()},
+                own_llr=document.belief.own_detector,
+                priors=document.belief.priors,
+                half_lives_ms={c: n * _MINUTE_MS for c, n in document.belief.half_life_minutes.items()},
+                condition=document.condition,
+            )
+        except ProtocolError as exc:
+            raise self.file.error((), str(exc)) from exc
+
+    def _lever(self, place: int, section: _LeverSection) -> Lever | None:
+        """The lever; None when it covers everything and there is nothing."""
+        where: Location = ("lever", place)
+        if self.hooks is not None and section.hook not in self.hooks:
+            raise self.file.error((*where, "hook"), "is no hook of node.toml" + suggest(section.hook, self.hooks))
+        self._check_tier(where, section)
+        covered = self._covered((*where, "scopes"), section.scopes)
+        if not covered:
+            return None
+        uses, refill_hours = NOTICE_USES if section.tier is TierName.NOTIFY else LEVER_USES
+        return Lever(
+            hook=section.hook,
+            tier=Tier[section.tier.name],
+            scopes=covered,
+            effectiveness_percent=section.effectiveness_percent,
+            cost_micro_usd=section.cost_usd * MICRO,
+            minutes=section.minutes,
+            cooldown_minutes=section.cooldown_minutes,
+            tokens=section.uses or uses,
+            refill_minutes=(section.refill_hours or refill_hours) * _HOUR_MINUTES,
+        )
+
+    def _check_tier(self, where: Location, section: _LeverSection) -> None:
+        """To notify holds nothing still; everything else averts something and costs something."""
+        for key in ("effectiveness_percent", "cost_usd"):
+            if bool(getattr(section, key)) is (section.tier is TierName.NOTIFY):
+                wanted = "0 is" if section.tier is TierName.NOTIFY else "1 or more is"
+                raise self.file.error((*where, key), f"{wanted} wanted of a lever of tier {str(section.tier)!r}")
+
+    def _covered(self, where: Location, names: Sequence[str]) -> frozenset[str]:
+        self._check_once(names, lambda n: (*where, n))
+        if EVERYTHING in names:
+            if len(names) > 1:
+                raise self.file.error(where, f"{EVERYTHING!r} stands alone: it is all of them")
+            return frozenset(names if self.scopes is None else self.scopes)
+        for place, name in enumerate(names):
+            self._check_holding((*where, place), name)
+        return frozenset(names)
+
+    def _check_holding(self, where: Location, name: str) -> None:
+        if self.scopes is not None and name not in self.scopes:
+            known = suggest(name, self.scopes) or ", which names none"
+            raise self.file.error(where, "is no holding of our manifest" + known)
+
+    def _limits(self, sections: Sequence[_LimitSection]) -> Iterator[LossLimit]:
+        """Each holding's own limit, and that of everything for those who have none."""
+        named = {section.scope for section in sections}
+        for place, section in enumerate(sections):
+            if section.scope != EVERYTHING:
+                self._check_holding(("limit", place, "scope"), section.scope)
+                yield _limit(section.scope, section)
+            elif self.scopes is None:
+                yield _limit(EVERYTHING, section)
+            else:
+                yield from (_limit(scope, section) for scope in self.scopes if scope not in named)
+
+    def _pin(self, member: str, section: _PinSection) -> Pin:
+        if section.min > section.max:
+            raise self.file.error(("pins", member), f"min {section.min} is above max {section.max}")
+        return Pin(section.min, section.max)
+
+    def _check_condition(self, condition: str) -> None:
+        try:
+            try_condition(condition)
+        except PolicyError as exc:
+            raise self.file.error(("condition",), str(exc)) from exc
+
+    def _check_once(self, names: Sequence[str], where: Callable[[int], Location]) -> None:
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                raise self.file.error(where(place), "stands twice")
 
 
-def _lever(path: Path, where: str, section: _LeverSection, hooks: Collection[str], scopes: Collection[str]) -> Lever:
-    if section.hook not in hooks:
-        known = ", ".join(sorted(hooks)) or "none"
-        wanted = f"the name of a configured hook is wanted ({known})"
-        raise ConfigError(path, f"{where}.hook", wanted, found=section.hook)
-    for n, scope in enumerate(section.scopes):
-        _check_subject(path, f"{where}.scopes[{n}]", scope)
-    covered = scopes if section.scopes == [EVERYTHING] else section.scopes
-    return Lever(
-        hook=section.hook,
-        tier=Tier[section.tier.name],
-        scopes=frozenset(covered),
-        effectiveness_percent=section.effectiveness_percent,
-        cost_micro_usd=section.cost_usd * MICRO,
-        minutes=section.minutes,
-        cooldown_minutes=section.cooldown_minutes,
-        tokens=section.uses,
-        refill_minutes=section.refill_hours * _HOUR_MINUTES,
-    )
-
-
-def _limit(path: Path, where: str, section: _LimitSection) -> LossLimit:
-    _check_subject(path, f"{where}.scope", section.scope)
+def _limit(scope: str, section: _LimitSection) -> LossLimit:
     return LossLimit(
-        scope=section.scope,
+        scope=scope,
         mal_micro_usd=section.mal_usd * MICRO,
         drain_micro_usd_per_hour=section.drain_usd_per_s * MICRO * _HOUR_SECONDS,
         latency_ms=section.latency_s * 1000,
         is_acknowledged=section.acknowledged,
         opens_freeze=section.opens_freeze,
     )
-
-
-def subject_of(text: str) -> str:
-    """Return a subject id of any kind; raises DecodeError in the words of the kind it looks like."""
-    check: Callable[[str], str]
-    if " " in text:
-        check = check_dependency
-    elif "/" in text:
-        check = check_asset_id
-    elif text.startswith("0x"):
-        check = check_hash
-    elif text.count(":") >= 2:
-        check = check_account_id
-    elif ":" in text:
-        check = check_chain_id
-    else:
-        check = check_slug
-    return check(text)
-
-
-def _check_subject(path: Path, where: str, text: str) -> None:
-    if text == EVERYTHING:
-        return
-    try:
-        subject_of(text)
-    except DecodeError as exc:
-        raise ConfigError(path, where, str(exc)) from exc
-
-
-def _warnings(path: Path, policy: Policy, hooks: Collection[str], scopes: Collection[str]) -> list[str]:
-    if not policy.levers:
-        return [f"{path} has no levers: this node never acts, it only listens, publishes and records"]
-    used = {lever.hook for lever in policy.levers}
-    warnings = [f"{path}: no lever uses hook {hook!r}" for hook in sorted(set(hooks) - used)]
-    for lever in policy.levers:
-        warnings += [
-            f"{path}: lever {lever.hook!r} covers {s}, which our manifest does not name"
-            for s in sorted(lever.scopes - set(scopes))
-        ]
-    warnings += [f"{path}: may not be armed: {fault}" for fault in policy.faults()]
-    if not policy.pins:
-        warnings.append(f"{path}: nobody is pinned, so nobody's word weighs anything before it has earned it")
-    return warnings

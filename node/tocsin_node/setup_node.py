@@ -1,4 +1,4 @@
-"""Making a node's home: keys, config, policy and roster entry; and pinning the genesis roster in it."""
+"""Making a node's home: keys, config, policy, manifest and roster entry; and pinning the genesis roster in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tocsin_protocol.belief.reputation import Pin
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import check_slug
 from tocsin_protocol.roster import verify_genesis
@@ -15,7 +16,7 @@ from tocsin_protocol.roster_encoding import decode_publisher, encode_signed_rost
 from tocsin_protocol.roster_model import Capability, DetectorEntry, Publisher, RateClass, Roster, SignedRoster
 from tocsin_protocol.signing import public_key_of
 
-from .config import CONFIG_NAME, DEFAULT_FEED_LISTEN, DEFAULT_MESH_LISTEN, check_config, load_config
+from .config import CONFIG_NAME, DEFAULT_FEED_LISTEN, DEFAULT_MESH_LISTEN, MANIFESTS_NAME, check_config, load_config
 from .errors import ConfigError
 from .keystore import (
     DEFAULT_COST,
@@ -31,6 +32,7 @@ from .keystore import (
 from .peer_ids import peer_id_of_seed
 from .private_files import make_private_directory, read_private_file, replace_file, write_new_file
 from .roster_files import PUBLIC_FILE_MODE, RosterEntry, encode_entry, genesis_hash, read_roster
+from .samples import SAMPLE_POLICY, sample_manifest
 from .toml_files import parse_toml
 
 KEYSTORE_NAME = "keystore.json"
@@ -38,9 +40,12 @@ PASSPHRASE_NAME = "passphrase"  # noqa: S105 - the name of the file
 ROOT_NAME = "root.json"
 ROOT_PASSPHRASE_NAME = "root.passphrase"  # noqa: S105 - the name of the file
 POLICY_NAME = "policy.toml"
+MANIFEST_NAME = "manifest.toml"
 ENTRY_NAME = "entry.json"
 GENESIS_NAME = "genesis.roster"
 DATA_NAME = "data"
+# In nats: a member's word counts 12 to 1 from the first day, and never comes to count more than 50 to 1.
+PROPOSED_PIN = Pin(2.5, 3.9)
 VALIDITY_MS = 2 * 365 * 24 * 3600 * 1000
 # A peer whose clock runs behind ours must not refuse the first signals of a new key.
 VALID_BEFORE_MS = 24 * 3600 * 1000
@@ -84,6 +89,11 @@ class NodeHome:
         return self.directory / POLICY_NAME
 
     @property
+    def manifest_path(self) -> Path:
+        """manifest.toml."""
+        return self.directory / MANIFEST_NAME
+
+    @property
     def entry_path(self) -> Path:
         """entry.json, for the other members."""
         return self.directory / ENTRY_NAME
@@ -110,21 +120,22 @@ def create_node_home(
     cost: ScryptCost = DEFAULT_COST,
     extra_config: str = "",
     policy: str = "",
+    manifest: str = "",
 ) -> NodeHome:
     """Make a new node's files in `directory`; raises ConfigError, also where one of them is already.
 
     The passphrase is read from an existing 0600 file or a systemd credential; with neither, a random one is written
     beside the keystore (0600). `root_secret` is the 32-byte root key of
     a member that has one (a further node); without it a new one is made. `extra_config` is TOML to append to
-    node.toml (chains, hooks, watchers), `policy` that of policy.toml in place of the commented sample.
+    node.toml (chains, hooks, watchers), `policy` and `manifest` are what stands in policy.toml and manifest.toml in
+    place of the commented samples.
     """
     _check_plan(plan)
     config_path = directory / CONFIG_NAME
-    check_config(
-        config_path, parse_toml(config_path, _config_text(plan, "passphrase_file = ''", extra_config)), pinned=False
-    )
+    planned = _config_text(plan, "passphrase_file = ''", extra_config)
+    check_config(parse_toml(config_path, planned.encode()), pinned=False)
     make_private_directory(directory)
-    for name in (CONFIG_NAME, KEYSTORE_NAME, ENTRY_NAME, POLICY_NAME, ROOT_NAME):
+    for name in (CONFIG_NAME, KEYSTORE_NAME, ENTRY_NAME, POLICY_NAME, MANIFEST_NAME, ROOT_NAME):
         if (directory / name).exists():
             raise ConfigError(directory / name, "", "exists already: a node's home is made once")
     if passphrase_file is not None:
@@ -150,6 +161,7 @@ def create_node_home(
     )
     write_new_file(directory / ENTRY_NAME, encode_entry(entry), mode=PUBLIC_FILE_MODE)
     write_new_file(directory / POLICY_NAME, (policy or SAMPLE_POLICY).encode())
+    write_new_file(directory / MANIFEST_NAME, (manifest or sample_manifest(plan.member)).encode())
     write_new_file(config_path, _config_text(plan, source, extra_config).encode())
     make_private_directory(directory / DATA_NAME)
     return NodeHome(directory, entry, keys.guardian_address)
@@ -189,7 +201,7 @@ def pin_genesis(config_path: Path, signed: SignedRoster, expected_hash: bytes) -
 
 
 def propose_pins(roster: Roster, member: str) -> tuple[str, ...]:
-    """The members whose signals the operator may want to weigh from the first day: all the others."""
+    """The members whose word the operator may want to weigh from the first day, by PROPOSED_PIN: all the others."""
     return tuple(other.name for other in roster.members if other.name != member)
 
 
@@ -260,6 +272,10 @@ listen = {_toml(plan.feed_listen)}
 [policy]
 file = {_toml(POLICY_NAME)}
 
+[exposure]
+manifest = {_toml(MANIFEST_NAME)}
+manifests = {_toml(MANIFESTS_NAME)}
+
 [log]
 level = "info"
 json = false
@@ -274,18 +290,3 @@ def _toml(text: str) -> str:
 
 def _toml_list(texts: Sequence[str]) -> str:
     return f"[{', '.join(_toml(text) for text in texts)}]"
-
-
-SAMPLE_POLICY = """\
-# What this node does about what it learns. No rules: it never acts.
-# Try one without the comment signs; `hook` is the name of a [[hook]] in node.toml.
-
-# [[rule]]
-# name = "pause our vault when two organisations see it drained"
-# categories = ["asset.*", "oracle.manipulation"]
-# min_severity = "critical"          # low, medium, high, critical
-# min_confidence = 70                # 0 to 100
-# subjects = ["eip155:1:0x0000000000000000000000000000000000000000"]
-# organisations = 2                  # distinct members who must report it
-# hook = "pause-vault"
-"""

@@ -9,19 +9,31 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from signed_manifests_kit import NOW_MS, make_index, write_signed
 from tocsin_node.config import load_config
 from tocsin_node.errors import ConfigError
 from tocsin_node.keystore import LEAST_COST, open_keystore, read_passphrase
+from tocsin_node.manifest_file import load_manifest
 from tocsin_node.policy_file import load_policy
 from tocsin_node.roster_files import create_genesis, read_entry, read_roster, write_roster
 from tocsin_node.setup_node import NodePlan, create_node_home
+from tocsin_node.signed_manifests import open_signed_manifest
+from tocsin_protocol.exposure.manifest import Holding, HoldingKind, Manifest, SubjectId
+from tocsin_protocol.taxonomy import SubjectKind
 
 REPOSITORY = Path(__file__).parents[2]
 PASSPHRASE = "correct horse battery staple"
+INDEX = make_index("dex", "lender")
+VAULT = SubjectId(SubjectKind.ACCOUNT, "eip155:1:0x" + "11" * 20)
+MANIFEST = Manifest("lender", (Holding("vault", HoldingKind.POOL, (VAULT,), None),), (), ())
 
 READERS: dict[str, Callable[[Path], object]] = {
     "node.toml": load_config,
-    "policy.toml": lambda path: load_policy(path, {"pause-vault", "page-on-call"}),
+    "policy.toml": lambda path: load_policy(
+        path, {"pause-vault", "freeze-market", "tighten-caps", "page-on-call"}, None
+    ),
+    "manifest.toml": load_manifest,
+    "lender.bin": lambda path: open_signed_manifest(path, INDEX, NOW_MS),
     "entry.json": read_entry,
     "genesis.roster": read_roster,
     "keystore.json": lambda path: open_keystore(path, PASSPHRASE.encode()),
@@ -47,6 +59,8 @@ def originals() -> dict[str, bytes]:
         return {
             "node.toml": (REPOSITORY / "deploy" / "node.example.toml").read_bytes(),
             "policy.toml": (REPOSITORY / "deploy" / "policy.example.toml").read_bytes(),
+            "manifest.toml": (REPOSITORY / "deploy" / "manifest.example.toml").read_bytes(),
+            "lender.bin": write_signed(directory / "lender.bin", "lender", MANIFEST).read_bytes(),
             "entry.json": home.entry_path.read_bytes(),
             "genesis.roster": (directory / "genesis.roster").read_bytes(),
             "keystore.json": (home.directory / "keystore.json").read_bytes(),
@@ -59,7 +73,7 @@ def read_or_refuse(directory: Path, name: str, data: bytes) -> None:
     path.write_bytes(data)
     path.chmod(0o600)
     message = refusal(path)
-    assert message is None or (message.startswith(f"{path}: ") and len(message) < 2000)
+    assert message is None or (message.startswith(f"{path}:") and len(message) < 2000)
 
 
 def refusal(path: Path) -> str | None:
@@ -118,7 +132,7 @@ def test_directory_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> N
         READERS[name](tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["node.toml", "policy.toml"])
+@pytest.mark.parametrize("name", ["node.toml", "policy.toml", "manifest.toml"])
 @pytest.mark.parametrize(
     "text",
     ["a = " + "[" * 5000, "a = " + "{x=" * 5000, "a." * 5000 + "a = 1", "a" * 100_000 + " = 1"],

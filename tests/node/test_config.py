@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tocsin_node.config import NodeConfig, check_listen, check_multiaddr, load_c
 from tocsin_node.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
+VAULT = "eip155:1:0x" + "11" * 20
 PEER = "12D3KooWCSkz9z1BVFUvSCD6En47pgz2N7AWb9T3puTRHZyTwT4j"
 BASE = f"""
 [node]
@@ -55,9 +57,10 @@ def sentence(directory: Path, text: str) -> str:
     with pytest.raises(ConfigError) as caught:
         load(directory, text)
     message = str(caught.value)
-    assert message.startswith(f"{directory / 'node.toml'}: ")
     assert "\n" not in message
-    return message.removeprefix(f"{directory / 'node.toml'}: ")
+    place = re.match(rf"{directory / 'node.toml'}(:[0-9]+)?: ", message)
+    assert place
+    return message[place.end() :]
 
 
 def test_smallest_config_has_defaults(tmp_path: Path) -> None:
@@ -67,7 +70,13 @@ def test_smallest_config_has_defaults(tmp_path: Path) -> None:
     assert config.feed.port == 9480
     assert config.mesh.listen == ("/ip4/0.0.0.0/tcp/9400",)
     assert config.genesis_hash == bytes.fromhex("ab" * 32)
-    assert (config.chains, config.hooks, config.watchers, config.pins.members) == ((), (), (), ())
+    assert (config.chains, config.hooks, config.watchers, config.evidence.trusted) == ((), (), (), ())
+
+
+def test_node_without_a_policy_and_a_manifest_is_taken(tmp_path: Path) -> None:
+    config = load(tmp_path, BASE.replace('[policy]\nfile = "policy.toml"\n', ""))
+    assert (config.policy.file, config.exposure.manifest) == (None, None)
+    assert config.manifests_dir == tmp_path / "manifests"
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +91,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_example_is_taken(tmp_path: Path) -> None:
     config = load(tmp_path, (REPOSITORY / "deploy" / "node.example.toml").read_text())
-    assert config.hook_names == {"pause-vault", "page-on-call"}
+    assert config.hook_names == {"pause-vault", "freeze-market", "tighten-caps", "page-on-call"}
+    assert config.policy.file == tmp_path / "policy.toml"
+    assert config.exposure.manifest == tmp_path / "manifest.toml"
+    assert config.manifests_dir == tmp_path / "manifests"
+    assert config.evidence.trusted == ("eip155:1/erc20:0x" + "22" * 20,)
     assert [watcher.name for watcher in config.watchers] == ["vault-outflow"]
-    webhook = config.hooks[1]
+    webhook = config.hooks[-1]
     assert getattr(webhook, "secret_file") == tmp_path / "webhook.secret"  # noqa: B009 - of one kind of hook only
 
 
@@ -114,7 +127,12 @@ def test_sections_of_other_modules_are_checked_with_it(tmp_path: Path) -> None:
         ("[policy]", f'[mesh.addresses]\n{PEER} = ["/ip4/1.2.3/tcp/1"]\n[policy]', f"mesh.addresses.{PEER}[0]"),
         ("[policy]", '[log]\nlevel = "loud"\n[policy]', "log.level = 'loud': 'debug', 'info',"),
         ("[policy]", '[log]\njson = "yes"\n[policy]', "log.json = 'yes': a valid boolean is wanted"),
-        ("[policy]", '[pins]\nmembers = ["a", "a"]\n[policy]', "pins.members = ['a', 'a']: a member is named twice"),
+        ("[policy]", '[pins]\nmembers = ["a"]\n[policy]', "pins: is no known key"),
+        ('file = "policy.toml"', "file = 7", "policy.file = 7: "),
+        ("[policy]", '[exposure]\nmanifests = ["a"]\n[policy]', "exposure.manifests = ['a']: "),
+        ("[policy]", '[evidence]\ntrusted = ["eip155:1:0x12"]\n[policy]', "evidence.trusted[0] = 'eip155:1:0x12': "),
+        ("[policy]", '[evidence]\ntrusted = ["compound-v2"]\n[policy]', "evidence.trusted[0] = 'compound-v2': "),
+        ("[policy]", f"[evidence]\ntrusted = {[VAULT, VAULT]}\n[policy]", f"evidence.trusted = {[VAULT, VAULT]}: a "),
         ("[policy]", "when = 2026-01-01\n[policy]", "keys.when: is no known key"),
         ("[policy]", "[policy", "is not TOML: "),
     ],
@@ -144,6 +162,24 @@ def test_each_fault_is_named(tmp_path: Path, old: str, new: str, wanted: str) ->
 )
 def test_each_fault_of_a_list_is_named_with_its_place(tmp_path: Path, text: str, wanted: str) -> None:
     assert sentence(tmp_path, BASE + text).startswith(wanted)
+
+
+def test_faults_have_their_line(tmp_path: Path) -> None:
+    for text, line in (
+        (BASE.replace('"lender"', "7"), 3),
+        (BASE.replace('member = "lender"', ""), 2),
+        (BASE + "[[chain]", BASE.count("\n") + 1),
+        (BASE + CHAIN + HOOK + "colour = 1", (BASE + CHAIN + HOOK).count("\n") + 1),
+        (BASE + CHAIN + HOOK + HOOK, (BASE + CHAIN + HOOK).count("\n") + 4),
+        (BASE + HOOK, (BASE + HOOK).count("\n")),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, text)
+        assert caught.value.line == line
+        assert str(caught.value).startswith(f"{tmp_path / 'node.toml'}:{line}: ")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, BASE[BASE.index("[network]") :])
+    assert caught.value.line is None
 
 
 def test_unpinned_network_says_what_to_do(tmp_path: Path) -> None:

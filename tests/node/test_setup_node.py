@@ -9,6 +9,8 @@ import pytest
 from tocsin_node.config import load_config
 from tocsin_node.errors import ConfigError
 from tocsin_node.keystore import LEAST_COST
+from tocsin_node.manifest_file import load_manifest
+from tocsin_node.policy_file import load_policy
 from tocsin_node.roster_files import create_genesis, genesis_hash, load_genesis, read_entry, write_roster
 from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_genesis, propose_pins
 from tocsin_protocol.errors import DecodeError, RosterError
@@ -32,6 +34,24 @@ def test_network_of_three_is_made_and_pinned(tmp_path: Path) -> None:
         config = load_config(home.config_path)
         assert load_genesis(config.network.genesis, config.genesis_hash) == roster
     assert propose_pins(roster, "dex") == ("lender", "watch")
+
+
+def test_policy_and_manifest_of_a_new_node_load_and_do_nothing(tmp_path: Path) -> None:
+    home = make(tmp_path, "dex")
+    config = load_config(home.config_path, pinned=False)
+    assert (config.policy.file, config.exposure.manifest) == (home.policy_path, home.manifest_path)
+    assert config.manifests_dir == home.directory / "manifests"
+    manifest = load_manifest(config.exposure.manifest, config.node.member)
+    assert (manifest.protocol, manifest.holdings) == ("dex", ())
+    assert load_policy(config.policy.file, config.hook_names, ()).policy.levers == ()
+
+
+def test_policy_and_manifest_may_be_given(tmp_path: Path) -> None:
+    plan = NodePlan("dex", "Dex")
+    given = {"policy": "version = 1\n", "manifest": 'protocol = "dex"\n'}
+    home = create_node_home(tmp_path / "n", plan, NOW_MS, cost=LEAST_COST, **given)
+    assert home.policy_path.read_text() == given["policy"]
+    assert home.manifest_path.read_text() == given["manifest"]
 
 
 def test_entry_on_disk_is_the_entry(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import click
 from .base import EXIT_CODES, LazyGroup, version_option
 
 _COMMANDS = {
-    "init": ("init", "Make a new node: keys, config, policy, roster entry."),
+    "init": ("init", "Make a new node: keys, config, policy, manifest, roster entry."),
     "roster": ("roster", "Create, read, propose, sign and apply rosters."),
     "run": ("run", "Run the relay with its mesh."),
     "serve": ("run", "Run the feed: the read API and live streams."),
@@ -19,6 +19,9 @@ _COMMANDS = {
     "incidents": ("read", "List incidents and what was decided."),
     "explain": ("read", "Say why an incident did, or did not, lead to action."),
     "actions": ("read", "List containment actions and their state."),
+    "policy": ("policy", "Check and show what this node may do."),
+    "manifest": ("manifest", "Check, show, sign and import what protocols hold and hang on."),
+    "coverage": ("coverage", "Say which threats no lever answers yet."),
     "arm": ("operate", "Let a hook fire, once."),
     "disarm": ("operate", "Keep a hook from firing."),
     "adjudicate": ("operate", "Say what an incident was: whose word weighs what follows from it."),

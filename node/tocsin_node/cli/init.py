@@ -45,7 +45,7 @@ def init(
     out: Output,
     **plan: Any,
 ) -> None:
-    """Make a new node: keys in an encrypted keystore, config, a policy to fill in, and the entry for the roster.
+    """Make a new node: encrypted keys, config, a policy and a manifest to fill in, and the entry for the roster.
 
     No secret is ever taken from the command line or the environment.
     """
@@ -96,16 +96,27 @@ def init(
     )
     _say_next_steps(out, home, made.entry_path, None if root_path else made.root_path, pinned=bool(genesis))
     if pins:
-        say_pins(out, pins)
+        say_pins(out, pins, made.policy_path)
     if not publisher.addresses:
         out.warn("the entry names no address: the others cannot dial you, only you them; --address would name one")
 
 
-def say_pins(out: Output, pins: tuple[str, ...]) -> None:
-    """Propose whom to trust from the first day."""
+def say_pins(out: Output, pins: tuple[str, ...], policy_path: Path) -> None:
+    """Propose whose word to weigh from the first day."""
+    from ..setup_node import PROPOSED_PIN
+
     out.say("")
-    out.say("Members you may want to weigh before they have earned it; to do so, put this into node.toml:")
-    out.say("  [pins]\n  members = [", ", ".join(f'"{pin}"' for pin in pins), "]")
+    out.say(("Nobody's word weighs anything yet: ", "bold yellow"), "it has to be earned, or given by you.")
+    out.say(
+        "  Of these members, keep those whose alarms you would look at tonight, and put them into ", str(policy_path)
+    )
+    out.say("")
+    out.say("  [pins]")
+    for pin in pins:
+        name = pin if "." not in pin else f'"{pin}"'
+        out.say(f"  {name} = {{ min = {PROPOSED_PIN.min_llr}, max = {PROPOSED_PIN.max_llr} }}")
+    out.say("")
+    out.say(("  In nats: such a word counts 12 to 1 from the first day, and 50 to 1 at most.", "dim"))
 
 
 def _plan(
@@ -152,12 +163,21 @@ def _say_next_steps(out: Output, home: Path, entry: Path, root: Path | None, *, 
         steps.append(
             f"Move {root} and {root.with_suffix('.passphrase')} to two safe places offline: they vote for you."
         )
-    steps.append(f"Write your chains, hooks and watchers into {home / 'node.toml'}, your rules into policy.toml.")
+    steps.append(f"Write your chains, hooks and watchers into {home / 'node.toml'}.")
+    steps.append("Write what you hold and hang on into manifest.toml: without it nothing is ever at stake.")
+    steps.append("Write your levers and limits into policy.toml: without levers the node only listens.")
     steps.append("Back up keystore.json and its passphrase in different places: together they are the keys.")
     if not pinned:
         steps.append(f"Give {entry} to the other members (it holds no secret).")
         steps.append("One of you runs `tocsin roster create ENTRY…`; compare the hash it prints by voice.")
-        steps.append(f"Each of you runs `tocsin roster pin genesis.roster --hash HASH --home {home}`.")
+        steps.append(
+            f"Each of you runs `tocsin roster pin genesis.roster --hash HASH --home {home}`, which proposes pins."
+        )
+    steps.append(
+        "Put the members whom you trust into [pins] of policy.toml: nobody else's word weighs anything at first."
+    )
+    steps.append(f"Give the others your manifest: `tocsin manifest sign OUT --home {home}`, and import theirs.")
+    steps.append("Look at what you have: `tocsin policy check`, `tocsin manifest check`, `tocsin coverage`.")
     steps.append(f"Start the node: `tocsin up --home {home}`. Hooks are disarmed until `tocsin arm HOOK`.")
     for number, step in enumerate(steps, 1):
         out.say(f"  {number}. ", step)

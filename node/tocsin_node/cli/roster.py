@@ -55,6 +55,7 @@ def create(entries: tuple[Path, ...], out_path: Path, network_id: str | None, ou
 def pin(path: Path, expected: str, home: Path, out: Output) -> None:
     """Take a genesis roster as this node's network."""
     from ..config import CONFIG_NAME
+    from ..setup_node import POLICY_NAME
     from .init import say_pins
 
     pins = pin_file(home / CONFIG_NAME, path, expected)
@@ -63,7 +64,7 @@ def pin(path: Path, expected: str, home: Path, out: Output) -> None:
         return
     out.say("Pinned ", (expected, "bold cyan"))
     if pins:
-        say_pins(out, pins)
+        say_pins(out, pins, home / POLICY_NAME)
 
 
 @roster.command()

@@ -38,6 +38,8 @@ def test_help_imports_nothing_heavy() -> None:
 def test_help_lists_all_commands_and_exit_codes(tocsin: Any) -> None:
     result = tocsin("--help")
     assert result.exit_code == 0
+    for word in ("policy", "manifest", "coverage"):
+        assert word in result.stdout
     for word in ("init", "roster", "run", "serve", "up", "publish", "drill", "explain", "actions", "arm", "demo", "78"):
         assert word in result.stdout
 
@@ -48,7 +50,8 @@ def test_help_lists_all_commands_and_exit_codes(tocsin: Any) -> None:
         "init", "run", "serve", "up", "status", "publish", "drill", "signals", "incidents", "explain", "actions", "arm",
         "disarm", "resume", "roster", "roster create", "roster pin", "roster show", "roster propose add",
         "roster propose remove", "roster propose rotate", "roster propose revoke", "roster sign", "roster verify",
-        "roster apply",
+        "roster apply", "policy check", "policy show", "manifest check", "manifest show", "manifest sign",
+        "manifest import", "manifest list", "coverage",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(tocsin: Any, command: str) -> None:

@@ -136,10 +136,10 @@ def test_wrong_passphrase_stops_the_start(home: NodeHome, command: str) -> None:
 
 
 def test_wrong_policy_and_roster_stop_the_start(home: NodeHome) -> None:
-    home.policy_path.write_text("[[rule]]\nname = 1\n")
+    home.policy_path.write_text("[[lever]]\nhook = 1\n")
     process = start("run", home)
     assert process.wait(START_SECONDS) == 78
-    assert "policy.toml: rule[0].name = 1: a valid string is wanted" in (home.directory / "log").read_text()
+    assert "policy.toml:2: lever[0].hook = 1: a valid string is wanted" in (home.directory / "log").read_text()
     home.policy_path.write_text("")
     (home.directory / "genesis.roster").write_bytes(b"\x90")
     process = start("run", home)
