@@ -60,7 +60,8 @@ def read_tallies(connection: sqlite3.Connection, now_ms: int) -> dict[tuple[byte
     """What every publisher's outcomes come to, by category. A publisher watches from the first we heard of it."""
     outcomes: dict[tuple[bytes, Category], list[Outcome]] = defaultdict(list)
     rows = connection.execute(
-        "SELECT publisher, category, verdict, severity, at_ms FROM outcomes WHERE at_ms > ? ORDER BY at_ms DESC LIMIT ?",
+        "SELECT publisher, category, verdict, severity, at_ms FROM outcomes"
+        " WHERE at_ms > ? ORDER BY at_ms DESC LIMIT ?",
         (now_ms - MAX_OUTCOME_AGE_MS, MAX_OUTCOMES_READ),
     )
     for publisher, category, verdict, severity, at_ms in rows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import PolicyError
 from .tiers import Tier
 
-MAX_LEVERS = 256
+MAX_LEVERS = 64
 MAX_SCOPES = 256
 MAX_LEVER_MINUTES = 7 * 24 * 60
 MAX_BUCKET = 100
