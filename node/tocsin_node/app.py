@@ -152,7 +152,8 @@ async def _start(
     }
 
     def load_policy_anew() -> LoadedPolicy:
-        return load_policy(config.policy.file, config.hook_names, rules().exposure.holdings)
+        members = [member.name for member in network.index.roster.members]
+        return load_policy(config.policy.file, config.hook_names, rules().exposure.holdings, members)
 
     operator = Operator(
         store,
@@ -205,7 +206,8 @@ async def _start(
 def _load_rules(config: NodeConfig, publisher: bytes, network: Network, levers: Levers) -> RulesInForce:
     """Read manifest and policy; raises ConfigError naming what is wrong with them."""
     loaded = load_exposure(config, network.index)
-    policy = load_policy(config.policy.file, config.hook_names, loaded.exposure.holdings)
+    members = [member.name for member in network.index.roster.members]
+    policy = load_policy(config.policy.file, config.hook_names, loaded.exposure.holdings, members)
     for warning in (*loaded.warnings, *policy.warnings):
         _log.warning("policy", warning=warning)
     trusted = frozenset(config.evidence.trusted)

@@ -103,3 +103,20 @@ def _say_check(out: Output, name: str, loaded: LoadedPolicy, checked: dict[str, 
         out.say(("  ✗ may not be armed: ", "bold red"), fault)
     if not faults:
         out.say(("  ✓ ", "bold green"), "nothing keeps it from being armed" if policy.levers else "nothing to arm")
+
+
+@policy.command(epilog=EXIT_CODES)
+@home_option
+@output_option
+def reload(home: Path, out: Output) -> None:
+    """Have the running node read its policy anew. One that is wrong is refused, and the one in force stays."""
+    from ..control_verbs import Verb
+    from .base import ask_node, open_config
+
+    answer = ask_node(open_config(home), Verb.RELOAD_POLICY)
+    if out.as_json:
+        out.emit(answer)
+        return
+    out.say(("In force: ", "bold green"), f"the policy with the hash {answer['policy']}")
+    for warning in answer["warnings"]:
+        out.warn(warning)

@@ -18,7 +18,7 @@ from .actions import insert_intent, read_arms
 from .audit import append_audit
 from .decision_detail import MAX_SENTENCE_CHARS, decode_detail, encode_detail, is_kept_by_arming, shape_of
 from .evidence_checks import load_exhibits
-from .lever_states import insert_charges, read_charges, read_lever_states
+from .lever_states import action_target, insert_charges, read_charges, read_lever_states
 from .rules import Rules
 from .sightings import load_sightings
 
@@ -43,7 +43,7 @@ def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: byte
         incident,
         sightings,
         load_exhibits(connection, rules, sightings),
-        read_lever_states(connection, rules.policy, now_ms),
+        read_lever_states(connection, rules.policy, incident, now_ms),
         read_charges(connection, now_ms),
         now_ms,
     )
@@ -79,7 +79,8 @@ def _intend(
     """Make the use of a lever durable, with what it charges to whom; None where it was used before."""
     hook = rules.hooks[choice.lever.hook]
     epoch = read_arms(connection)[hook.name].epoch
-    action = _new_action(hook, epoch, incident, decision_id, judgement, sightings, now_ms)
+    target = action_target(choice.lever, hook.target, incident)
+    action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms)
     if insert_intent(connection, action, now_ms) is not IntentVerdict.NEW:
         return None
     if choice.lever.tier >= Tier.TIGHTEN:
@@ -89,6 +90,7 @@ def _intend(
 
 def _new_action(
     hook: Hook,
+    target: str,
     epoch: int,
     incident: bytes,
     decision_id: bytes,
@@ -109,7 +111,7 @@ def _new_action(
     )
     return new_action(
         hook=hook.name,
-        target=hook.target,
+        target=target,
         arm_epoch=epoch,
         incident_id=incident,
         decision_id=decision_id,

@@ -9,38 +9,48 @@ from tocsin_protocol.decision.budget import GROUP_BUDGET_MS, Charge
 from tocsin_protocol.decision.decide import Choice, LeverState
 from tocsin_protocol.decision.levers import MAX_BUCKET, Lever
 from tocsin_protocol.decision.policy import Policy
+from tocsin_protocol.decision.tiers import Tier
 
 from .actions import Arm, read_arms
 
 # Bounds the read; a month of what one node could charge at most stays far below.
 MAX_CHARGES = 10_000
 _MINUTE_MS = 60_000
+_INCIDENT_CHARS = 12
 # Nothing came of these, so they were no uses.
 _WITHOUT_EFFECT = frozenset({State.REFUSED, State.FAILED, State.LAPSED, State.REVERTED})
 _IN_EFFECT = frozenset({State.MINED, State.CONFIRMED})
 
 
-def read_lever_states(connection: sqlite3.Connection, policy: Policy, now_ms: int) -> dict[str, LeverState]:
-    """The state of every lever of the policy, by hook."""
+def read_lever_states(
+    connection: sqlite3.Connection, policy: Policy, incident: bytes, now_ms: int
+) -> dict[str, LeverState]:
+    """The state of every lever of the policy, by hook, for a decision about an incident."""
     arms = read_arms(connection)
-    return {lever.hook: _state(connection, lever, arms.get(lever.hook), now_ms) for lever in policy.levers}
+    return {lever.hook: _state(connection, lever, arms.get(lever.hook), incident, now_ms) for lever in policy.levers}
 
 
-def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, now_ms: int) -> LeverState:
+def action_target(lever: Lever, target: str, incident: bytes) -> str:
+    """What an action is on. A notice is on its incident as well: one page in each, not one in each arm epoch."""
+    return f"{target} {incident.hex()[:_INCIDENT_CHARS]}" if lever.tier is Tier.NOTIFY else target
+
+
+def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, incident: bytes, now_ms: int) -> LeverState:
     rows = connection.execute(
-        "SELECT arm_epoch, created_ms, state FROM actions WHERE hook = ? ORDER BY created_ms DESC LIMIT ?",
+        "SELECT arm_epoch, created_ms, state, target FROM actions WHERE hook = ? ORDER BY created_ms DESC LIMIT ?",
         (lever.hook, MAX_BUCKET),
     ).fetchall()
+    suffix = action_target(lever, "", incident)
     return LeverState(
         is_armed=arm is not None and arm.armed,
-        is_spent=arm is not None and any(epoch == arm.epoch for epoch, _, _ in rows),
+        is_spent=arm is not None and any(epoch == arm.epoch and on.endswith(suffix) for epoch, _, _, on in rows),
         is_in_effect=any(
             State(state) in _IN_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
             # Who arms it anew says that it may be used again.
-            for epoch, created_ms, state in rows
+            for epoch, created_ms, state, _ in rows
             if arm is not None and epoch == arm.epoch
         ),
-        uses_ms=tuple(created_ms for _, created_ms, state in rows if State(state) not in _WITHOUT_EFFECT),
+        uses_ms=tuple(created_ms for _, created_ms, state, _ in rows if State(state) not in _WITHOUT_EFFECT),
     )
 
 
