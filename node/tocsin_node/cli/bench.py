@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..bench.result import Result
 
-GROUPS = ("spine",)
+GROUPS = ("spine", "decide")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -38,6 +38,7 @@ def bench(group: str | None, part: tuple[str, ...], js_dir: Path, out: Output) -
     """
     import trio
 
+    from ..bench.decide import decide_parts
     from ..bench.spine import spine_parts
     from ..interpreter import tune_interpreter
     from ..logs import configure_logs
@@ -46,9 +47,11 @@ def bench(group: str | None, part: tuple[str, ...], js_dir: Path, out: Output) -
     # As a node does: what is measured in this process is measured as it runs there.
     tune_interpreter()
     results: list[Result] = []
-    chosen = [p for p in spine_parts(js_dir) if not part or any(text in p.name for text in part)]
+    groups = {"spine": spine_parts(js_dir), "decide": decide_parts()}
+    parts = [one for name, of_group in groups.items() if group in (None, name) for one in of_group]
+    chosen = [p for p in parts if not part or any(text in p.name for text in part)]
     if not chosen:
-        raise click.UsageError(f"--part: none of {', '.join(p.name for p in spine_parts(js_dir))} holds that text")
+        raise click.UsageError(f"--part: none of {', '.join(p.name for p in parts)} holds that text")
     for one in chosen:
         with out.progress(one.name, one.steps) as advance:
             results += trio.run(one.run, advance)

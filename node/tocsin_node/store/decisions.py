@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.containment import Action, IntentVerdict, new_action
 from tocsin_protocol.decision.decide import Choice
-from tocsin_protocol.decision.judge import Judgement, Sighting, judge_incident
+from tocsin_protocol.decision.judge import Judgement, Sighting, explain_judgement, weigh_incident
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.freshness import actionable_until_ms
 
@@ -38,15 +38,14 @@ class Decided:
 def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Decided | None:
     """Judge an incident and record the answer; None when nothing of note has changed since the last one."""
     sightings = load_sightings(connection, rules.roster, rules.exposure.subjects, incident, now_ms)
-    judgement = judge_incident(
-        rules.world,
-        incident,
-        sightings,
-        load_exhibits(connection, rules, sightings),
-        read_lever_states(connection, rules.policy, incident, now_ms),
-        read_charges(connection, now_ms),
-        now_ms,
-    )
+    world, states = rules.world, read_lever_states(connection, rules.policy, incident, now_ms)
+    charges = read_charges(connection, now_ms)
+    exhibits = load_exhibits(connection, rules, sightings)
+    judgement = weigh_incident(world, incident, sightings, exhibits, states, charges, now_ms)
+    shape = shape_of(judgement)
+    if not judgement.decision.fired and _last_shape(connection, incident) == shape:
+        return None
+    judgement = explain_judgement(world, judgement, states, charges, now_ms)
     number = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM decisions").fetchone()[0]
     decision_id = int(number).to_bytes(DECISION_ID_BYTES, "big")
     actions = [
@@ -54,7 +53,6 @@ def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: byte
         for choice in judgement.decision.fired
         if (action := _intend(connection, rules, choice, incident, decision_id, judgement, sightings, now_ms))
     ]
-    shape = shape_of(judgement)
     if not actions and _last_shape(connection, incident) == shape:
         return None
     connection.execute(

@@ -66,8 +66,9 @@ def insert_checks(connection: sqlite3.Connection, checks: Iterable[Checked], now
 def _qualifying(rules: Rules, sightings: Sequence[Sighting]) -> list[tuple[Sighting, tuple[Predicate, ...]]]:
     """Each signal that counts with its claims that are worth checking: those about what ours hangs on."""
     standing = [s for s in sightings if s.standing is Reason.ADMITTED]
-    subjects = [subject for s in standing for subject in s.signal.subjects if _touches_us(rules, subject)]
-    return [(s, qualifying_predicates(s.signal, subjects, rules.vantage)) for s in standing]
+    named = {subject for s in standing if s.signal.evidence for subject in s.signal.subjects}
+    subjects, vantage = [subject for subject in named if _touches_us(rules, subject)], rules.vantage
+    return [(s, qualifying_predicates(s.signal, subjects, vantage)) for s in standing if s.signal.evidence]
 
 
 def _touches_us(rules: Rules, subject: Subject) -> bool:

@@ -20,7 +20,7 @@ from tocsin_protocol.taxonomy import LANES, Relation
 from .marks import Mark
 
 # Of each feed the newest in the incident, and the newest that could change a decision at all.
-MAX_SIGHTINGS_PER_FEED = 16
+MAX_SIGHTINGS_PER_FEED = 8
 # Kept opened: some 2 KB each.
 MAX_OPENED = 8192
 # Of one incident; what came later than these was said when it was long known.

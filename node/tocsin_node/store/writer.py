@@ -35,7 +35,7 @@ class Writer:
     """Runs jobs on the database in the order they came; a job's result is returned once it is on disk."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._send, self._receive = trio.open_memory_channel[Job](MAX_WAITING_JOBS)
 
     async def submit(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -73,7 +73,7 @@ class Writer:
 
     async def _run_jobs(self, jobs: list[Job], limiter: trio.CapacityLimiter) -> None:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_commit, self._connection, jobs, limiter=limiter)
+            await trio.to_thread.run_sync(_commit, self.connection, jobs, limiter=limiter)
         for job in jobs:
             job.done.set()
 

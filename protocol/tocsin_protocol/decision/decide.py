@@ -145,7 +145,8 @@ def conditions_for(
     ]
     groups = largest_independent(solvent).publishers
     # [DECIDE] Beside our own detector a group counts only if it shares no label with it.
-    beside_own = largest_independent(r for r in solvent if r.labels.isdisjoint(situation.own_labels)).publishers
+    foreign = [reporter for reporter in solvent if reporter.labels.isdisjoint(situation.own_labels)]
+    beside_own = groups if len(foreign) == len(solvent) else largest_independent(foreign).publishers
     held = {Condition.SIGNAL, *policy.quorum.conditions(len(groups), len(beside_own), situation.members)}
     if situation.own_detector:
         held.add(Condition.OWN_DETECTOR)

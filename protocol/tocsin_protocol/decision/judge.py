@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..admission import Reason
 from ..belief.belief import assess_belief
@@ -72,8 +72,9 @@ class Judgement:
     loss: LocalLoss
     situation: Situation
     decision: Decision
-    counterfactuals: tuple[Counterfactual, ...]
-    sentence: str
+    is_elsewhere: bool
+    counterfactuals: tuple[Counterfactual, ...] = ()
+    sentence: str = ""
 
 
 def judge_incident(
@@ -85,19 +86,46 @@ def judge_incident(
     charges: Sequence[Charge],
     now_ms: int,
 ) -> Judgement:
-    """Judge one incident at `now_ms`. Pure: the same inputs in any order give the same judgement."""
+    """Judge one incident at `now_ms`, and say why. Pure: the same inputs in any order give the same judgement."""
+    judgement = weigh_incident(world, incident, sightings, exhibits, states, charges, now_ms)
+    return explain_judgement(world, judgement, states, charges, now_ms)
+
+
+def explain_judgement(
+    world: World, judgement: Judgement, states: Mapping[str, LeverState], charges: Sequence[Charge], now_ms: int
+) -> Judgement:
+    """The same with its sentence, and with what would have changed it."""
+    speakers = world.speakers_of(judgement.category)
+    voices = Voices(group=_typical_llr(speakers), own=world.policy.own_llr)
+    situation, decision = judgement.situation, judgement.decision
+    changes = what_would_change(world.policy, situation, states, charges, now_ms, voices, decision)
+    sentence = NOTHING_OF_OURS if judgement.is_elsewhere else tell_decision(decision, situation, changes)
+    return replace(judgement, counterfactuals=changes, sentence=sentence)
+
+
+def weigh_incident(
+    world: World,
+    incident: bytes,
+    sightings: Sequence[Sighting],
+    exhibits: Iterable[Exhibit],
+    states: Mapping[str, LeverState],
+    charges: Sequence[Charge],
+    now_ms: int,
+) -> Judgement:
+    """Believe, assess and decide, without the words: most new signals change nothing that has to be told."""
     policy = world.policy
     weighing = weigh_evidence(exhibits)
+    heard = [_hear(sighting) for sighting in sightings]
     # [DECIDE] What our own endpoints contradict counts for nothing.
-    standing = [s for s in sightings if s.standing is Reason.ADMITTED and s.digest not in weighing.discredited]
+    standing = [h for h in heard if h.is_standing and h.sighting.digest not in weighing.discredited]
     # [DECIDE] Only reports about what ours hangs on count, and none that its own publisher took back.
-    said = _reports_not_taken_back(sightings, standing)
+    said = _reports_not_taken_back(heard, standing)
     reports = [report for report in said if touches_us(world.exposure, report.signal)]
     category = category_of(reports)
     speakers = world.speakers_of(category)
     own = _own_finding(world, reports)
     belief = assess_belief(
-        [statement for s in _worthy(sightings, standing, reports) if (statement := _statement(world, s)) is not None],
+        _statements(world, heard, standing, reports),
         speakers,
         prior=prior_of(category, policy.priors),
         half_life_ms=half_life_ms(category, policy.half_lives_ms),
@@ -121,13 +149,16 @@ def judge_incident(
         stakes=tuple(Stake(h.holding, h.at_stake_micro_usd) for h in loss.holdings),
         holds=lambda values: world.holds({**values, **_said(category, reports)}),
     )
-    decision = decide(policy, situation, states, charges, now_ms)
-    voices = Voices(group=_typical_llr(speakers), own=policy.own_llr)
-    changes = what_would_change(policy, situation, states, charges, now_ms, voices, decision)
-    is_elsewhere = bool(said) and not reports
-    sentence = NOTHING_OF_OURS if is_elsewhere else tell_decision(decision, situation, changes)
-    reported = frozenset(report.digest for report in reports)
-    return Judgement(category, reported, belief, weighing, loss, situation, decision, changes, sentence)
+    return Judgement(
+        category=category,
+        reports=frozenset(report.digest for report in reports),
+        belief=belief,
+        evidence=weighing,
+        loss=loss,
+        situation=situation,
+        decision=decide(policy, situation, states, charges, now_ms),
+        is_elsewhere=bool(said) and not reports,
+    )
 
 
 def category_of(reports: Iterable[Sighting]) -> Category:
@@ -143,37 +174,58 @@ def touches_us(exposure: Spread, signal: Signal) -> bool:
     return any(subject_node(subject) in exposure.graph.upstream for subject in touching_subjects(signal))
 
 
-def _reports_not_taken_back(sightings: Iterable[Sighting], standing: Iterable[Sighting]) -> list[Sighting]:
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A sighting with what it says; None where that is nothing, as in a drill."""
+
+    sighting: Sighting
+    statement: Statement | None
+
+    @property
+    def is_standing(self) -> bool:
+        return self.sighting.standing is Reason.ADMITTED
+
+    @property
+    def is_report(self) -> bool:
+        return self.statement is not None and self.statement.stance is Stance.REPORT
+
+    @property
+    def takes_back(self) -> bool:
+        """A retraction counts for as long as anybody remembers it."""
+        is_retraction = self.statement is not None and self.statement.stance is Stance.RETRACTION
+        return is_retraction and self.sighting.standing in _WORTHY
+
+
+def _hear(sighting: Sighting) -> _Heard:
+    said = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
+    return _Heard(sighting, said)
+
+
+def _reports_not_taken_back(heard: Iterable[_Heard], standing: Iterable[_Heard]) -> list[Sighting]:
     """The standing reports but those that their own publisher retracted, also with a retraction that is past acting."""
     taken_back = {
-        (sighting.publisher, reference.digest)
-        for sighting in sightings
-        if sighting.standing in _WORTHY
-        for reference in sighting.signal.references
+        (h.sighting.publisher, reference.digest)
+        for h in heard
+        if h.sighting.standing in _WORTHY
+        for reference in h.sighting.signal.references
         if reference.relation is Relation.RETRACTS
     }
-    return [s for s in standing if _is_report(s) and (s.publisher, s.digest) not in taken_back]
+    reports = [h.sighting for h in standing if h.is_report]
+    return [s for s in reports if (s.publisher, s.digest) not in taken_back]
 
 
-def _is_report(sighting: Sighting) -> bool:
-    statement = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
-    return statement is not None and statement.stance is Stance.REPORT
-
-
-def _worthy(sightings: Iterable[Sighting], standing: Iterable[Sighting], reports: Iterable[Sighting]) -> list[Sighting]:
-    """What counts now, and what took something back, for as long as anybody remembers it."""
-    counted = {s.digest for s in standing if not _is_report(s)} | {report.digest for report in reports}
-    return [s for s in sightings if s.digest in counted or (s.standing in _WORTHY and s.signal.references)]
-
-
-def _statement(world: World, sighting: Sighting) -> Statement | None:
-    """A foreign signal as a statement; one that is past acting only takes back."""
-    if sighting.publisher in world.own:
-        return None
-    statement = read_statement(sighting.signal, sighting.publisher, sighting.digest, sighting.received_ms)
-    if statement is None or sighting.standing is Reason.ADMITTED:
-        return statement
-    return statement if statement.stance is Stance.RETRACTION else None
+def _statements(
+    world: World, heard: Iterable[_Heard], standing: Iterable[_Heard], reports: Iterable[Sighting]
+) -> list[Statement]:
+    """What foreign publishers say: what counts now, and what took something back, whatever its age."""
+    counted = {h.sighting.digest for h in standing if not h.is_report} | {report.digest for report in reports}
+    return [
+        h.statement
+        for h in heard
+        if h.statement is not None
+        and h.sighting.publisher not in world.own
+        and (h.sighting.digest in counted or h.takes_back)
+    ]
 
 
 def _own_finding(world: World, reports: Iterable[Sighting]) -> OwnFinding | None:
@@ -186,14 +238,19 @@ def _own_finding(world: World, reports: Iterable[Sighting]) -> OwnFinding | None
 
 
 def _weighty(world: World, reports: Iterable[Sighting], belief: Belief) -> list[Signal]:
-    """The reports of those whose word weighs something: a stranger cannot say what is at stake."""
+    """The latest report of each whose word weighs something: a stranger cannot say what is at stake."""
     weighing = {
         term.publisher
         for term in belief.terms
         if term.answer in (Answer.COUNTED, Answer.SHARES_LABEL) and term.source in (Source.REPORT, Source.OWN)
     }
     ours = world.own if OWN in weighing else frozenset()
-    return [report.signal for report in reports if report.publisher in weighing or report.publisher in ours]
+    # [DECIDE] What is at stake is told by the latest report of each publisher whose word weighs anything.
+    latest: dict[bytes, Sighting] = {}
+    for report in sorted(reports, key=lambda report: (report.signal.issued_ms, report.digest)):
+        if report.publisher in weighing or report.publisher in ours:
+            latest[report.publisher] = report
+    return [report.signal for report in latest.values()]
 
 
 def _local_loss(world: World, signals: Iterable[Signal], belief: Belief, now_ms: int) -> LocalLoss:
