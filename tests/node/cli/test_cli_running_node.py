@@ -170,3 +170,33 @@ def test_second_node_on_the_same_database_refuses_to_start(node: Any) -> None:
     assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert "already in use by process" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_policy_is_read_anew_and_a_wrong_one_changes_nothing(tocsin: Any, lines: Any, at: Any, node: Any) -> None:
+    path = node.home / "policy.toml"
+    good = path.read_text()
+    (before,) = lines(tocsin("policy", "reload", "--json", *at))
+    try:
+        path.write_text(good.replace('tier = "freeze"', 'tier = "frost"'))
+        refused = tocsin("policy", "reload", *at)
+        assert refused.exit_code == 1
+        assert "lever[0].tier = 'frost'" in refused.stderr
+        assert "the policy in force stays" in refused.stderr
+        path.write_text(good.replace("minutes = 60", "minutes = 0"))
+        (endless,) = lines(tocsin("policy", "reload", "--json", *at))
+        assert endless["policy"] != before["policy"]
+        unarmed = tocsin("arm", "page", "--yes", *at)
+        assert unarmed.exit_code == 1
+        assert "the policy may not be armed: lever 'page' has no end" in unarmed.stderr
+    finally:
+        path.write_text(good)
+        assert lines(tocsin("policy", "reload", "--json", *at)) == [before]
+
+
+def test_incident_is_adjudicated(tocsin: Any, lines: Any, at: Any) -> None:
+    (answer,) = lines(tocsin("publish", *ABOUT_US, "--json", *at))
+    (row,) = [s for s in lines(tocsin("signals", "--json", *at)) if s["digest"] == answer["sealed"][0]["digest"]]
+    (told,) = lines(tocsin("adjudicate", row["incident"], "confirmed", "--yes", "--json", *at))
+    assert told == {"incident": row["incident"], "publishers": 0}
+    assert tocsin("adjudicate", row["incident"], "perhaps", "--yes", *at).exit_code == 2
+    assert tocsin("adjudicate", "ffff" * 16, "false", "--yes", *at).exit_code != 0
