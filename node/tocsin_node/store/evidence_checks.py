@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import islice, zip_longest
 
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.audit import EntryKind
@@ -21,6 +23,9 @@ from tocsin_protocol.model import Subject
 from .audit import append_audit
 from .rules import Rules
 
+# Of one incident at once: four exchanges with each endpoint.
+MAX_ASKED = 64
+
 
 def load_exhibits(connection: sqlite3.Connection, rules: Rules, sightings: Sequence[Sighting]) -> list[Exhibit]:
     """The checked claims of every signal that counts."""
@@ -36,14 +41,21 @@ def load_exhibits(connection: sqlite3.Connection, rules: Rules, sightings: Seque
 def unchecked_predicates(
     connection: sqlite3.Connection, rules: Rules, sightings: Sequence[Sighting]
 ) -> list[Predicate]:
-    """Claims that would be local evidence and that no answer is known of, each once."""
-    asked: dict[Predicate, None] = {}
-    for _, predicates in _qualifying(rules, sightings):
-        for predicate in predicates:
-            known = _read(connection, predicate)
-            if known is None or known.answer is Answer.UNKNOWN:
-                asked[predicate] = None
-    return list(asked)
+    """At most MAX_ASKED claims that would be local evidence and that no answer is known of, each once.
+
+    Publishers take turns, the newest claims of each first: a flood of one is not in the way of another's.
+    """
+    of_publisher: dict[bytes, list[Predicate]] = defaultdict(list)
+    for sighting, predicates in _qualifying(rules, sightings):
+        of_publisher[sighting.publisher] += predicates
+    turns = zip_longest(*(reversed(claims) for claims in of_publisher.values()))
+    in_turn = dict.fromkeys(claim for turn in turns for claim in turn if claim is not None)
+    unknown = (claim for claim in in_turn if _is_unknown(_read(connection, claim)))
+    return list(islice(unknown, MAX_ASKED))
+
+
+def _is_unknown(checked: Checked | None) -> bool:
+    return checked is None or checked.answer is Answer.UNKNOWN
 
 
 def insert_checks(connection: sqlite3.Connection, checks: Iterable[Checked], now_ms: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from protocol_kit import NOW_MS, VAULT, Feed, make_signal
 from store_kit import arm, audit_kinds, file, make_rules
 from tocsin_node.store.decisions import decide_incident
-from tocsin_node.store.evidence_checks import insert_checks, unchecked_predicates
+from tocsin_node.store.evidence_checks import MAX_ASKED, insert_checks, unchecked_predicates
 from tocsin_node.store.rules import Rules
 from tocsin_node.store.sightings import load_sightings
 from tocsin_protocol.decision.tiers import Tier
@@ -82,3 +82,21 @@ def test_a_contradicted_claim_takes_its_publishers_voice(database: sqlite3.Conne
     filed = file(database, [Feed("cedar").seal()], rules=rules)
     assert [action for decided in filed.decided for action in decided.actions] == []
     assert decide_incident(database, rules, first.incident, NOW_MS) is None
+
+
+def test_a_flood_of_claims_is_not_in_the_way_of_another_publishers(database: sqlite3.Connection) -> None:
+    rules, liar, honest = freezing(), Feed("brook"), Feed("cedar")
+    claims = [f"0x{n:064x}" for n in range(200)]
+    flood = [
+        make_signal(
+            subjects=(Subject(Role.VICTIM, SubjectKind.ACCOUNT, VAULT),),
+            evidence=tuple(Evidence(EvidenceKind.TRANSACTION, "eip155:1", 7, tx, VAULT) for tx in claims[n : n + 20]),
+            incident=f"n{n}",
+        )
+        for n in range(0, 200, 20)
+    ]
+    (decided,) = file(database, [liar.seal(signal) for signal in flood], rules=rules).decided
+    file(database, [honest.seal(claiming())], rules=rules)
+    found = asked(database, rules, decided.incident)
+    assert len(found) == MAX_ASKED
+    assert TxIncluded("eip155:1", 7, TX, "", VAULT) in found[:2]
