@@ -22,6 +22,7 @@ _COMMANDS = {
     "arm": ("operate", "Let a hook fire, once."),
     "disarm": ("operate", "Keep a hook from firing."),
     "resume": ("operate", "Publish again though no peer is in reach."),
+    "simulate": ("simulate", "Replay incidents and false alarms under a policy."),
     "demo": ("demo", "Three protocols, one real incident, on a local chain."),
     "bench": ("bench", "Measure this machine against the goals."),
 }

@@ -26,7 +26,7 @@ from .fitting import fit_policy
 from .judge import Judge
 from .losses import Drain, crossing_ms, drains_of
 from .scenario import Scenario
-from .script import Heard, write_measurement
+from .script import TICK_MS, Heard, write_measurement
 from .subjects import subject_id
 
 _ANY_PRICE = PriceBounds(0, MICRO, 1)
@@ -108,4 +108,5 @@ def measure_outflow(flight: Flight) -> Iterator[Heard]:
             usd = max(1, -(-limits[scope.name].trigger_micro_usd // MICRO))
             at_ms = crossing_ms(drains, usd * MICRO)
             if at_ms is not None:
-                yield write_measurement(scenario, flight.judge.cast, scope, number, at_ms, usd)
+                seen_ms = -(-at_ms // TICK_MS) * TICK_MS
+                yield write_measurement(scenario, flight.judge.cast, scope, number, seen_ms, usd)

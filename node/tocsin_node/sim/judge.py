@@ -89,7 +89,9 @@ def _refers(words: Sequence[Word]) -> bool:
 
 def _sighting(word: Word, now_ms: int) -> Sighting:
     heard = word.heard
-    standing = check_actionable(heard.signal, now_ms, heard.at_ms) if word.standing is Reason.ADMITTED else word.standing
+    standing = (
+        check_actionable(heard.signal, now_ms, heard.at_ms) if word.standing is Reason.ADMITTED else word.standing
+    )
     return Sighting(heard.digest, heard.publisher, heard.signal, standing, heard.at_ms)
 
 
@@ -98,5 +100,3 @@ def _check(answer: Answer) -> Checked:
     names = zip(("ours", "another"), _ENDPOINTS[answer], strict=True)
     witnesses = [WitnessAnswer(name, said, block_hash=b"one block", depth=_SETTLED) for name, said in names]
     return combine(TxIncluded("eip155:1", 0, ""), witnesses)
-
-

@@ -83,4 +83,3 @@ def draw_latency_ms(chain: Chain, draws: Random) -> int:
         (n for n in range(1, MAX_BLOCKS) if inclusion_within(chain.inclusion_percent / 100, n) >= chance), MAX_BLOCKS
     )
     return SENDING_MS + round(block_ms * (draws.random() + blocks - 1))
-

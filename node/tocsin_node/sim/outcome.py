@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tocsin_protocol.decision.tiers import Tier
 
@@ -30,21 +31,34 @@ class Point:
     probability: float
 
 
+class HappeningKind(StrEnum):
+    """What it is that happened."""
+
+    SAID = "said"
+    FOUND = "found"
+    CHECKED = "checked"
+    DONE = "done"
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happened, for people: `by` is empty where it is ours."""
+    """Something that happened, for people."""
 
     at_ms: int
-    by: str
+    kind: HappeningKind
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One run in detail. `nearest` says why more was not done when belief was highest."""
+    """One run in detail. `nearest` says why more was not done when belief was highest.
+
+    `thresholds`: by tier, the least belief above which one of its levers was worth its cost.
+    """
 
     points: tuple[Point, ...]
     happenings: tuple[Happening, ...]
+    thresholds: dict[Tier, float]
     nearest: str
 
 

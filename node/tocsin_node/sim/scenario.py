@@ -92,7 +92,7 @@ class Dependency(Section):
 
 
 class Scope(Section):
-    """One of our assets, markets or vaults: what it hangs on, what is at stake, what is truly lost unless it is held."""
+    """One of our assets, markets or vaults: what it hangs on, what is at stake, what is truly lost unless held."""
 
     id: str
     name: str
@@ -123,7 +123,7 @@ class Report(Section):
     """What somebody says. By the seat itself it is a finding of our own detectors.
 
     It is issued `delay_s` after `at_s`, by each of the member's publishers, and again `every_s`, so many `times`.
-    `within_s` spreads the moments evenly at random; `arrives_s` is when it comes at last, spread over `arrives_within_s`.
+    `within_s` spreads the moments evenly at random. `arrives_s` is when it comes at last, over `arrives_within_s`.
     """
 
     id: str = ""
@@ -179,7 +179,7 @@ class Scenario(Section):
     title: str
     kind: Kind
     summary: str
-    sources: list[str] = []
+    sources: list[str] = Field(default=[], max_length=32)
     doubts: str = ""
     seat: str
     starts: AwareDatetime

@@ -140,4 +140,3 @@ def _checked(path: Path, where: str, text: str, check: Callable[[str], str]) -> 
         check(text)
     except DecodeError as exc:
         raise ConfigError(path, where, str(exc)) from exc
-

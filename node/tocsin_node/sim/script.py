@@ -164,7 +164,9 @@ def _signal(scenario: Scenario, report: Report) -> Signal:
         detected_ms=0,
         detector=Detector(detector, vendor, content_hash, rpc_group),
         drill=report.drill,
-        evidence=() if report.evidence is None else (Claim(report.evidence.kind, chain_or_default(report.subject), 0, "", ""),),
+        evidence=()
+        if report.evidence is None
+        else (Claim(report.evidence.kind, chain_or_default(report.subject), 0, "", ""),),
         expires_ms=0,
         issued_ms=0,
         loss=Loss(0, 0, 0),

@@ -74,7 +74,9 @@ class Threads:
         """
         words = [word for word in thread.words if word.counts(now_ms)]
         if thread.subjects and len(self.all) > 1:
-            words += [word for other in self.all if other is not thread for word in _about(other, thread.subjects, now_ms)]
+            words += [
+                word for other in self.all if other is not thread for word in _about(other, thread.subjects, now_ms)
+            ]
         if len(words) <= MAX_PER_FEED:
             return words
         feeds: dict[tuple[bytes, int], int] = {}

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from tocsin_protocol.belief.statements import read_statement
 from tocsin_protocol.decision.budget import Charge
 from tocsin_protocol.decision.judge import Judgement
+from tocsin_protocol.decision.levers import Lever
+from tocsin_protocol.decision.tiers import Tier
 
 from .judge import Judge
 from .levers import LeverLife
-from .outcome import Action, Happening, Point, Trace
+from .outcome import Action, Happening, HappeningKind, Point, Trace
 from .threads import Thread, Threads, Word
 
 # Moments at which belief is looked at beside those at which it is decided on: a line on paper has no more.
@@ -21,12 +23,11 @@ MAX_HAPPENINGS = 400
 class Watch:
     """Listens to one run. It changes nothing in it."""
 
-    def __init__(
-        self, judge: Judge, threads: Threads, lives: Sequence[LeverLife], charges: Sequence[Charge]
-    ) -> None:
+    def __init__(self, judge: Judge, threads: Threads, lives: Sequence[LeverLife], charges: Sequence[Charge]) -> None:
         self._judge, self._threads, self._lives, self._charges = judge, threads, lives, charges
         self._points: list[Point] = []
         self._happenings: list[Happening] = []
+        self._thresholds: dict[Tier, float] = {}
         self._nearest, self._highest = "", 0.0
 
     @staticmethod
@@ -51,15 +52,17 @@ class Watch:
         name = self._judge.cast.name(heard.publisher)
         late = "" if word.until_ms else f", may not actuate ({word.standing})"
         is_ours = heard.publisher == self._judge.cast.own
-        self._tell(heard.at_ms, "" if is_ours else name, f"{name}: {heard.signal.category} ({stance}){late}")
+        kind = HappeningKind.FOUND if is_ours else HappeningKind.SAID
+        self._tell(heard.at_ms, kind, f"{name}: {heard.signal.category} ({stance}){late}")
 
     def answered(self, word: Word, now_ms: int) -> None:
         """Our endpoints answered."""
-        self._tell(now_ms, "", f"evidence of {self._judge.cast.name(word.heard.publisher)}: {word.answer}")
+        name = self._judge.cast.name(word.heard.publisher)
+        self._tell(now_ms, HappeningKind.CHECKED, f"evidence of {name}: {word.answer}")
 
     def acted(self, action: Action) -> None:
         """A lever was used."""
-        self._tell(action.decided_ms, "", action.sentence)
+        self._tell(action.decided_ms, HappeningKind.DONE, action.sentence)
 
     def judged(self, thread: Thread, judgement: Judgement, now_ms: int) -> None:
         """It was decided."""
@@ -67,11 +70,20 @@ class Watch:
         self._points.append(Point(now_ms, thread.number, probability))
         if probability > self._highest:
             self._highest, self._nearest = probability, judgement.sentence
+        stakes = {stake.scope: stake.loss_micro_usd for stake in judgement.situation.stakes}
+        for choice in judgement.decision.choices:
+            self._weigh(choice.lever, sum(stakes.get(scope, 0) for scope in choice.lever.scopes))
 
     def trace(self) -> Trace:
         """All of it."""
-        return Trace(tuple(self._points), tuple(self._happenings), self._nearest)
+        return Trace(tuple(self._points), tuple(self._happenings), self._thresholds, self._nearest)
 
-    def _tell(self, at_ms: int, by: str, text: str) -> None:
+    def _weigh(self, lever: Lever, stake_micro_usd: int) -> None:
+        """Where p(1−e)L + (1−p)c falls below pL."""
+        if lever.tier > Tier.NOTIFY and stake_micro_usd:
+            worth = lever.cost_micro_usd / (lever.cost_micro_usd + lever.effectiveness * stake_micro_usd)
+            self._thresholds[lever.tier] = min(worth, self._thresholds.get(lever.tier, 1.0))
+
+    def _tell(self, at_ms: int, kind: HappeningKind, text: str) -> None:
         if len(self._happenings) < MAX_HAPPENINGS:
-            self._happenings.append(Happening(at_ms, by, text))
+            self._happenings.append(Happening(at_ms, kind, text))
