@@ -123,10 +123,10 @@ def run(
         flown = run_all(plan, jobs, advance)
     summaries = [sum_up(one.scenario, one.outcomes) for one in flown]
     total = total_of(summaries)
-    if report_path is not None:
-        _report(report_path, flown, summaries, total, str(policy_path or "the built-in default"), seed)
     failures = find_failures(thresholds, summaries)
     _print(out, summaries, total, failures, loaded.hash)
+    if report_path is not None:
+        _report(report_path, flown, summaries, total, str(policy_path or "the built-in default"), seed)
     if failures:
         raise NodeError("; ".join(failures))
 

@@ -28,10 +28,13 @@ _PAGES = ("README.md", "past/*/README.md")
 _HEADING = re.compile(r"^###\s+(\d{8})\s+(.+?)\s*$", re.MULTILINE)
 _SOURCE = re.compile(r"\]\((?:\.\./)*(?:\./)?(src/test/[^)\s]+\.sol)\)")
 _LOST = re.compile(r"Lost\s*:\s*(.+)", re.IGNORECASE)
-_DOLLARS = re.compile(
-    r"(\$)?\s*~?\s*(\d[\d,]*(?:\.\d+)?)\s*(k|m|b|million|billion)?\b\s*(usd|us\$|\$|usdt|usdc|busd|dai)?", re.IGNORECASE
+_AMOUNT = re.compile(
+    r"(?P<dollar>\$)?[\s~>≈]*(?<![\w.,-])(?P<number>\d[\d,]*(?:\.\d+)?)\s*(?P<size>k|m|b|million|billion)?\b\s*\$?(?P<unit>[a-z$]*)",
+    re.IGNORECASE,
 )
-_SIZES = {"k": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9}
+_USD = frozenset(("usd", "us$", "us", "dollars"))
+_STABLE = frozenset(("usdt", "usdc", "busd", "dai"))
+_SIZES = {"": 1, "k": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9}
 _FORK = re.compile(r"createSelectFork\(\s*\"?([\w-]+)\"?")
 _EXPLORER = re.compile(r"https?://([\w.]+)/(?:address|token)/(0x[0-9a-fA-F]{40})")
 _VICTIM = re.compile(
@@ -134,9 +137,9 @@ def write_scenario(hack: Hack, after_minutes: int) -> str:
     reports = "".join(_report(kind[1], kind[2], victim, *reporter) for reporter in _REPORTERS)
     return f"""\
 # From a clone of DeFiHackLabs: {hack.source}
-title = {json.dumps(f"After {hack.protocol}")}
+title = {_toml(f"After {hack.protocol}")}
 kind = "attack"
-summary = {json.dumps(f"{hack.protocol} lost about ${hack.loss_usd:,} on {hack.date:%Y-%m-%d} ({hack.cause}).")}
+summary = {_toml(f"{hack.protocol} lost about ${hack.loss_usd:,} on {hack.date:%Y-%m-%d} ({hack.cause}).")}
 sources = ["github.com/SunWeb3Sec/DeFiHackLabs"]
 doubts = "{_DOUBTS.format(after_minutes)}"
 seat = "us"
@@ -185,7 +188,7 @@ evidence = {{ kind = "{evidence}", answer = "confirmed" }}
 def _hack(clone: Path, date: str, title: str, section: str, left_out: Counter[str]) -> Hack | None:
     protocol, _, cause = title.partition(" - ")
     lost, source = _LOST.search(section), _SOURCE.search(section)
-    usd = _usd(lost[1]) if lost else None
+    usd = dollars_of(lost[1]) if lost else None
     try:
         at = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
@@ -204,15 +207,21 @@ def _hack(clone: Path, date: str, title: str, section: str, left_out: Counter[st
     return Hack(at, _plain(protocol), _plain(cause) or "cause not stated", usd, *chain, address[2].lower(), source[1])
 
 
-def _usd(text: str) -> int | None:
-    """What is said of dollars in a loss; None where it speaks of coins alone."""
-    for match in _DOLLARS.finditer(text):
-        before, number, size, after = match.groups()
-        is_sized_alone = size is not None and not re.search(r"[A-Za-z]", text[match.end() :])
-        if before or after or is_sized_alone:
-            usd = round(float(number.replace(",", "")) * _SIZES.get((size or "").lower(), 1))
-            return usd if 0 < usd <= MAX_USD else None
-    return None
+def dollars_of(text: str) -> int | None:
+    """What is said of dollars in a loss: as such, else in stablecoins, else a size alone; None if in other coins."""
+    amounts = []
+    for match in _AMOUNT.finditer(text):
+        size, unit = (match["size"] or "").lower(), match["unit"].lower()
+        # Of "$~150 BNB" the dollar is a slip.
+        if unit in _USD or (match["dollar"] and unit in _STABLE | {"", "$"}):
+            rank = 0
+        elif unit in _STABLE or (size and not unit and match.end() == len(text.rstrip())):
+            rank = 1 if unit in _STABLE else 2
+        else:
+            continue
+        amounts.append((rank, match.start(), round(float(match["number"].replace(",", "")) * _SIZES[size])))
+    usd = min(amounts)[2] if amounts else 0
+    return usd if 0 < usd <= MAX_USD else None
 
 
 def _source_text(clone: Path, name: str) -> str:
@@ -229,6 +238,11 @@ def _read(path: Path, max_bytes: int) -> str:
             return file.read(max_bytes).decode(errors="replace")
     except OSError as exc:
         raise ConfigError(path, "", f"cannot be read: {exc.strerror}") from exc
+
+
+def _toml(text: str) -> str:
+    """A TOML basic string: JSON's escapes are a part of TOML's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _plain(text: str) -> str:

@@ -236,7 +236,7 @@ def _legend(figure: Figure, ax: Axes, marks: Sequence[tuple[str, str]], dotted: 
         ax.plot([], [], ":", color=colour, label=name, linewidth=1.6)
     figure.legend(
         loc="outside upper left",
-        ncols=min(7, len(marks) + len(dotted)),
+        ncols=min(5, len(marks) + len(dotted)),
         handletextpad=0.2,
         columnspacing=1.2,
         fontsize=9,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 from tocsin_protocol.decision.policy import Policy
 
@@ -116,7 +118,16 @@ _flights: dict[str, Flight] = {}
 
 
 def _start_worker(scenarios: Sequence[Scenario], policy: Policy) -> None:
+    Thread(target=_leave_with_parent, daemon=True).start()
     _flights.update((scenario.name, prepare(scenario, policy)) for scenario in scenarios)
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed waits for work for ever; this ends it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(task: _Task) -> list[Outcome]:

@@ -197,8 +197,3 @@ class Scenario(Section):
         """When it starts, UTC ms."""
         start: datetime = self.starts
         return int(start.timestamp() * 1000)
-
-    @property
-    def is_control(self) -> bool:
-        """Whether every freeze and every pause is a false one."""
-        return self.threat is None

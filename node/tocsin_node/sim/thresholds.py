@@ -54,10 +54,18 @@ def find_failures(thresholds: Sequence[Threshold], summaries: Sequence[Summary])
             is_named = bool({"kind", "scenario"} & set(threshold.names))
             if not set(threshold.names) <= figures.keys() or (summary.scenario.kind is Kind.LIMIT and not is_named):
                 continue
-            if program.execute(figures) is True:
+            if _is_passed(program, figures):
                 said = ", ".join(f"{name} is {_tell(figures[name])}" for name in threshold.names if name != "scenario")
                 failures.append(f"{summary.scenario.name}: {said}: {threshold.text}")
     return failures
+
+
+def _is_passed(program: cel.Program, figures: dict[str, Figure]) -> bool:
+    """One that cannot be worked out, such as a share of nothing, counts as passed: better a failure than none."""
+    try:
+        return program.execute(figures) is not False
+    except (ValueError, RuntimeError, TypeError):
+        return True
 
 
 def _tell(value: Figure) -> str:

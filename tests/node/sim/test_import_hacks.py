@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sim_kit import default_policy
 from tocsin_node.errors import ConfigError
-from tocsin_node.sim.import_hacks import import_clone, read_hacks
+from tocsin_node.sim.import_hacks import dollars_of, import_clone, read_hacks
 from tocsin_node.sim.replay import replay
 from tocsin_node.sim.scenario_files import load_scenario
 
@@ -83,3 +83,27 @@ def test_no_file_outside_of_the_clone_is_read(clone: Path) -> None:
 def test_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no clone"):
         import_clone(tmp_path, tmp_path / "out", 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "usd"),
+    [
+        ("~$2.5M", 2_500_000),
+        ("36,044 USDT", 36_044),
+        ("Multiple ERC-20 Tokens (~152M US$)", 152_000_000),
+        ("153,037 ETH (~$30M)", 30_000_000),
+        ("4.1M VUSD, 7.35M XCN, 5K DAI, 0.23 WBTC, 50K USDT (>$3.8M USD)", 3_800_000),
+        ("19.3M", 19_300_000),
+        ("~ $204K", 204_000),
+        (">200k USD(plus a lot of STC)", 200_000),
+        ("~$1.24K (2.13 BNB)", 1_240),
+        ("$59 K", 59_000),
+        ("$~150 BNB", None),
+        ("390 ETH", None),
+        ("996B (CGT token)", None),
+        ("Unclear", None),
+        ("$999999999M", None),
+    ],
+)
+def test_dollars_are_told_from_coins(text: str, usd: int | None) -> None:
+    assert dollars_of(text) == usd

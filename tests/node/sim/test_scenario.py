@@ -19,7 +19,7 @@ CONTROLS = {
 
 def test_scenario_is_called_as_its_file(tmp_path: Path) -> None:
     scenario = load(tmp_path)
-    assert (scenario.name, scenario.kind, scenario.is_control) == ("small", Kind.ATTACK, False)
+    assert (scenario.name, scenario.kind) == ("small", Kind.ATTACK)
 
 
 @pytest.mark.parametrize(
