@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find protocol node -name '*.py' -o -name '*.json' -o -name 'py.typed') pyproject.toml README.md
+SOURCES := $(shell find protocol node -name '*.py' -o -name '*.json' -o -name '*.toml' -o -name '*.css' -o -name 'py.typed') pyproject.toml README.md
 # make bench GROUP=spine JSON=bench.json
 GROUP ?=
 JSON ?=
@@ -11,7 +11,7 @@ INTEROP_SECONDS ?= 600
 SOAK_ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo test interop soak bench check package clean
+.PHONY: help set-up demo simulate test interop soak bench check package clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,6 +20,11 @@ set-up: $(VENV)/.installed deploy/contracts/node_modules/.done tests/interop/js/
 
 demo: $(VENV)/.installed deploy/contracts/node_modules/.done  ## three protocols, one real incident, on a local chain
 	$(BIN)/tocsin demo
+
+simulate: $(VENV)/.installed  ## all incidents and false alarms under the default policy; the page is build/simulate.html
+	mkdir -p build
+	$(BIN)/tocsin simulate --seeds 200 --control-seeds 1000 --report build/simulate.html \
+	  --fail-if 'kind == "control" && freeze_percent > 0.0' --fail-if 'in_time_percent < 90.0'
 
 test: set-up  ## all tests but the long loops, against the built wheel
 	$(BIN)/python -m pytest

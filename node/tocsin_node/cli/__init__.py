@@ -26,6 +26,7 @@ _COMMANDS = {
     "disarm": ("operate", "Keep a hook from firing."),
     "adjudicate": ("operate", "Say what an incident was: whose word weighs what follows from it."),
     "resume": ("operate", "Publish again though no peer is in reach."),
+    "simulate": ("simulate", "Replay incidents and false alarms under a policy."),
     "demo": ("demo", "Three protocols, one real incident, on a local chain."),
     "bench": ("bench", "Measure this machine against the goals."),
 }
