@@ -13,7 +13,6 @@ from tocsin_protocol.decision.policy import LossLimit, Policy
 from tocsin_protocol.decision.tiers import Tier
 
 from ..policy_file import EVERYTHING, LoadedPolicy, load_policy
-from ..toml_files import read_toml
 from .scenario import Scenario, Scope
 
 DEFAULT_POLICY = Path(__file__).with_name("default_policy.toml")
@@ -24,10 +23,7 @@ _BROAD = frozenset((Tier.NOTIFY, Tier.PAUSE))
 
 def load_any_policy(path: Path) -> LoadedPolicy:
     """Read a policy whatever hooks and scopes it names: here nothing is armed. Raises ConfigError."""
-    levers = _sections(read_toml(path), "lever")
-    hooks = {str(lever.get("hook")) for lever in levers}
-    scopes = {EVERYTHING, *(str(s) for lever in levers for s in _listed(lever.get("scopes")))}
-    return load_policy(path, hooks, scopes)
+    return load_policy(path, None, None)
 
 
 def fit_policy(policy: Policy, scenario: Scenario) -> Policy:

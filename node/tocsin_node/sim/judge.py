@@ -42,14 +42,20 @@ class Judge:
     _kept: dict[Any, Judgement] = field(default_factory=dict)
 
     def judge(
-        self, words: Sequence[Word], lives: Sequence[LeverLife], charges: Sequence[Charge], now_ms: int
+        self,
+        incident: bytes,
+        words: Sequence[Word],
+        lives: Sequence[LeverLife],
+        charges: Sequence[Charge],
+        now_ms: int,
     ) -> Judgement:
         """Decide on one incident. Weights go by ages and not by the hour: equal inputs at another time are equal."""
-        key = self._key(words, lives, charges, now_ms)
+        key = self._key(incident, words, lives, charges, now_ms)
         known = self._kept.get(key)
         if known is None:
             known = judge_incident(
                 self.world,
+                incident,
                 [_sighting(word, now_ms) for word in words],
                 [self._exhibit(word) for word in words if word.answer is not None],
                 {life.lever.hook: life.state(now_ms) for life in lives},
@@ -62,7 +68,12 @@ class Judge:
         return known
 
     def _key(
-        self, words: Sequence[Word], lives: Sequence[LeverLife], charges: Sequence[Charge], now_ms: int
+        self,
+        incident: bytes,
+        words: Sequence[Word],
+        lives: Sequence[LeverLife],
+        charges: Sequence[Charge],
+        now_ms: int,
     ) -> tuple[Any, ...]:
         said = []
         for word in words:
@@ -75,7 +86,7 @@ class Judge:
         return (
             tuple(said),
             tuple(life.flags(now_ms) for life in lives),
-            tuple(spent_minutes(charges, member, now_ms) for member in members) if charges else (),
+            tuple(spent_minutes(charges, member, incident, now_ms) for member in members) if charges else (),
         )
 
     def _exhibit(self, word: Word) -> Exhibit:

@@ -106,7 +106,7 @@ class _Run:
         # Without a signal that may actuate the core uses no lever: it is not asked.
         if not any(now_ms < word.until_ms for word in words):
             return
-        judgement = self._judge.judge(words, self._lives, self._charges, now_ms)
+        judgement = self._judge.judge(thread.incident.id, words, self._lives, self._charges, now_ms)
         if self._watch:
             self._watch.judged(thread, judgement, now_ms)
         for choice in judgement.decision.fired:

@@ -10,7 +10,7 @@ from tocsin_protocol.exposure.manifest import LINK_SUBJECTS
 from tocsin_protocol.ids import check_slug
 
 from ..errors import ConfigError
-from ..policy_file import subject_of
+from ..manifest_sections import subject_of
 from ..toml_files import check_document, read_toml
 from .scenario import MAX_SIGNALS, Kind, Member, Scenario, Scope
 from .subjects import kind_of
@@ -135,7 +135,7 @@ def _check_slug(path: Path, where: str, text: str) -> None:
     _checked(path, where, text, check_slug)
 
 
-def _checked(path: Path, where: str, text: str, check: Callable[[str], str]) -> None:
+def _checked(path: Path, where: str, text: str, check: Callable[[str], object]) -> None:
     try:
         check(text)
     except DecodeError as exc:

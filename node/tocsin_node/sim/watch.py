@@ -41,7 +41,7 @@ class Watch:
         for thread in self._threads.all:
             words = self._threads.words_for(thread, now_ms)
             if any(now_ms < word.until_ms for word in words):
-                belief = self._judge.judge(words, self._lives, self._charges, now_ms).belief
+                belief = self._judge.judge(thread.incident.id, words, self._lives, self._charges, now_ms).belief
                 self._points.append(Point(now_ms, thread.number, belief.probability))
 
     def heard(self, word: Word) -> None:
