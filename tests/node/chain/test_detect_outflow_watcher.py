@@ -102,7 +102,7 @@ async def test_the_second_bite_crosses_and_is_reported_once(bench: Bench) -> Non
     assert finding.loss_micro_usd == lost  # six decimals at one dollar
     assert finding.at_risk_micro_usd == 200_000_000 * UNIT - lost
     assert finding.block_number == mined[1].block
-    assert set(finding.transactions) == {item.hash for item in mined}
+    assert set(finding.transactions) == {(item.block, item.hash) for item in mined}
     assert len(finding.recipients) == 2
     assert finding.account not in finding.recipients
 

@@ -106,7 +106,7 @@ async def test_what_our_watcher_finds_is_local_evidence_for_others(drained: Drai
         balance=191_100_000,
         loss_micro_usd=8_900_000,
         at_risk_micro_usd=191_100_000,
-        transactions=(drained.mined.hash,),
+        transactions=((drained.mined.block, drained.mined.hash),),
         recipients=(scenario.account(scenario.attacker),),
     )
     signal = signal_of_finding(finding, finding.block_time_ms)

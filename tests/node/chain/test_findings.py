@@ -42,7 +42,7 @@ def make_finding(**changes: object) -> Finding:
         balance=70,
         loss_micro_usd=30,
         at_risk_micro_usd=70,
-        transactions=("0x" + "11" * 32,),
+        transactions=((17, "0x" + "11" * 32),),
         recipients=("eip155:1:0x" + "7c" * 20,),
     )
     return replace(finding, **changes)  # type: ignore[arg-type]

@@ -10,18 +10,21 @@ import pytest
 import trio
 from protocol_kit import NAMES, NOW_MS, VAULT, Feed, follow, make_roster, make_signal, make_standard, signed_by
 from relay_kit import Bench, open_bench
-from store_kit import arm
+from store_kit import OWN, arm, make_rules
 from tocsin_node.relay import verdicts
 from tocsin_node.relay.publishing import Speech
 from tocsin_node.relay.verdicts import run_verdicts
+from tocsin_node.store.adjudications import adjudicate
 from tocsin_node.store.arrivals import Path
 from tocsin_node.store.audit import read_audit
 from tocsin_node.store.evidence_checks import insert_checks
+from tocsin_protocol.adjudication import Adjudication, Finding
 from tocsin_protocol.audit import AuditEntry, EntryKind
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.evidence.answers import Answer, Checked
 from tocsin_protocol.evidence.predicates import TxIncluded
 from tocsin_protocol.ids import NO_DIGEST
+from tocsin_protocol.taxonomy import Category
 
 PAGE = FilePath(__file__).parents[3] / "specs" / "audit-log.md"
 MAX_DETAIL_BYTES = 256 * 1024
@@ -52,6 +55,9 @@ async def live_through_everything(bench: Bench) -> None:
     await bench.intake.admit([twin.encoded, b"\xc1"], Path.SYNC)
     claim = Checked(TxIncluded("eip155:1", 7, "0x" + "c3" * 32, "", VAULT), Answer.CONFIRMED, None, False, ())
     await bench.store.writer.submit(partial(insert_checks, checks=[claim], now_ms=NOW_MS))
+    rules, secret = make_rules(roster=bench.network.index), Feed(OWN).secret
+    ruling = Adjudication(feed.seal().digest, Category.ASSET_DRAIN, Finding.CONFIRMED, NOW_MS)
+    await bench.store.writer.submit(lambda connection: adjudicate(connection, rules, secret, ruling, ()))
     genesis = make_roster()
     await bench.network.apply(signed_by(follow(genesis, genesis.members), *NAMES))
 
