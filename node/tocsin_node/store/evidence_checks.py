@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice, zip_longest
 
 from tocsin_protocol.admission import Reason
@@ -25,6 +26,7 @@ from .rules import Rules
 
 # Of one incident at once: four exchanges with each endpoint.
 MAX_ASKED = 64
+MAX_KEYS_KEPT = 4096
 
 
 def load_exhibits(connection: sqlite3.Connection, rules: Rules, sightings: Sequence[Sighting]) -> list[Exhibit]:
@@ -97,6 +99,7 @@ def _read(connection: sqlite3.Connection, predicate: Predicate) -> Checked | Non
     return Checked(predicate, Answer(row[0]), Doubt(row[1]) if row[1] else None, bool(row[2]), ())
 
 
+@lru_cache(MAX_KEYS_KEPT)
 def _key(predicate: Predicate) -> bytes:
     claim = encode_predicate(predicate)
     return encode_canonical([claim.kind.value, claim.chain, claim.block, claim.reference, claim.detail])

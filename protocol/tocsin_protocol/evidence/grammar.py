@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from ..body import MAX_DETAIL_BYTES
 from ..errors import DecodeError
@@ -34,6 +35,7 @@ MAX_TOPICS = 4
 
 _MAX_UINT256 = 2**256 - 1
 _SELECTOR_BYTES = 4
+_MAX_KEPT = 4096
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,77}")
 _CALLDATA = re.compile(r"0x(?:[0-9a-f]{2})*")
 # On an EVM chain SLIP-44 names the chain's own coin; ERC-20 is what can be read without knowing the token.
@@ -41,6 +43,8 @@ _TOKEN, _COIN = "erc20", "slip44"
 _COIN_TYPE = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
+# A busy incident is decided on again with each new signal, and most of its claims are the same as before.
+@lru_cache(_MAX_KEPT)
 def decode_predicate(evidence: Evidence) -> Predicate:
     """What a claim says; raises DecodeError naming what cannot be read of it."""
     id_of("evidence chain", evidence.chain, check_chain_id)
