@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin_protocol.exposure.graph_building import build_graph
-from tocsin_protocol.exposure.manifest import Manifest
+from tocsin_protocol.exposure.manifest import CODE_LINKS, Link, Manifest
 from tocsin_protocol.exposure.manifest_encoding import encode_manifest
 from tocsin_protocol.exposure.spread import Spread, prepare_spread
 
@@ -29,6 +29,18 @@ class Exposure:
     def subjects(self) -> tuple[str, ...]:
         """Our own subjects, as signals name them."""
         return tuple(subject.value for holding in self.own.holdings for subject in holding.subjects)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Our own subjects, and those of others that our value hangs on: what is said of one is heard together.
+
+        Not whole chains and not code: these tie what has nothing to do with one another.
+        """
+        own = [subject for holding in self.own.holdings for subject in holding.subjects]
+        hung_on = [d.subject for d in self.own.dependencies if d.link not in CODE_LINKS and d.link is not Link.CHAIN]
+        # A token is its contract, whichever of the two a signal names.
+        names = ((subject.value, subject.key.split(" ", 1)[1]) for subject in (*own, *hung_on))
+        return tuple(dict.fromkeys(name for pair in names for name in pair))
 
     @property
     def dependencies(self) -> frozenset[str]:

@@ -196,12 +196,18 @@ def test_of_equals_the_lower_tier_the_narrower_and_the_first_by_name_is_chosen()
 
 
 def test_what_a_lever_in_effect_averts_is_no_longer_at_stake() -> None:
+    full = replace(FREEZE, effectiveness_percent=100)
+    states = {"freeze-pool": LeverState(is_armed=True, is_in_effect=True)}
+    assert verdicts(ask(make_situation(3), full, PAUSE, states=states)) == {
+        "freeze-pool": Verdict.IN_EFFECT,
+        "pause": Verdict.NOT_WORTH_IT,
+    }
+
+
+def test_what_is_tightened_does_not_keep_a_freeze_from_paying() -> None:
     full = replace(CAPS, effectiveness_percent=100)
     states = {"caps": LeverState(is_armed=True, is_in_effect=True)}
-    assert verdicts(ask(make_situation(), full, FREEZE, states=states)) == {
-        "caps": Verdict.IN_EFFECT,
-        "freeze-pool": Verdict.NOT_WORTH_IT,
-    }
+    assert fired(ask(make_situation(), full, FREEZE, states=states)) == {"freeze-pool"}
 
 
 def test_groups_are_charged_for_a_lever_that_needed_them_and_only_then() -> None:

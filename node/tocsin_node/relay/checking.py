@@ -122,7 +122,7 @@ class Checking:
 
 
 def _unchecked(rules: Rules, incident: bytes, now_ms: int, connection: Connection) -> list[Predicate]:
-    sightings = load_sightings(connection, rules.roster, rules.exposure.subjects, incident, now_ms)
+    sightings = load_sightings(connection, rules.roster, rules.exposure.watched, incident, now_ms)
     return unchecked_predicates(connection, rules, sightings)
 
 

@@ -34,7 +34,7 @@ _ANY_PRICE = PriceBounds(0, MICRO, 1)
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """All that runs have in common: `drains` by scope, and our own subjects as signals name them."""
+    """All that runs have in common: `drains` by scope, and the subjects ours hangs on, as signals name them."""
 
     scenario: Scenario
     judge: Judge
@@ -63,7 +63,7 @@ def prepare(scenario: Scenario, policy: Policy) -> Flight:
         scenario=scenario,
         judge=Judge(world, cast),
         drains={scope.name: drains_of(scope.loss, scenario.starts_ms) for scope in scenario.scope},
-        subjects=frozenset(exposure.subjects),
+        subjects=frozenset(exposure.watched),
     )
 
 

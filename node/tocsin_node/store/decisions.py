@@ -37,7 +37,7 @@ class Decided:
 
 def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Decided | None:
     """Judge an incident and record the answer; None when nothing of note has changed since the last one."""
-    sightings = load_sightings(connection, rules.roster, rules.exposure.subjects, incident, now_ms)
+    sightings = load_sightings(connection, rules.roster, rules.exposure.watched, incident, now_ms)
     world, states = rules.world, read_lever_states(connection, rules.policy, incident, now_ms)
     charges = read_charges(connection, now_ms)
     exhibits = load_exhibits(connection, rules, sightings)

@@ -19,7 +19,6 @@ _MINUTE_MS = 60_000
 _INCIDENT_CHARS = 12
 # Nothing came of these, so they were no uses.
 _WITHOUT_EFFECT = frozenset({State.REFUSED, State.FAILED, State.LAPSED, State.REVERTED})
-_IN_EFFECT = frozenset({State.MINED, State.CONFIRMED})
 
 
 def read_lever_states(
@@ -45,7 +44,7 @@ def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, incide
         is_armed=arm is not None and arm.armed,
         is_spent=arm is not None and any(epoch == arm.epoch and on.endswith(suffix) for epoch, _, _, on in rows),
         is_in_effect=any(
-            State(state) in _IN_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
+            State(state) not in _WITHOUT_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
             # Who arms it anew says that it may be used again.
             for epoch, created_ms, state, _ in rows
             if arm is not None and epoch == arm.epoch

@@ -44,14 +44,15 @@ _SPEAKING_OF_US = _SPEAKING.format("matters > 0")
 
 
 def load_sightings(
-    connection: sqlite3.Connection, roster: RosterIndex, ours: Iterable[str], incident: bytes, now_ms: int
+    connection: sqlite3.Connection, roster: RosterIndex, watched: Iterable[str], incident: bytes, now_ms: int
 ) -> list[Sighting]:
     """The newest signals of every feed in an incident, as they stand now.
 
-    With them those of other incidents about the same subjects of ours (`ours`, as signals name them): else one member,
-    by tying an older incident to such a subject between two alarms, could part the voices of a quorum.
+    With them those of other incidents about the same of the subjects that ours hangs on (`watched`, as signals name
+    them): else one member, by tying an older incident to such a subject between two alarms, could part the voices of a
+    quorum; and so could honest ones, who call one event a drain and a flash-loan attack.
     """
-    shared = _shared_subjects(connection, ours, incident)
+    shared = _shared_subjects(connection, watched, incident)
     equivocators = {publisher for (publisher,) in connection.execute("SELECT publisher FROM equivocations")}
     sightings = []
     for publisher_id in _speaking(connection, incident, bool(shared)):
@@ -129,10 +130,10 @@ def _load_drafts(connection: sqlite3.Connection, incident: bytes, now_ms: int) -
     return sightings
 
 
-def _shared_subjects(connection: sqlite3.Connection, ours: Iterable[str], incident: bytes) -> frozenset[str]:
+def _shared_subjects(connection: sqlite3.Connection, watched: Iterable[str], incident: bytes) -> frozenset[str]:
     """Those of our subjects that an incident is about."""
     query = "SELECT 1 FROM incident_subjects WHERE subject = ? AND incident = ?"
-    return frozenset(s for s in ours if connection.execute(query, (s, incident)).fetchone())
+    return frozenset(s for s in watched if connection.execute(query, (s, incident)).fetchone())
 
 
 def _speaks_about(signal: Signal, subjects: frozenset[str]) -> bool:

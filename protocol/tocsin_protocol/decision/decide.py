@@ -162,10 +162,14 @@ def conditions_for(
 
 def _what_is_left(levers: Iterable[Lever], situation: Situation, states: Mapping[str, LeverState]) -> dict[str, float]:
     """The stakes after what is in effect already."""
-    # [DECIDE] What a lever in effect averts is no longer at stake.
+    # [DECIDE] What a lever of tier 2 and up in effect averts is no longer at stake; to tighten is brief and counts not.
     stakes = {stake.scope: float(stake.loss_micro_usd) for stake in situation.stakes}
     for scope in stakes:
-        averted = [lever.effectiveness for lever in levers if scope in lever.scopes and states[lever.hook].is_in_effect]
+        averted = [
+            lever.effectiveness
+            for lever in levers
+            if lever.tier >= Tier.FREEZE and scope in lever.scopes and states[lever.hook].is_in_effect
+        ]
         stakes[scope] *= 1 - max(averted, default=0.0)
     return stakes
 

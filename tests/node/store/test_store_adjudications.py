@@ -68,7 +68,7 @@ def test_groups_are_charged_and_a_confirmed_incident_gives_it_back(database: sql
     charges = read_charges(database, NOW_MS)
     assert sorted((c.member, c.minutes, c.is_refunded) for c in charges) == [("brook", 15, False), ("cedar", 15, False)]
     state = read_lever_states(database, make_rules().policy, decided.incident, NOW_MS)[HOOK]
-    assert (state.is_armed, state.is_spent, state.is_in_effect, state.uses_ms) == (True, True, False, (NOW_MS,))
+    assert (state.is_armed, state.is_spent, state.is_in_effect, state.uses_ms) == (True, True, True, (NOW_MS,))
     settle(database, decided.incident, Finding.FALSE, NOW_MS)
     assert not any(charge.is_refunded for charge in read_charges(database, NOW_MS))
     settle(database, decided.incident, Finding.CONFIRMED, NOW_MS)

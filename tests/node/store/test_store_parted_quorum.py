@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 from protocol_kit import NOW_MS, VAULT, Feed, make_signal
 from store_kit import arm, file, make_rules
+from tocsin_node.exposure import make_exposure
+from tocsin_node.store.rules import Rules
+from tocsin_protocol.exposure.manifest import Dependency, Link, SubjectId
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.model import Reference, Signal, Subject
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
@@ -81,3 +85,24 @@ def test_incidents_about_other_subjects_do_not_add_up(database: sqlite3.Connecti
     file(database, [Feed("brook").seal(ALARM)], rules=rules)
     filed = file(database, [Feed("cedar").seal(UNRELATED)], rules=rules, now_ms=NOW_MS + 1)
     assert [action for decided in filed.decided for action in decided.actions] == []
+
+
+def test_two_families_that_speak_of_what_we_hang_on_are_heard_together(database: sqlite3.Connection) -> None:
+    rules = hanging_on(ELSEWHERE)
+    arm(database)
+    started = []
+    for label, category in (("brook", Category.ASSET_DRAIN), ("cedar", Category.FLASHLOAN_ATTACK)):
+        signal = about((Role.VICTIM, ELSEWHERE), category=category)
+        filed = file(database, [Feed(label).seal(signal)], rules=rules)
+        started.append(sum(len(decided.actions) for decided in filed.decided))
+    assert database.execute("SELECT COUNT(*) FROM incidents").fetchone() == (2,)
+    assert started == [0, 1]
+
+
+def hanging_on(account: str) -> Rules:
+    """Our vault is deposited with somebody else."""
+    rules = make_rules()
+    manifest = rules.exposure.own
+    subject = SubjectId(SubjectKind.ACCOUNT, account)
+    deposit = Dependency(manifest.holdings[0].name, Link.DEPOSIT, subject, "", 500_000)
+    return replace(rules, exposure=make_exposure(replace(manifest, dependencies=(deposit,))))
