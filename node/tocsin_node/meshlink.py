@@ -24,6 +24,10 @@ class LinkError(Exception):
     """The other end sent something that is not a link message, or closed in the middle of one."""
 
 
+class LinkClosedError(LinkError):
+    """The other end is gone, perhaps with messages of ours unread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Configure:
     """relay → mesh, first: who we are and whom we know. The seed is the Ed25519 transport key, 32 bytes."""
@@ -232,13 +236,13 @@ class Link:
         self._sending = trio.StrictFIFOLock()
 
     async def send(self, *messages: Message) -> None:
-        """Send messages in one write; raises LinkError when the other end is gone."""
+        """Send messages in one write; raises LinkClosedError when the other end is gone."""
         data = b"".join(encode_message(message) for message in messages)
         async with self._sending:
             try:
                 await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-                raise LinkError("the other end is gone") from exc
+                raise LinkClosedError("the other end is gone") from exc
 
     async def receive(self) -> list[Message] | None:
         """The next messages (one or more), or None when the other end has closed; raises LinkError."""
@@ -249,7 +253,7 @@ class Link:
             try:
                 chunk = await self._stream.receive_some(256 * 1024)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-                raise LinkError("the other end is gone") from exc
+                raise LinkClosedError("the other end is gone") from exc
             if not chunk:
                 return None
             self._buffer += chunk
