@@ -25,7 +25,7 @@ _MILLION_MICRO_USD = 10**12
 )
 @output_option
 def demo(keep: Path | None, out: Output) -> None:
-    """Three nodes, one chain, a lender drained over several transactions: first disarmed, then armed.
+    """Four nodes, one chain, a lender drained over several transactions, and a liar: first disarmed, then armed.
 
     Needs anvil (`make set-up` installs it). Takes about a minute; nothing leaves this machine.
     """

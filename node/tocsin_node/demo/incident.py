@@ -1,4 +1,4 @@
-"""One run of the incident: three nodes, one chain, the drain step by step, and what the record says of it after."""
+"""One run of the incident: four nodes, one chain, the drain step by step, and what the record says of it after."""
 
 from __future__ import annotations
 
