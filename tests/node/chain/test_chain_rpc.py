@@ -143,6 +143,11 @@ async def test_a_wrong_chain_is_named_and_a_silent_endpoint_listed(bench: Bench)
                 await client.check_chain()
 
 
+# Waited for at each step it would take longer than the bench allows. On a busy machine the bytes may be sent again after
+# they were mined, which is refused: then only the straggler is left to be heard, once.
+WAITED_ONCE_MS = 40_000
+
+
 async def test_a_broadcast_does_not_wait_for_stragglers(bench: Bench) -> None:
     release = trio.Event()
 
@@ -152,7 +157,7 @@ async def test_a_broadcast_does_not_wait_for_stragglers(bench: Bench) -> None:
 
     async with serve_http(hang) as slow:
         done = await bench.run(
-            bench.intend(), slow, bench.anvil.url, request_timeout_ms=60_000, settle_ms=100, grace_ms=100
+            bench.intend(), slow, bench.anvil.url, request_timeout_ms=WAITED_ONCE_MS, settle_ms=100, grace_ms=100
         )
     assert done.transactions[0].nonce == 0
     assert await bench.count_sent() == 1
