@@ -143,8 +143,8 @@ async def test_a_wrong_chain_is_named_and_a_silent_endpoint_listed(bench: Bench)
                 await client.check_chain()
 
 
-# Waited for at each step it would take longer than the bench allows. On a busy machine the bytes may be sent again after
-# they were mined, which is refused: then only the straggler is left to be heard, once.
+# Waited for at each step, it would take longer than the bench allows. On a busy machine the bytes may be sent again
+# after they were mined, which is refused: then only the straggler is left to be heard, once.
 WAITED_ONCE_MS = 40_000
 
 
