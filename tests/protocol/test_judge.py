@@ -13,7 +13,7 @@ from tocsin_protocol.admission import Reason
 from tocsin_protocol.belief.reputation import Basis, Pin, Standing
 from tocsin_protocol.belief.terms import Speaker
 from tocsin_protocol.decision.decide import LeverState, Verdict
-from tocsin_protocol.decision.judge import Judgement, Sighting, World, category_of, judge_incident
+from tocsin_protocol.decision.judge import Judgement, Sighting, World, category_of, explain_judgement, weigh_incident
 from tocsin_protocol.decision.levers import Lever
 from tocsin_protocol.decision.policy import LossLimit, Policy
 from tocsin_protocol.decision.sentence import NOTHING_OF_OURS, NOTHING_STANDS
@@ -81,7 +81,9 @@ def exhibit(seen: Sighting, answer: Answer = Answer.CONFIRMED, member: str = "")
 def judge(
     *sightings: Sighting, world: World | None = None, exhibits: tuple[Exhibit, ...] = (), now_ms: int = NOW_MS
 ) -> Judgement:
-    return judge_incident(world or make_world(), b"incident", sightings, exhibits, ARMED, (), now_ms)
+    world = world or make_world()
+    weighed = weigh_incident(world, b"incident", sightings, exhibits, ARMED, (), now_ms)
+    return explain_judgement(world, weighed, ARMED, (), now_ms)
 
 
 def fires(judgement: Judgement) -> bool:

@@ -34,7 +34,9 @@ MIGRATIONS = (
     ) STRICT;
     -- The newest signals of one feed within one incident: what a decision reads.
     CREATE INDEX signals_by_incident ON signals (incident, publisher, lane, id) WHERE incident IS NOT NULL;
-    CREATE INDEX signals_that_matter ON signals (publisher, lane, matters, id) WHERE matters > 0;
+    -- One for each mark: the newest of a mark are then at the index's end, however many there are.
+    CREATE INDEX signals_that_touch ON signals (publisher, lane, id) WHERE matters = 1;
+    CREATE INDEX signals_that_retract ON signals (publisher, lane, id) WHERE matters = 2;
 
     -- head: the highest signal held; contiguous: up to where nothing is missing.
     CREATE TABLE feeds (

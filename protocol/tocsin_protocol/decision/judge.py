@@ -77,20 +77,6 @@ class Judgement:
     sentence: str = ""
 
 
-def judge_incident(
-    world: World,
-    incident: bytes,
-    sightings: Sequence[Sighting],
-    exhibits: Iterable[Exhibit],
-    states: Mapping[str, LeverState],
-    charges: Sequence[Charge],
-    now_ms: int,
-) -> Judgement:
-    """Judge one incident at `now_ms`, and say why. Pure: the same inputs in any order give the same judgement."""
-    judgement = weigh_incident(world, incident, sightings, exhibits, states, charges, now_ms)
-    return explain_judgement(world, judgement, states, charges, now_ms)
-
-
 def explain_judgement(
     world: World, judgement: Judgement, states: Mapping[str, LeverState], charges: Sequence[Charge], now_ms: int
 ) -> Judgement:
@@ -112,7 +98,10 @@ def weigh_incident(
     charges: Sequence[Charge],
     now_ms: int,
 ) -> Judgement:
-    """Believe, assess and decide, without the words: most new signals change nothing that has to be told."""
+    """Judge one incident at `now_ms`. Pure: the same inputs in any order give the same judgement.
+
+    It is without the words, which `explain_judgement` adds: most new signals change nothing that has to be told.
+    """
     policy = world.policy
     weighing = weigh_evidence(exhibits)
     heard = [_hear(sighting) for sighting in sightings]
