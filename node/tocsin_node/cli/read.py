@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tocsin_protocol.model import Signal
     from tocsin_protocol.roster import RosterIndex
 
-    from ..store.reader import ActionRow, IncidentRow, Reader, SignalRow
+    from ..store.reader import ActionRow, IncidentRow, Reader, SignalRow, TieRow
 
 MAX_LIMIT = 1000
 FOLLOW_POLL_SECONDS = 0.2
@@ -29,6 +29,13 @@ MAX_SHOWN_TEXT_CHARS = 120
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _LIMIT = click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+# How a tie reads from the side of the incident that made it, and from the other.
+_TIES = {
+    ("bridged", False): "shares a signal with incident",
+    ("bridged", True): "shares a signal with incident",
+    ("follows", False): "follows incident",
+    ("follows", True): "was followed by incident",
+}
 _SIGNAL_COLUMNS = ("received (UTC)", "member", "signal", "about", "standing", "by", "incident")
 
 
@@ -92,11 +99,11 @@ def incidents(limit: int, home: Path, out: Output) -> None:
 @output_option
 def explain(incident: str, home: Path, out: Output) -> None:
     """Say why INCIDENT (first hex digits of its id, or of a signal in it) did, or did not, lead to action."""
-    from ..views import action_view, decision_view, incident_view, signal_view
+    from ..views import action_view, decision_view, incident_view, signal_view, tie_view
 
     with open_store(open_config(home)) as reader:
         row, roster = _find(reader, incident), reader.roster()
-        subjects = reader.incident_subjects(row.id)
+        subjects, ties = reader.incident_subjects(row.id), reader.incident_ties(row.id)
         held = reader.signals(incident=row.id, limit=MAX_LIMIT)[::-1]
         decisions = reader.decisions(row.id, limit=MAX_LIMIT)[::-1]
         taken = reader.actions(incident=row.id, limit=MAX_LIMIT)[::-1]
@@ -105,13 +112,14 @@ def explain(incident: str, home: Path, out: Output) -> None:
             incident_view(row, roster)
             | {
                 "subjects": subjects,
+                "ties": [tie_view(tie) for tie in ties],
                 "signals": [signal_view(signal, roster) for signal in held],
                 "decisions": [decision_view(decision) for decision in decisions],
                 "actions": [action_view(action) for action in taken],
             }
         )
         return
-    _explain_incident(out, row, subjects)
+    _explain_incident(out, row, subjects, ties)
     _print_signals(out, held, roster)
     for decision in decisions:
         show_decision(out, decision, in_full=decision.acts > 0 or decision is decisions[-1])
@@ -228,7 +236,7 @@ def _about_text(signal: Signal | None) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _explain_incident(out: Output, row: IncidentRow, subjects: list[str]) -> None:
+def _explain_incident(out: Output, row: IncidentRow, subjects: list[str], ties: list[TieRow]) -> None:
     out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  {row.family}")
     heard = f"first heard {time_text(row.first_ms)}, last {time_text(row.last_ms)} UTC"
     out.say(f"  {heard}; {count_text(row.signals, 'signal')}")
@@ -236,6 +244,8 @@ def _explain_incident(out: Output, row: IncidentRow, subjects: list[str]) -> Non
         out.say("  called ", (row.hint, "italic"), " by its first publisher")
     for subject in subjects:
         out.say("  about ", subject)
+    for tie in ties:
+        out.say(f"  {_TIES[tie.tie.value, tie.is_reverse]} ", (short_hex(tie.other), "cyan"))
 
 
 def _explain_action(out: Output, row: ActionRow) -> None:

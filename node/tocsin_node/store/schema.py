@@ -85,6 +85,15 @@ MIGRATIONS = (
         PRIMARY KEY (subject, incident)
     ) STRICT, WITHOUT ROWID;
 
+    -- Incidents that somebody should look at together. `tie`: a signal belonged to both, or one followed the other.
+    CREATE TABLE incident_ties (
+        incident BLOB NOT NULL,
+        other BLOB NOT NULL,
+        tie TEXT NOT NULL,
+        PRIMARY KEY (incident, other)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX incident_ties_of_other ON incident_ties (other);
+
     CREATE TABLE decisions (
         id INTEGER PRIMARY KEY,
         incident BLOB NOT NULL,

@@ -55,6 +55,10 @@ def incident_of(database: sqlite3.Connection, digest: bytes) -> bytes:
     return found
 
 
+def ties(database: sqlite3.Connection) -> list[tuple[bytes, bytes, str]]:
+    return database.execute("SELECT incident, other, tie FROM incident_ties").fetchall()
+
+
 def one_rule() -> Rules:
     return make_rules(organisations=1)
 
@@ -104,6 +108,22 @@ def test_other_subjects_and_silence_open_another_incident(database: sqlite3.Conn
         second.digest,
         third.digest,
     ]
+    assert ties(database) == [(third.digest, first.digest, "follows")]
+    assert audit_kinds(database).count("incident") == 4
+
+
+def test_a_signal_that_belongs_to_two_incidents_ties_them(database: sqlite3.Connection) -> None:
+    feed = fresh("brook")
+    first, second = feed.seal(about(VAULT)), feed.seal(about(OTHER_VAULT))
+    file(database, [first])
+    file(database, [second], now_ms=NOW_MS + 1)
+    references = tuple(Reference(Relation.UPDATES, digest) for digest in sorted((first.digest, second.digest)))
+    for again in range(2):
+        both = feed.seal(about(VAULT, references=references, text=f"said {again} times"))
+        file(database, [both], now_ms=NOW_MS + 2 + again)
+        assert incident_of(database, both.digest) == first.digest
+    assert ties(database) == [(first.digest, second.digest, "bridged")]
+    assert audit_kinds(database).count("incident") == 3
 
 
 def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connection) -> None:
