@@ -198,5 +198,10 @@ def test_incident_is_adjudicated(tocsin: Any, lines: Any, at: Any) -> None:
     (row,) = [s for s in lines(tocsin("signals", "--json", *at)) if s["digest"] == answer["sealed"][0]["digest"]]
     (told,) = lines(tocsin("adjudicate", row["incident"], "confirmed", "--yes", "--json", *at))
     assert told == {"incident": row["incident"], "publishers": 0}
+    (told,) = lines(tocsin("adjudicate", row["incident"], "false", "--share", "--yes", "--json", *at))
+    (shared,) = [s for s in lines(tocsin("signals", "--json", *at)) if s["digest"] == told["sealed"][0]["digest"]]
+    assert shared["incident"] == row["incident"]
+    assert shared["signal"]["category"] == "meta.update"
+    assert [reference["relation"] for reference in shared["signal"]["references"]] == ["disputes"]
     assert tocsin("adjudicate", row["incident"], "perhaps", "--yes", *at).exit_code == 2
     assert tocsin("adjudicate", "ffff" * 16, "false", "--yes", *at).exit_code != 0
