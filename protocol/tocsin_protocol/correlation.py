@@ -45,18 +45,18 @@ def tied_incidents(
     """
     family = signal.category.family
     # [INCIDENT] A signal joins the open incident of a signal it refers to, other than as derived from it.
-    tied = {incident for incident in by_reference if is_open(incident, received_ms)}
+    tied = [incident for incident in by_reference if is_open(incident, received_ms)]
     # [INCIDENT] A signal joins an open incident of its category family with which it shares a subject.
-    tied |= {
+    tied += [
         incident
         for incident in by_subject
         if is_open(incident, received_ms) and incident.family == family != META_FAMILY
-    }
+    ]
     # [INCIDENT] A meta signal that refers to none joins any open incident with which it shares a subject.
     if not tied and family == META_FAMILY:
-        tied = {incident for incident in by_subject if is_open(incident, received_ms)}
+        tied = [incident for incident in by_subject if is_open(incident, received_ms)]
     # [INCIDENT] Of several it joins the one that began first; of none, it opens one under its own digest.
-    return tuple(sorted(tied, key=lambda incident: (incident.first_ms, incident.id)))
+    return tuple(sorted(set(tied), key=lambda incident: (incident.first_ms, incident.id)) if len(tied) > 1 else tied)
 
 
 def is_open(incident: Incident, now_ms: int) -> bool:

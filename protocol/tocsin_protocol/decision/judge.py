@@ -81,12 +81,13 @@ def explain_judgement(
     world: World, judgement: Judgement, states: Mapping[str, LeverState], charges: Sequence[Charge], now_ms: int
 ) -> Judgement:
     """The same with its sentence, and with what would have changed it."""
+    if judgement.is_elsewhere:
+        return replace(judgement, sentence=NOTHING_OF_OURS)
     speakers = world.speakers_of(judgement.category)
     voices = Voices(group=_typical_llr(speakers), own=world.policy.own_llr)
     situation, decision = judgement.situation, judgement.decision
     changes = what_would_change(world.policy, situation, states, charges, now_ms, voices, decision)
-    sentence = NOTHING_OF_OURS if judgement.is_elsewhere else tell_decision(decision, situation, changes)
-    return replace(judgement, counterfactuals=changes, sentence=sentence)
+    return replace(judgement, counterfactuals=changes, sentence=tell_decision(decision, situation, changes))
 
 
 def weigh_incident(
@@ -160,7 +161,11 @@ def category_of(reports: Iterable[Sighting]) -> Category:
 
 def touches_us(exposure: Spread, signal: Signal) -> bool:
     """Whether a signal threatens anything that ours hangs on."""
-    return any(subject_node(subject) in exposure.graph.upstream for subject in touching_subjects(signal))
+    leads_to_us = exposure.graph.leads_to_us
+    # Most of what is said is about others: that is seen at once.
+    if not any(leads_to_us(subject.kind, subject.value) for subject in signal.subjects):
+        return False
+    return any(leads_to_us(subject.kind, subject.value) for subject in touching_subjects(signal))
 
 
 @dataclass(frozen=True, slots=True)
