@@ -46,7 +46,6 @@ MANIFEST = Manifest(
     (),
 )
 FREEZE = Lever("freeze", Tier.FREEZE, frozenset({"vault"}), 90, 20_000 * USD, 60, 0, 2, 60)
-ARMED = {"freeze": LeverState(is_armed=True)}
 
 
 def speaker(publisher: bytes, member: str, *labels: str, llr: float = 3.9) -> Speaker:
@@ -79,11 +78,15 @@ def exhibit(seen: Sighting, answer: Answer = Answer.CONFIRMED, member: str = "")
 
 
 def judge(
-    *sightings: Sighting, world: World | None = None, exhibits: tuple[Exhibit, ...] = (), now_ms: int = NOW_MS
+    *sightings: Sighting,
+    world: World | None = None,
+    exhibits: tuple[Exhibit, ...] = (),
+    now_ms: int = NOW_MS,
+    state: LeverState = LeverState(is_armed=True),
 ) -> Judgement:
-    world = world or make_world()
-    weighed = weigh_incident(world, b"incident", sightings, exhibits, ARMED, (), now_ms)
-    return explain_judgement(world, weighed, ARMED, (), now_ms)
+    world, states = world or make_world(), {"freeze": state}
+    weighed = weigh_incident(world, b"incident", sightings, exhibits, states, (), now_ms)
+    return explain_judgement(world, weighed, states, (), now_ms)
 
 
 def fires(judgement: Judgement) -> bool:
@@ -100,6 +103,11 @@ def test_two_groups_with_evidence_freeze_and_the_sentence_says_so() -> None:
     assert judgement.sentence.startswith("Freeze with freeze for 60 min: expected cost ")
     assert "by 2 foreign voices, evidence confirmed on our own endpoints" in judgement.sentence
     assert [stake.loss_micro_usd for stake in judgement.situation.stakes] == [8_000_000 * USD]
+
+
+def test_while_a_lever_is_in_effect_nothing_more_is_done() -> None:
+    judgement = judge(*TWO, exhibits=PROVEN, state=LeverState(is_armed=True, is_in_effect=True))
+    assert judgement.sentence.startswith("Nothing more is done: freeze is in effect. Belief ")
 
 
 def test_without_evidence_or_with_one_group_nothing_is_frozen() -> None:

@@ -16,6 +16,31 @@ if TYPE_CHECKING:
 PPM = 1_000_000
 _TIERS = ("notify", "tighten", "freeze", "pause")
 _SUMS = ("before anybody spoke", "what others report", "our own detector", "what others dispute", "who keeps silent")
+# What opens a tier, as a person would say it (the conditions of specs/decision.md).
+_HELD = {
+    "signal": "a signal that may act",
+    "own-detector": "our own detector",
+    "pinned": "a pinned member",
+    "tighten-groups": "groups enough to tighten",
+    "freeze-groups": "groups enough to freeze",
+    "groups-beside-own": "a group beside our detector",
+    "pause-groups": "groups enough to pause",
+    "local-evidence": "evidence confirmed here",
+    "own-outflow": "outflow measured here",
+}
+_VERDICTS = {
+    "fires": "used",
+    "in-effect": "in effect",
+    "spent": "used already",
+    "not-worth-it": "not worth it",
+    "resting": "resting",
+    "no-token": "used too often",
+    "disarmed": "disarmed",
+    "contradicted": "barred: contradicted",
+    "condition-not-met": "barred: condition",
+    "tier-closed": "not open yet",
+    "not-at-stake": "nothing at stake",
+}
 _NOT_COUNTED = {
     "shares-label": "not counted: shares {shared}",
     "worthless": "weighs nothing: a stranger, or nothing is left of it",
@@ -75,7 +100,7 @@ def _show_levers(out: Output, detail: Detail) -> None:
     if detail.levers:
         out.table(
             "",
-            ("lever", "tier", "verdict", "holds", "expected cost", "of waiting", "charged to"),
+            ("lever", "tier", "verdict", "it has", "expected cost", "of waiting", "charged to"),
             map(_row, detail.levers),
         )
     for hook, changes in detail.counterfactuals:
@@ -87,8 +112,8 @@ def _row(lever: LeverRow) -> tuple[str | Text, ...]:
     return (
         lever.hook,
         f"{lever.tier} {_TIERS[lever.tier]}",
-        styled(lever.verdict),
-        ", ".join(lever.held),
+        styled(lever.verdict, _VERDICTS[lever.verdict]),
+        ", ".join(_HELD[condition] for condition in lever.held),
         money_text(lever.cost_micro_usd) if is_priced else "",
         money_text(lever.observe_micro_usd) if is_priced else "",
         ", ".join(lever.charged) if lever.verdict == "fires" else "",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import ConfigError
 from .base import EXIT_CODES, home_option, open_config, open_store, output_option
 from .decision_view import show_decision
 from .output import Output, count_text, money_text, plain, short_address, short_hex, styled, time_text
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from tocsin_protocol.model import Signal
     from tocsin_protocol.roster import RosterIndex
 
-    from ..store.reader import ActionRow, IncidentRow, Reader, SignalRow, TieRow
+    from ..config import NodeConfig
+    from ..store.reader import ActionRow, DecisionRow, IncidentRow, Reader, SignalRow, TieRow
 
 MAX_LIMIT = 1000
 FOLLOW_POLL_SECONDS = 0.2
@@ -101,7 +103,8 @@ def explain(incident: str, home: Path, out: Output) -> None:
     """Say why INCIDENT (first hex digits of its id, or of a signal in it) did, or did not, lead to action."""
     from ..views import action_view, decision_view, incident_view, signal_view, tie_view
 
-    with open_store(open_config(home)) as reader:
+    config = open_config(home)
+    with open_store(config) as reader:
         row, roster = _find(reader, incident), reader.roster()
         subjects, ties = reader.incident_subjects(row.id), reader.incident_ties(row.id)
         held = reader.signals(incident=row.id, limit=MAX_LIMIT)[::-1]
@@ -119,14 +122,13 @@ def explain(incident: str, home: Path, out: Output) -> None:
             }
         )
         return
-    _explain_incident(out, row, subjects, ties)
+    _explain_incident(out, row, [_named(subject, _names_of(config)) for subject in subjects], ties)
+    _explain_outcome(out, decisions, taken)
     _print_signals(out, held, roster)
     for decision in decisions:
         show_decision(out, decision, in_full=decision.acts > 0 or decision is decisions[-1])
     for action in taken:
         _explain_action(out, action)
-    if not taken:
-        out.say(("No action was taken.", "bold"))
 
 
 @click.command(epilog=EXIT_CODES)
@@ -246,6 +248,34 @@ def _explain_incident(out: Output, row: IncidentRow, subjects: list[str], ties: 
         out.say("  about ", subject)
     for tie in ties:
         out.say(f"  {_TIES[tie.tie.value, tie.is_reverse]} ", (short_hex(tie.other), "cyan"))
+
+
+def _explain_outcome(out: Output, decisions: list[DecisionRow], taken: list[ActionRow]) -> None:
+    """What it came to, before everything that led there."""
+    out.say("")
+    if not taken:
+        out.say(("No action was taken. ", "bold"), decisions[-1].sentence if decisions else "")
+    for row in taken:
+        at = f" at {time_text(row.events[-1].at_ms)} UTC" if row.events else ""
+        out.say((f"{row.action.hook}: ", "bold"), f"{row.action.state.value}{at}")
+    if taken:
+        out.say("  ", next((d.sentence for d in decisions if d.acts), ""))
+
+
+def _names_of(config: NodeConfig) -> dict[str, str]:
+    """What subjects are to us, by the manifest; nothing where it cannot be read, which `manifest check` explains."""
+    from ..manifest_file import load_manifest
+
+    try:
+        manifest = load_manifest(config.exposure.manifest)
+    except ConfigError:
+        return {}
+    names = {d.subject.value: f"our {d.holding} hangs on it ({d.link})" for d in manifest.dependencies}
+    return names | {s.value: f"our {holding.name}" for holding in manifest.holdings for s in holding.subjects}
+
+
+def _named(subject: str, names: dict[str, str]) -> str:
+    return f"{subject}  ({names[subject]})" if subject in names else subject
 
 
 def _explain_action(out: Output, row: ActionRow) -> None:

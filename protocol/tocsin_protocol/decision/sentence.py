@@ -12,7 +12,6 @@ _MICRO = 1_000_000
 _DONE = {Tier.NOTIFY: "Notify", Tier.TIGHTEN: "Tighten", Tier.FREEZE: "Freeze", Tier.PAUSE: "Pause"}
 _WOULD = {Tier.NOTIFY: "notified", Tier.TIGHTEN: "tightened", Tier.FREEZE: "frozen", Tier.PAUSE: "paused"}
 _WHY_NOT = {
-    Verdict.IN_EFFECT: "is in effect already",
     Verdict.NOT_WORTH_IT: "would cost more than it saves",
     Verdict.SPENT: "was used since it was last armed",
     Verdict.RESTING: "still rests after its last use",
@@ -34,7 +33,7 @@ def tell_decision(decision: Decision, situation: Situation, counterfactuals: Seq
         return NOTHING_STANDS
     fired = [choice for choice in decision.fired if choice.lever.tier > Tier.NOTIFY]
     notified = [choice for choice in decision.fired if choice.lever.tier is Tier.NOTIFY]
-    said = [tell_choice(choice) for choice in (*fired, *notified)] or ["Nothing is done yet."]
+    said = [tell_choice(choice) for choice in (*fired, *notified)] or [_tell_nothing(decision)]
     said.append(tell_grounds(situation))
     if not fired:
         said += [_nearest(decision)] if decision.choices else ["The policy has no levers."]
@@ -94,9 +93,19 @@ def tell_money(micro_usd: float) -> str:
     return f"{usd / 1_000:,.1f} k USD" if usd >= 1_000 else f"{usd:,.0f} USD"
 
 
+def _tell_nothing(decision: Decision) -> str:
+    """That nothing is done, or nothing more than is in effect."""
+    active = [choice.lever.hook for choice in decision.choices if choice.verdict is Verdict.IN_EFFECT]
+    return (
+        f"Nothing more is done: {' and '.join(active)} {'is' if len(active) == 1 else 'are'} in effect."
+        if active
+        else "Nothing is done yet."
+    )
+
+
 def _nearest(decision: Decision) -> str:
     """The lever that came nearest to being used."""
-    held = [choice for choice in decision.choices if choice.verdict is not Verdict.FIRES]
+    held = [choice for choice in decision.choices if choice.verdict not in (Verdict.FIRES, Verdict.IN_EFFECT)]
     if not held:
         return ""
     order = list(Verdict)
