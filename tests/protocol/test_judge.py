@@ -28,6 +28,7 @@ from tocsin_protocol.model import Reference, Subject
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
 
 USD = 1_000_000
+ARMED = LeverState(is_armed=True)
 OWN = b"\xee" * 20
 BROOK, CEDAR, DELTA, NOBODY = (bytes([n]) * 20 for n in range(1, 5))
 ELSEWHERE = "eip155:1:0x" + "6b" * 20
@@ -82,7 +83,7 @@ def judge(
     world: World | None = None,
     exhibits: tuple[Exhibit, ...] = (),
     now_ms: int = NOW_MS,
-    state: LeverState = LeverState(is_armed=True),
+    state: LeverState = ARMED,
 ) -> Judgement:
     world, states = world or make_world(), {"freeze": state}
     weighed = weigh_incident(world, b"incident", sightings, exhibits, states, (), now_ms)
