@@ -101,22 +101,22 @@ PROVEN = (exhibit(TWO[0]),)
 def test_two_groups_with_evidence_freeze_and_the_sentence_says_so() -> None:
     judgement = judge(*TWO, exhibits=PROVEN)
     assert fires(judgement)
-    assert judgement.sentence.startswith("Freeze with freeze for 60 min: expected cost ")
-    assert "by 2 foreign voices, evidence confirmed on our own endpoints" in judgement.sentence
+    assert judgement.sentence.startswith("Freeze with freeze for 60 min: expected to cost ")
+    assert "by 2 other members, evidence confirmed on our own endpoints" in judgement.sentence
     assert [stake.loss_micro_usd for stake in judgement.situation.stakes] == [8_000_000 * USD]
 
 
 def test_while_a_lever_is_in_effect_nothing_more_is_done() -> None:
     judgement = judge(*TWO, exhibits=PROVEN, state=LeverState(is_armed=True, is_in_effect=True))
-    assert judgement.sentence.startswith("Nothing more is done: freeze is in effect. Belief ")
+    assert judgement.sentence.startswith("No further action: freeze is in effect. Belief ")
 
 
 def test_without_evidence_or_with_one_group_nothing_is_frozen() -> None:
     assert not fires(judge(*TWO))
-    assert "Evidence confirmed on our own endpoints would have frozen" in judge(*TWO).sentence
+    assert "lacks evidence confirmed on our own endpoints" in judge(*TWO).sentence
     alone = judge(TWO[0], exhibits=PROVEN)
     assert not fires(alone)
-    assert "One more independent group would have frozen with freeze." in alone.sentence
+    assert "Freeze still lacks one more independent group." in alone.sentence
 
 
 def test_our_own_detector_and_one_group_freeze_unless_they_share_a_label() -> None:

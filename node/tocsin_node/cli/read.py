@@ -125,8 +125,8 @@ def explain(incident: str, home: Path, out: Output) -> None:
     _explain_incident(out, row, [_named(subject, _names_of(config)) for subject in subjects], ties)
     _explain_outcome(out, decisions, taken)
     _print_signals(out, held, roster)
-    for decision in decisions:
-        show_decision(out, decision, in_full=decision.acts > 0 or decision is decisions[-1])
+    for place, decision in enumerate(decisions, start=1):
+        show_decision(out, decision, place, in_full=decision.acts > 0 or decision is decisions[-1])
     for action in taken:
         _explain_action(out, action)
 
@@ -234,12 +234,13 @@ def _about_text(signal: Signal | None) -> str:
         lines.append(f"and {len(signal.subjects) - len(lines)} more")
     lines.append(_loss_text(signal))
     # one line of what they wrote; --json has it all
-    lines.append(signal.text.partition("\n")[0][:MAX_SHOWN_TEXT_CHARS])
+    text = signal.text.partition("\n")[0]
+    lines.append(text if len(text) <= MAX_SHOWN_TEXT_CHARS else text[: MAX_SHOWN_TEXT_CHARS - 1] + "…")
     return "\n".join(line for line in lines if line)
 
 
 def _explain_incident(out: Output, row: IncidentRow, subjects: list[str], ties: list[TieRow]) -> None:
-    out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  {row.family}")
+    out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  family {row.family}")
     heard = f"first heard {time_text(row.first_ms)}, last {time_text(row.last_ms)} UTC"
     out.say(f"  {heard}; {count_text(row.signals, 'signal')}")
     if row.hint:
@@ -254,7 +255,7 @@ def _explain_outcome(out: Output, decisions: list[DecisionRow], taken: list[Acti
     """What it came to, before everything that led there."""
     out.say("")
     if not taken:
-        out.say(("No action was taken. ", "bold"), decisions[-1].sentence if decisions else "")
+        out.say((decisions[-1].sentence if decisions else "Nothing was decided yet.", "bold"))
     for row in taken:
         at = f" at {time_text(row.events[-1].at_ms)} UTC" if row.events else ""
         out.say((f"{row.action.hook}: ", "bold"), f"{row.action.state.value}{at}")
@@ -270,7 +271,7 @@ def _names_of(config: NodeConfig) -> dict[str, str]:
         manifest = load_manifest(config.exposure.manifest)
     except ConfigError:
         return {}
-    names = {d.subject.value: f"our {d.holding} hangs on it ({d.link})" for d in manifest.dependencies}
+    names = {d.subject.value: f"our {d.holding} depends on it: {d.link}" for d in manifest.dependencies}
     return names | {s.value: f"our {holding.name}" for holding in manifest.holdings for s in holding.subjects}
 
 

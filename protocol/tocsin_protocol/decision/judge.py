@@ -135,7 +135,9 @@ def weigh_incident(
         own=own,
         is_confirmed=weighing.is_local,
         is_contradicted=weighing.is_vetoed,
-        outflow=_measured(world, reports, weighing),
+        is_disputed=bool(weighing.disagreements),
+        outflow=_measured(world, [report for report in reports if report.digest in weighing.confirmed]),
+        claimed_outflow=_measured(world, reports),
         stakes=tuple(Stake(h.holding, h.at_stake_micro_usd) for h in loss.holdings),
         holds=lambda values: world.holds({**values, **_said(category, reports)}),
     )
@@ -255,12 +257,12 @@ def _local_loss(world: World, signals: Iterable[Signal], belief: Belief, now_ms:
     return assess_local_loss(world.exposure, shock, belief.probability, mal, now_ms)
 
 
-def _measured(world: World, reports: Iterable[Sighting], weighing: Weighing) -> frozenset[str]:
-    """The scopes whose own outflow was measured past its trigger, with a transaction that two endpoints show."""
+def _measured(world: World, reports: Iterable[Sighting]) -> frozenset[str]:
+    """The scopes whose outflow, by our own reports, is past its trigger."""
     graph = world.exposure.graph
     found = set()
     for report in reports:
-        if report.publisher not in world.own or report.digest not in weighing.confirmed:
+        if report.publisher not in world.own:
             continue
         drained = {
             edge.target
