@@ -192,7 +192,9 @@ def test_our_own_measured_outflow_freezes_its_scope_where_the_operator_opted_in(
     limit = LossLimit("vault", 5_000_000 * USD, 0, 0, opens_freeze=True)
     world = make_world(policy=Policy(levers=(FREEZE,), limits=(limit,)))
     assert fires(judge(own, world=world, exhibits=(exhibit(own),)))
-    assert not fires(judge(own, world=world))
+    unconfirmed = judge(own, world=world)
+    assert not fires(unconfirmed)
+    assert "Freeze still lacks evidence confirmed on our own endpoints." in unconfirmed.sentence
     closed = make_world(policy=Policy(levers=(FREEZE,), limits=(replace(limit, opens_freeze=False),)))
     assert not fires(judge(own, world=closed, exhibits=(exhibit(own),)))
     below = make_world(policy=Policy(levers=(FREEZE,), limits=(replace(limit, mal_micro_usd=9_000_000 * USD),)))
