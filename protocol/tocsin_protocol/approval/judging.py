@@ -53,68 +53,10 @@ class Asked:
     latest_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A request that enough operators approved: the only thing that opens what waits for approval."""
-
-    request: Request
-    operators: tuple[bytes, ...]
-    m: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.m <= len(set(self.operators)):
-            raise PolicyError(f"granted by {len(set(self.operators))} where {max(1, self.m)} are wanted")
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Who approved a request, how many are wanted (None: no rule), and a verdict for each approval, in its order."""
-
-    request: Request
-    wanted: int | None
-    operators: tuple[bytes, ...]
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def granted(self) -> Granted | None:
-        """What may be done now; None while not enough have approved."""
-        # [APPROVE] A request is granted when m operators of its rule approved it, and never without a rule.
-        if self.wanted is None or len(self.operators) < self.wanted:
-            return None
-        return Granted(self.request, self.operators, self.wanted)
-
-    @property
-    def sentence(self) -> str:
-        """Where it stands."""
-        if self.wanted is None:
-            return f"No rule says who approves tier {self.request.tier} in {self.request.scope}: nobody can."
-        state = "enough" if self.granted else "not enough yet"
-        return f"{len(self.operators)} of {self.wanted} approved: {state}."
-
-
 def judge_approval(domain: Domain, policy: ApprovalPolicy, asked: Asked, approval: Approval) -> Verdict:
     """Whether an approval counts for what is asked; nothing about it is believed before its step."""
     refused = _judge_request(domain, asked, approval) or _judge_time(asked)
     return refused or _judge_signer(domain, policy, approval)
-
-
-def count_approvals(domain: Domain, policy: ApprovalPolicy, asked: Asked, approvals: Iterable[Approval]) -> Tally:
-    """Count approvals, gathered in any order; raises PolicyError for more than there can be operators."""
-    given = list(approvals)
-    if len(given) > MAX_OPERATORS:
-        raise PolicyError(f"{len(given)} approvals of one request where at most {MAX_OPERATORS} are counted")
-    rule = policy.rule_for(asked.request.tier, asked.request.scope)
-    counted: set[bytes] = set()
-    verdicts = []
-    for approval in given:
-        verdict = judge_approval(domain, policy, asked, approval)
-        # [APPROVE] An operator counts once.
-        if verdict.operator in counted:
-            verdict = Verdict(None, Refusal.DUPLICATE_SIGNER, f"0x{verdict.operator.hex()} has approved already")
-        elif verdict.operator is not None:
-            counted.add(verdict.operator)
-        verdicts.append(verdict)
-    return Tally(asked.request, None if rule is None else rule.m, tuple(sorted(counted)), tuple(verdicts))
 
 
 def _judge_request(domain: Domain, asked: Asked, approval: Approval) -> Verdict | None:
@@ -143,7 +85,7 @@ def _judge_time(asked: Asked) -> Verdict | None:
     # [APPROVE] 5. What it allows was not done before.
     if request.use_key in asked.used:
         return Verdict(None, Refusal.USED, f"{request.purpose} of {request.scope} in epoch {request.epoch} was used")
-    # [APPROVE] 6. It has not expired, by the clock or by the latest time in our record: a clock set back revives nothing.
+    # [APPROVE] 6. It has not expired, by the clock or by the latest time in our record: no clock set back revives it.
     if max(asked.now_ms, asked.latest_ms) >= request.expires_ms:
         return Verdict(None, Refusal.EXPIRED, f"valid {request.window} only")
     # [APPROVE] 7. It has begun by the clock, whatever later time the record shows.
@@ -177,6 +119,64 @@ def _judge_right(rule: ApprovalRule | None, request: Request, signer: bytes) -> 
     if signer not in rule.operators:
         return Verdict(None, Refusal.NOT_IN_RULE, f"0x{signer.hex()} is not named by the {rule.name}")
     return Verdict(signer)
+
+
+def count_approvals(domain: Domain, policy: ApprovalPolicy, asked: Asked, approvals: Iterable[Approval]) -> Tally:
+    """Count approvals, gathered in any order; raises PolicyError for more than there can be operators."""
+    given = list(approvals)
+    if len(given) > MAX_OPERATORS:
+        raise PolicyError(f"{len(given)} approvals of one request where at most {MAX_OPERATORS} are counted")
+    rule = policy.rule_for(asked.request.tier, asked.request.scope)
+    counted: set[bytes] = set()
+    verdicts = []
+    for approval in given:
+        verdict = judge_approval(domain, policy, asked, approval)
+        # [APPROVE] 13. An operator counts once.
+        if verdict.operator in counted:
+            verdict = Verdict(None, Refusal.DUPLICATE_SIGNER, f"0x{verdict.operator.hex()} has approved already")
+        elif verdict.operator is not None:
+            counted.add(verdict.operator)
+        verdicts.append(verdict)
+    return Tally(asked.request, None if rule is None else rule.m, tuple(sorted(counted)), tuple(verdicts))
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A request that enough operators approved: the only thing that opens what waits for approval."""
+
+    request: Request
+    operators: tuple[bytes, ...]
+    m: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.m <= len(set(self.operators)):
+            raise PolicyError(f"granted by {len(set(self.operators))} where {max(1, self.m)} are wanted")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Who approved a request, how many are wanted (None: no rule), and a verdict for each approval, in its order."""
+
+    request: Request
+    wanted: int | None
+    operators: tuple[bytes, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def granted(self) -> Granted | None:
+        """What may be done now; None while not enough have approved."""
+        # [APPROVE] 14. A request is granted when m operators of its rule approved it, and never without a rule.
+        if self.wanted is None or len(self.operators) < self.wanted:
+            return None
+        return Granted(self.request, self.operators, self.wanted)
+
+    @property
+    def sentence(self) -> str:
+        """Where it stands."""
+        if self.wanted is None:
+            return f"No rule says who approves tier {self.request.tier} in {self.request.scope}: nobody can."
+        state = "enough" if self.granted else "not enough yet"
+        return f"{len(self.operators)} of {self.wanted} approved: {state}."
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ ANY_SCOPE = "*"
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """`m` of `operators` (addresses) approve what is of `tier` (None: any) in `scope` ("*": any). Raises PolicyError."""
+    """`m` of `operators` (addresses) approve what is of `tier` (None: any) in `scope` ("*": any); or PolicyError."""
 
     m: int
     operators: frozenset[bytes]

@@ -102,7 +102,7 @@ class Request:
     @property
     def use_key(self) -> bytes:
         """The 32 bytes that name what it may be used for once."""
-        # [APPROVE] What is allowed is allowed once for its purpose, scope, lever, target and epoch, in whatever incident.
+        # [APPROVE] It allows one use for its purpose, scope, lever, target and epoch, in whatever incident.
         texts = (self.purpose.value, self.scope, self.lever, self.target)
         return keccak256(b"".join(map(_hash_of, texts)) + self.epoch.to_bytes(32, "big"))
 

@@ -75,7 +75,7 @@ def pro_rata(claims: Iterable[Claim], funds: Mapping[bytes, int]) -> tuple[Claim
 
 
 def build_tree(claims: Iterable[Claim]) -> ClaimsTree:
-    """The tree over a snapshot, the same in whatever order it is given; raises RecoveryError for none or a repetition."""
+    """The tree over a snapshot, the same in whatever order it is given; raises RecoveryError for none or one twice."""
     leaves = sorted((claim_leaf(claim), claim) for claim in _checked(claims))
     if not leaves:
         raise RecoveryError("claims: none, where a tree needs one at least")
@@ -106,11 +106,11 @@ def is_proven(root: bytes, claim: Claim, proof: Sequence[bytes]) -> bool:
 
 def _paid(owed: list[Claim], fund: int) -> list[Claim]:
     total = sum(claim.amount for claim in owed)
-    # [CLAIM] Nobody is paid more than he is owed, and all together are paid the fund or what is owed, whichever is less.
+    # [CLAIM] Nobody is paid more than he is owed, and all together the fund or what is owed, whichever is less.
     paying = min(fund, total)
     shares = [divmod(claim.amount * paying, total) for claim in owed]
     left = paying - sum(share for share, _ in shares)
-    # [CLAIM] What floors leave over goes by single units to the largest remainders, of equal ones to the lowest account.
+    # [CLAIM] What floors leave goes by single units to the largest remainders, of equal ones to the lowest account.
     first = sorted(range(len(owed)), key=lambda at: (-shares[at][1], owed[at].account))[:left]
     extra = set(first)
     amounts = [share + (at in extra) for at, (share, _) in enumerate(shares)]

@@ -24,7 +24,7 @@ def hangs_on(manifest: Manifest) -> HangsOn:
         owners[SubjectId(SubjectKind.ASSET, token.asset).key] |= {token.holding} if token.holding else names
     found: dict[str, set[str]] = {name: set() for name in names}
     for dependency in manifest.dependencies:
-        # [RECOVER] A holding hangs on another whose subject or token its manifest names as a dependency; code counts not.
+        # [RECOVER] A holding hangs on another whose subject or token it names as a dependency; shared code counts not.
         if dependency.link in CODE_LINKS:
             continue
         for name in (dependency.holding,) if dependency.holding else names:

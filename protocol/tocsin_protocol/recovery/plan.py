@@ -15,7 +15,7 @@ from .order import HangsOn, waits_for
 from .policy import RecoveryPolicy
 from .stages import Event, Stage, next_stage
 from .steps import Call, Step
-from .track import MAX_DOUBLINGS, Track
+from .track import Track
 
 MAX_TRACKS = 256
 MAX_LEVERS_USED = 256
@@ -167,7 +167,7 @@ def make_plan(scene: Scene, now_ms: int) -> Plan:
             is_next = before is track.stage
             own_ms = now_ms + track.dwell_left_ms(scene.policy)
             if not is_next:
-                own_ms = opened_ms[scope, before] + _dwell_ms(scene.policy, track, before)
+                own_ms = opened_ms[scope, before] + scene.policy.dwell_after(before, track.backs)
             # [RECOVER] A step comes no earlier than the dwell of its scope, and the same stage of what it hangs on.
             earliest_ms = max([own_ms, *(opened_ms.get((other, after), 0) for other in upstream)])
             opened_ms[scope, after] = earliest_ms
@@ -208,12 +208,8 @@ def _before(stage: Stage, after: Stage) -> Stage | None:
     return path
 
 
-def _dwell_ms(policy: RecoveryPolicy, track: Track, stage: Stage) -> int:
-    return Track(track.scope, track.incident, stage, 0, 0, 0, backs=min(track.backs, MAX_DOUBLINGS)).dwell_ms(policy)
-
-
 def _calls(scene: Scene, order: Mapping[str, frozenset[str]], scope: str, after: Stage) -> tuple[Call, ...]:
-    # [RECOVER] Limits are set before a lever is undone, and a lever over several scopes is undone with the last of them.
+    # [RECOVER] Limits are set before a lever is undone, and a lever over several scopes with the last of them.
     undone = [
         lever.undo
         for lever in sorted(scene.levers, key=lambda lever: lever.hook)

@@ -12,6 +12,8 @@ from .stages import Stage
 MIN_DWELL_MS = 1_000
 # Also the longest that belief, however high, can keep a protocol's own people from opening.
 MAX_DWELL_MS = 24 * 60 * 60 * 1000
+# The shortest dwell doubled that often is longer than the longest.
+MAX_DOUBLINGS = 17
 PPM = 1_000_000
 DEFAULT_CLOSE_PPM = 500_000
 DEFAULT_CALM_PPM = 200_000
@@ -47,6 +49,11 @@ class RecoveryPolicy:
         # [RECOVER] Calm is below what closes: a belief between the two is neither.
         _check_in("calm_ppm", self.calm_ppm, 1, self.close_ppm - 1)
         _check_in("grace_ms", self.grace_ms, 0, MAX_GRACE_MS)
+
+    def dwell_after(self, stage: Stage, backs: int) -> int:
+        """How long a stage has to be calm after so many steps back, in ms."""
+        # [RECOVER] Each step back doubles the dwell times that follow, up to MAX_DWELL_MS.
+        return min(MAX_DWELL_MS, self.dwell_ms[stage] << min(backs, MAX_DOUBLINGS))
 
 
 def _check_in(name: str, value: object, least: int, most: int) -> None:

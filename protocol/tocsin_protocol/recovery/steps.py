@@ -1,4 +1,4 @@
-"""One step of a reopening as a value: what it opens, and the calls that governance is asked to make (specs/recovery.md)."""
+"""One step of a reopening: what it opens, and the calls that governance is asked to make (specs/recovery.md)."""
 
 from __future__ import annotations
 

@@ -19,8 +19,6 @@ from .steps import Step
 
 # The most that one observation adds: it comes every few seconds, and a gap was not watched.
 MAX_TICK_MS = 60_000
-# A second doubled ten times is longer than most dwells may be; MAX_DWELL_MS bounds them in any case.
-MAX_DOUBLINGS = 10
 
 
 class Level(IntEnum):
@@ -116,8 +114,7 @@ class Track:
 
     def dwell_ms(self, policy: RecoveryPolicy) -> int:
         """How long this stage has to be calm."""
-        # [RECOVER] Each step back doubles the dwell times that follow, up to MAX_DWELL_MS.
-        return min(MAX_DWELL_MS, policy.dwell_ms[self.stage] << min(self.backs, MAX_DOUBLINGS))
+        return policy.dwell_after(self.stage, self.backs)
 
     def dwell_left_ms(self, policy: RecoveryPolicy) -> int:
         """How much longer, if it stays calm."""
@@ -165,6 +162,18 @@ def advance(policy: RecoveryPolicy, track: Track, event: Observed | Approved | O
             return _end(track, event)
 
 
+def _level(policy: RecoveryPolicy, before: Level, event: Observed) -> Level:
+    # [RECOVER] A lever of tier 2 or 3 that was used is a halt; one of tier 1, or a belief that closes, an alarm.
+    if event.tier is not None and event.tier >= Tier.FREEZE:
+        return Level.HALT
+    if event.tier is Tier.TIGHTEN or event.belief_ppm >= policy.close_ppm:
+        return Level.ALARM
+    # [RECOVER] An alarm lasts until belief is calm.
+    if event.belief_ppm >= policy.calm_ppm:
+        return Level.ALARM if before >= Level.ALARM else Level.UNEASY
+    return Level.CALM
+
+
 def _observe(policy: RecoveryPolicy, track: Track, event: Observed) -> Outcome:
     level = _level(policy, track.level, event)
     track, was = _watch(track, event.now_ms, level), track.level
@@ -178,18 +187,6 @@ def _observe(policy: RecoveryPolicy, track: Track, event: Observed) -> Outcome:
         return Outcome(replace(track, step=track.step + 1, is_approved=False), Note.ALARMED)
     exit_ms = 0 if closed is Stage.HALTED else track.exit_ms
     return Outcome(replace(_enter(track, closed), backs=track.backs + 1, exit_ms=exit_ms), Note.STEPPED_BACK)
-
-
-def _level(policy: RecoveryPolicy, before: Level, event: Observed) -> Level:
-    # [RECOVER] A lever of tier 2 or 3 that was used is a halt; one of tier 1, or a belief that closes, an alarm.
-    if event.tier is not None and event.tier >= Tier.FREEZE:
-        return Level.HALT
-    if event.tier is Tier.TIGHTEN or event.belief_ppm >= policy.close_ppm:
-        return Level.ALARM
-    # [RECOVER] An alarm lasts until belief is calm.
-    if event.belief_ppm >= policy.calm_ppm:
-        return Level.ALARM if before >= Level.ALARM else Level.UNEASY
-    return Level.CALM
 
 
 def _watch(track: Track, now_ms: int, level: Level) -> Track:
