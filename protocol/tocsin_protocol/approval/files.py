@@ -35,12 +35,12 @@ class Approval:
     signature: bytes
 
 
-def encode_request(network_id: bytes, request: Request) -> bytes:
+def encode_approval_request(network_id: bytes, request: Request) -> bytes:
     """The file of a request: what a wallet is given to sign."""
     return _json_bytes(typed_data(network_id, request))
 
 
-def decode_request(data: bytes) -> tuple[bytes, Request]:
+def decode_approval_request(data: bytes) -> tuple[bytes, Request]:
     """Read a request's file: its network id and the request; raises DecodeError naming the field."""
     return _read_typed_data(_read_json(data))
 
