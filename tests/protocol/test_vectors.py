@@ -16,10 +16,10 @@ import vectors_network
 import vectors_roster
 from protocol_kit import DOMAIN
 from tocsin_protocol.admission import Admission, Reason, malformation
-from tocsin_protocol.approval.files import decode_approval, decode_approval_request
+from tocsin_protocol.approval.files import Approval, decode_approval, decode_approval_request
 from tocsin_protocol.approval.judging import Asked, Refusal, count_approvals
 from tocsin_protocol.approval.policy import ApprovalPolicy, ApprovalRule
-from tocsin_protocol.approval.request import request_digest
+from tocsin_protocol.approval.request import Request, request_digest
 from tocsin_protocol.body import decode_body, encode_body
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_BODY_BYTES, decode_envelope, seal_envelope
@@ -328,6 +328,12 @@ def test_approval_file_is_refused(case: dict[str, Any]) -> None:
         decode_approval(case["file"].encode())
 
 
+def request_of(message: dict[str, Any]) -> Request:
+    """The request of a message, with the rest of the typed data around it."""
+    whole = GENERATORS["approval"]()["requests"][0]["typed_data"]
+    return decode_approval_request(json.dumps({**whole, "message": message}).encode())[1]
+
+
 @pytest.mark.parametrize("case", cases_of("approval", "judging"))
 def test_approvals_are_judged(case: dict[str, Any]) -> None:
     policy = ApprovalPolicy(
@@ -338,9 +344,10 @@ def test_approvals_are_judged(case: dict[str, Any]) -> None:
         ),
         frozenset(map(raw, case["policy"]["removed"])),
     )
-    _, request = decode_approval_request(json.dumps(case["asked"]).encode())
-    asked = Asked(request, frozenset(map(raw, case["used"])), case["now_ms"], case["latest_ms"])
-    approvals = [decode_approval(json.dumps(one).encode()) for one in case["approvals"]]
+    asked = Asked(request_of(case["asked"]), frozenset(map(raw, case["used"])), case["now_ms"], case["latest_ms"])
+    approvals = [
+        Approval(raw(one["network"]), request_of(one["message"]), raw(one["signature"])) for one in case["approvals"]
+    ]
     tally = count_approvals(Domain(raw(case["network"])), policy, asked, approvals)
     assert [verdict.refusal for verdict in tally.verdicts] == case["refusals"]
     assert [operator.hex() for operator in tally.operators] == case["counted"]

@@ -218,12 +218,19 @@ def _judged(name: str, why: str, policy: ApprovalPolicy, asked: Asked, approvals
             ],
         },
         network=NETWORK_ID,
-        asked=typed_data(NETWORK_ID, asked.request),
+        asked=_message(asked.request),
         used=sorted(asked.used),
         now_ms=asked.now_ms,
         latest_ms=asked.latest_ms,
-        approvals=[json.loads(encode_approval(one)) for one in approvals],
+        approvals=[
+            {"network": one.network_id, "message": _message(one.request), "signature": one.signature}
+            for one in approvals
+        ],
         refusals=[verdict.refusal for verdict in tally.verdicts],
         counted=list(tally.operators),
         granted=tally.granted is not None,
     )
+
+
+def _message(request: Request) -> Any:
+    return typed_data(NETWORK_ID, request)["message"]
