@@ -17,7 +17,7 @@ from .policy import MAX_DWELL_MS, PPM, RecoveryPolicy
 from .stages import Event, Operation, Stage, next_stage, operations_of
 from .steps import Step
 
-# The most that one observation adds: it comes every few seconds, and a gap was not watched.
+# Observations come every few seconds; a longer gap was not watched, or the clock jumped.
 MAX_TICK_MS = 60_000
 
 
@@ -193,8 +193,8 @@ def _watch(track: Track, now_ms: int, level: Level) -> Track:
     # [RECOVER] A clock that goes back by more than MAX_TICK_MS starts the dwell over; by less, it adds nothing.
     if now_ms < track.last_ms - MAX_TICK_MS:
         return replace(track, last_ms=now_ms, calm_ms=0, watched_ms=0)
-    # [RECOVER] An observation adds the time since the one before it, at most MAX_TICK_MS.
-    passed = min(MAX_TICK_MS, max(0, now_ms - track.last_ms))
+    # [RECOVER] An observation adds the time since the one before it, and nothing where that is more than MAX_TICK_MS.
+    passed = now_ms - track.last_ms if 0 < now_ms - track.last_ms <= MAX_TICK_MS else 0
     # [RECOVER] Time is calm between two calm observations; one that is not calm starts the dwell over.
     is_calm = level is Level.CALM
     calm = track.calm_ms + passed if is_calm and track.level is Level.CALM else 0
