@@ -397,6 +397,24 @@ def test_a_clock_that_jumps_ahead_or_a_node_that_slept_adds_nothing(jump: int) -
     assert driver.track.calm_ms == driver.track.watched_ms == 5_000
 
 
+@pytest.mark.parametrize("swing", [1, MAX_TICK_MS, MAX_TICK_MS + 1, 2 * MAX_TICK_MS])
+def test_a_clock_that_swings_earns_neither_dwell_nor_grace(swing: int) -> None:
+    driver = Driver(make_track(stage=Stage.EXIT_ONLY, level=Level.CALM), POLICY)
+    for _ in range(200):
+        driver.observe(passed_ms=swing)
+        driver.observe(passed_ms=-swing)
+    assert max(driver.track.calm_ms, driver.track.watched_ms, driver.track.exit_ms) <= MAX_TICK_MS
+
+
+def test_a_clock_that_goes_back_far_and_forward_in_small_steps_starts_over() -> None:
+    driver = Driver(make_track(stage=Stage.EXIT_ONLY, level=Level.CALM), POLICY)
+    for _ in range(200):
+        driver.observe(passed_ms=MAX_TICK_MS - 1)
+        driver.observe(passed_ms=2)
+        driver.observe(passed_ms=-MAX_TICK_MS - 1)
+    assert max(driver.track.calm_ms, driver.track.watched_ms, driver.track.exit_ms) <= MAX_TICK_MS + 1
+
+
 def test_a_clock_set_right_after_a_jump_goes_on_with_a_new_dwell() -> None:
     driver = Driver(make_track(level=Level.CALM), POLICY)
     driver.observe(passed_ms=10**12)

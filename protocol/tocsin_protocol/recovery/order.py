@@ -50,7 +50,7 @@ def waits_for(
     waiting: dict[str, frozenset[str]] = {}
     for circle in find_components([sorted(following) for following in downstream]):
         # [RECOVER] Those that hang on each other in a circle, or are held by one lever, do not wait for each other.
-        before = set().union(*(upstream[place] for place in circle)) - set(circle)
+        before = set().union(*(upstream[place] for place in circle))
         for place in circle:
             if names[place] in scopes:
                 waiting[names[place]] = frozenset(names[other] for other in before if names[other] in scopes)

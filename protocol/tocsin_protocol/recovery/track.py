@@ -190,9 +190,9 @@ def _observe(policy: RecoveryPolicy, track: Track, event: Observed) -> Outcome:
 
 
 def _watch(track: Track, now_ms: int, level: Level) -> Track:
-    # [RECOVER] A clock that goes back by more than MAX_TICK_MS starts the dwell over; by less, it adds nothing.
+    # [RECOVER] A clock that goes back by more than MAX_TICK_MS starts dwell and grace over; by less, it adds nothing.
     if now_ms < track.last_ms - MAX_TICK_MS:
-        return replace(track, last_ms=now_ms, calm_ms=0, watched_ms=0)
+        return replace(track, last_ms=now_ms, calm_ms=0, watched_ms=0, exit_ms=0)
     # [RECOVER] An observation adds the time since the one before it, and nothing where that is more than MAX_TICK_MS.
     passed = now_ms - track.last_ms if 0 < now_ms - track.last_ms <= MAX_TICK_MS else 0
     # [RECOVER] Time is calm between two calm observations; one that is not calm starts the dwell over.
