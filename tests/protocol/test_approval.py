@@ -200,6 +200,7 @@ def tally_of(names: Any, **changes: Any) -> Any:
 def test_any_two_of_three_in_any_order_are_enough(names: tuple[str, ...]) -> None:
     tally = tally_of(names)
     assert tally.operators == tuple(sorted(map(address, names)))
+    assert tally.waiting_for == tuple(sorted(EVERYBODY - set(tally.operators)))
     if len(names) < 2:
         assert tally.granted is None
         assert tally.sentence == f"{len(names)} of 2 approved: not enough yet."
@@ -269,7 +270,7 @@ def test_an_approval_made_for_another_network_is_told_from_a_forged_one() -> Non
 
 def test_without_a_rule_nobody_can_approve() -> None:
     tally = count_approvals(DOMAIN, ApprovalPolicy(), ask(), [approve("ann", make_request())])
-    assert (tally.wanted, tally.granted) == (None, None)
+    assert (tally.wanted, tally.granted, tally.waiting_for) == (None, None, ())
     assert tally.sentence == "No rule says who approves tier 3 in usdc-market: nobody can."
 
 

@@ -137,7 +137,8 @@ def count_approvals(domain: Domain, policy: ApprovalPolicy, asked: Asked, approv
         elif verdict.operator is not None:
             counted.add(verdict.operator)
         verdicts.append(verdict)
-    return Tally(asked.request, None if rule is None else rule.m, tuple(sorted(counted)), tuple(verdicts))
+    wanted, may = (None, frozenset[bytes]()) if rule is None else (rule.m, rule.operators)
+    return Tally(asked.request, wanted, tuple(sorted(counted)), tuple(sorted(may - counted)), tuple(verdicts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +156,15 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Who approved a request, how many are wanted (None: no rule), and a verdict for each approval, in its order."""
+    """Who approved a request, how many are wanted (None: no rule), and a verdict for each approval, in its order.
+
+    `waiting_for` are those who may still approve.
+    """
 
     request: Request
     wanted: int | None
     operators: tuple[bytes, ...]
+    waiting_for: tuple[bytes, ...]
     verdicts: tuple[Verdict, ...]
 
     @property
