@@ -222,9 +222,33 @@ def test_one_lever_over_several_scopes_is_undone_with_the_last_of_them() -> None
         assert waits is not None
         assert waits.upstream == ()
         assert upstream_stage(there, scope) is None
+        assert set(waits.beside) == set(CHAIN) - {scope}
     # From the next stage on, each has its own limits and its own order.
     opened = scene(*(make_track(n, Stage.EXIT_ONLY) for n in CHAIN), hanging=CHAIN, levers=(lever(EVERYWHERE),))
     assert upstream_stage(opened, "pool") is Stage.EXIT_ONLY
+
+
+def test_a_lever_over_several_scopes_is_undone_only_when_all_of_them_are_ready() -> None:
+    unpause = lever("market", "vault")
+    ready = [ready_track("market"), ready_track("vault")]
+
+    def proposed(*tracks: Track) -> list[Call]:
+        there = scene(*tracks, policy=QUICK, hanging=CHAIN, levers=(unpause,))
+        return [call for one in make_plan(there, BEGINS_MS).proposals for call in one.calls]
+
+    assert proposed(*ready) == [UNPAUSE]
+    for late in range(2):
+        for changes in ({"is_approved": False}, {"calm_ms": 0}):
+            assert proposed(*(replace(t, **changes) if n == late else t for n, t in enumerate(ready))) == []
+    # Each comes as late as the latest of them.
+    slow = scene(replace(ready[0], calm_ms=0, backs=3), ready[1], policy=QUICK, hanging=CHAIN, levers=(unpause,))
+    firsts = [one for one in make_plan(slow, BEGINS_MS).steps if one.waits is not None]
+    assert [one.earliest_ms for one in firsts] == [BEGINS_MS + 8_000] * 2
+
+
+def test_a_lever_that_is_undone_already_is_not_proposed_again() -> None:
+    opened = scene(make_track(stage=Stage.EXIT_ONLY), levers=(lever("market"),))
+    assert make_plan(opened, BEGINS_MS + 1).proposals == ()
 
 
 def test_an_end_is_told_when_the_last_lever_of_a_scope_is_over() -> None:

@@ -21,6 +21,7 @@ MAX_TRACKS = 256
 MAX_LEVERS_USED = 256
 MAX_REMEDIES = 64
 EVERYWHERE = "*"
+_Order = Mapping[str, frozenset[str]]
 _CONTAINED = (Stage.HALTED, Stage.RESTRICTED)
 
 
@@ -88,10 +89,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What the next step of a scope still needs (dwell, upstream, approvals), and what is only advice (the view)."""
+    """What the next step of a scope still needs, and what is only advice (the view).
+
+    `upstream`: scopes it hangs on that are not open enough. `beside`: scopes under the same lever that are not ready.
+    """
 
     dwell_left_ms: int
     upstream: tuple[str, ...]
+    beside: tuple[str, ...]
     is_approved: bool
     view: View | None
 
@@ -99,7 +104,7 @@ class Waits:
     def is_ready(self) -> bool:
         """Whether governance may make the step's calls now."""
         # [RECOVER] The peers' all-clear is shown with each step and decides nothing.
-        return not self.dwell_left_ms and not self.upstream and self.is_approved
+        return self.is_approved and not (self.dwell_left_ms or self.upstream or self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,43 +147,30 @@ class Scene:
             if found > most:
                 raise RecoveryError(f"plan: {found} {name} where at most {most} are allowed")
 
+    def groups(self, after: Stage) -> list[frozenset[str]]:
+        """The scopes that one call opens to this stage: those that a lever which is undone there holds."""
+        undone = [lever for lever in self.levers if lever.undo_at is after]
+        return [frozenset(scope for scope in self.tracks if lever.holds(scope)) for lever in undone]
+
     def waiting(self, after: Stage) -> dict[str, frozenset[str]]:
         """For each scope, in an order of opening, which others have to be open to this stage before it."""
-        together = [
-            frozenset(scope for scope in self.tracks if lever.holds(scope))
-            for lever in self.levers
-            if lever.undo_at is after
-        ]
-        return waits_for(self.tracks.keys(), self.hanging, together)
+        return waits_for(self.tracks.keys(), self.hanging, self.groups(after))
 
 
 def make_plan(scene: Scene, now_ms: int) -> Plan:
     """The way from where each scope is to NORMAL, and what governance is asked for on it."""
     orders = {after: scene.waiting(after) for after in Stage if after not in _CONTAINED}
     places = {scope: place for place, scope in enumerate(orders[Stage.NORMAL])}
-    planned: list[PlannedStep] = []
-    opened_ms: dict[tuple[str, Stage], int] = {}
-    for after, order in orders.items():
-        for scope, upstream in order.items():
-            track = scene.tracks[scope]
-            before = _before(track.stage, after)
-            if before is None:
-                continue
-            is_next = before is track.stage
-            own_ms = now_ms + track.dwell_left_ms(scene.policy)
-            if not is_next:
-                own_ms = opened_ms[scope, before] + scene.policy.dwell_after(before, track.backs)
-            # [RECOVER] A step comes no earlier than the dwell of its scope, and the same stage of what it hangs on.
-            earliest_ms = max([own_ms, *(opened_ms.get((other, after), 0) for other in upstream)])
-            opened_ms[scope, after] = earliest_ms
-            closed = tuple(sorted(other for other in upstream if scene.tracks[other].stage.rank < after.rank))
-            view = scene.views.get(scope)
-            waits = Waits(track.dwell_left_ms(scene.policy), closed, track.is_approved, view) if is_next else None
-            number = track.step + sum(1 for done in opened_ms if done[0] == scope) - 1
-            step = Step(scope, number, before, after, _calls(scene, order, scope, after))
-            planned.append(PlannedStep(step, earliest_ms, waits))
+    paths = {scope: _path(track.stage) for scope, track in scene.tracks.items()}
+    opened_ms = _opening_times(scene, orders, paths, now_ms)
+    planned = []
+    for (scope, after), earliest_ms in opened_ms.items():
+        track, at = scene.tracks[scope], paths[scope].index(after)
+        step = Step(scope, track.step + at - 1, paths[scope][at - 1], after, _calls(scene, orders[after], scope, after))
+        waits = _waits(scene, orders[after], scope, after) if step.before is track.stage else None
+        planned.append(PlannedStep(step, earliest_ms, waits))
     planned.sort(key=lambda one: (one.earliest_ms, one.step.after.rank, places[one.step.scope]))
-    return Plan(tuple(planned), _proposals(scene, planned, now_ms))
+    return Plan(tuple(planned), _proposals(scene, orders, planned, now_ms))
 
 
 def upstream_stage(scene: Scene, scope: str) -> Stage | None:
@@ -198,17 +190,69 @@ def ended(levers: Iterable[UsedLever], scope: str, now_ms: int) -> bool | None:
     return all(lever.end is EndKind.CONTRACT for lever in holding)
 
 
-def _before(stage: Stage, after: Stage) -> Stage | None:
-    """From which stage a scope comes to `after` on its way up; None where it is that far already."""
-    if stage.rank >= after.rank:
-        return None
-    path = stage
-    while next_stage(path, Event.OPEN) is not after:
-        path = next_stage(path, Event.OPEN)
-    return path
+def _path(stage: Stage) -> tuple[Stage, ...]:
+    """A stage and those that people open after it, to NORMAL."""
+    path = [stage]
+    while path[-1] is not Stage.NORMAL:
+        path.append(next_stage(path[-1], Event.OPEN))
+    return tuple(path)
 
 
-def _calls(scene: Scene, order: Mapping[str, frozenset[str]], scope: str, after: Stage) -> tuple[Call, ...]:
+def _opening_times(
+    scene: Scene, orders: Mapping[Stage, _Order], paths: Mapping[str, tuple[Stage, ...]], now_ms: int
+) -> dict[tuple[str, Stage], int]:
+    """When each scope can be open to each stage that is still before it (UTC ms), if all stays calm."""
+    opened_ms: dict[tuple[str, Stage], int] = {}
+    for after, order in orders.items():
+        dwelt_ms = {}
+        for scope in (scope for scope in order if after in paths[scope][1:]):
+            track, before = scene.tracks[scope], paths[scope][paths[scope].index(after) - 1]
+            dwelt_ms[scope] = now_ms + track.dwell_left_ms(scene.policy)
+            if before is not track.stage:
+                dwelt_ms[scope] = opened_ms[scope, before] + scene.policy.dwell_after(before, track.backs)
+        for scope in dwelt_ms:
+            # [RECOVER] A step comes no earlier than the dwell of its scope, and the same stage of what it hangs on.
+            beside = {other for group in scene.groups(after) if scope in group for other in group}
+            own_ms = [dwelt_ms.get(other, now_ms) for other in (scope, *beside)]
+            opened_ms[scope, after] = max(own_ms + [opened_ms.get((other, after), 0) for other in order[scope]])
+    return opened_ms
+
+
+def _waits(scene: Scene, order: _Order, scope: str, after: Stage) -> Waits:
+    track = scene.tracks[scope]
+    # [RECOVER] Scopes that one lever holds open together: none before all of them have dwelt and are approved.
+    beside = {
+        other
+        for group in scene.groups(after)
+        if scope in group
+        for other in group - {scope}
+        if not _is_ready_alone(scene, order, other, after)
+    }
+    return Waits(
+        dwell_left_ms=track.dwell_left_ms(scene.policy),
+        upstream=_closed(scene, order, scope, after),
+        beside=tuple(sorted(beside)),
+        is_approved=track.is_approved,
+        view=scene.views.get(scope),
+    )
+
+
+def _is_ready_alone(scene: Scene, order: _Order, scope: str, after: Stage) -> bool:
+    """Whether a scope is open to a stage, or may be with its next step, whatever the others under its lever do."""
+    track = scene.tracks[scope]
+    if track.stage.rank >= after.rank:
+        return True
+    is_next = next_stage(track.stage, Event.OPEN) is after
+    has_dwelt = track.is_approved and not track.dwell_left_ms(scene.policy)
+    return is_next and has_dwelt and not _closed(scene, order, scope, after)
+
+
+def _closed(scene: Scene, order: _Order, scope: str, after: Stage) -> tuple[str, ...]:
+    """The scopes upstream that are not open to this stage."""
+    return tuple(sorted(other for other in order[scope] if scene.tracks[other].stage.rank < after.rank))
+
+
+def _calls(scene: Scene, order: _Order, scope: str, after: Stage) -> tuple[Call, ...]:
     # [RECOVER] Limits are set before a lever is undone, and a lever over several scopes with the last of them.
     undone = [
         lever.undo
@@ -218,16 +262,20 @@ def _calls(scene: Scene, order: Mapping[str, frozenset[str]], scope: str, after:
     return (*scene.limits.get((scope, after), ()), *undone)
 
 
-def _last_held(scene: Scene, order: Mapping[str, frozenset[str]], lever: UsedLever, after: Stage) -> str | None:
+def _last_held(scene: Scene, order: _Order, lever: UsedLever, after: Stage) -> str | None:
     held = [name for name in order if lever.holds(name) and scene.tracks[name].stage.rank < after.rank]
     return held[-1] if held else None
 
 
-def _proposals(scene: Scene, planned: Iterable[PlannedStep], now_ms: int) -> tuple[Proposal, ...]:
+def _proposals(
+    scene: Scene, orders: Mapping[Stage, _Order], planned: Iterable[PlannedStep], now_ms: int
+) -> tuple[Proposal, ...]:
     found = []
     for lever in sorted(scene.levers, key=lambda lever: lever.hook):
-        # [RECOVER] A lever that no contract ends is proposed to be undone when its time is over.
-        if lever.end is EndKind.PEOPLE and lever.ends_ms <= now_ms and lever.undo is not None:
+        is_due = lever.end is EndKind.PEOPLE and lever.ends_ms <= now_ms
+        holds_still = _last_held(scene, orders[lever.undo_at], lever, lever.undo_at) is not None
+        # [RECOVER] A lever that no contract ends is proposed to be undone when its time is over, while it holds.
+        if is_due and holds_still and lever.undo is not None:
             why = f"the time of {lever.hook} is over and no contract ends it"
             scope = ", ".join(sorted(lever.scopes))
             found.append(Proposal(ProposalKind.UNDO, scope, lever.undo_at, (lever.undo,), why))
