@@ -12,6 +12,7 @@ import vectors_admission
 import vectors_approval
 import vectors_body
 import vectors_bytes
+import vectors_claims
 import vectors_network
 import vectors_roster
 from protocol_kit import DOMAIN
@@ -28,6 +29,7 @@ from tocsin_protocol.feed import FeedHead, chain_position, verify_equivocation
 from tocsin_protocol.frame import decode_frame, encode_frame
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.heartbeat import decode_heartbeat, encode_heartbeat
+from tocsin_protocol.recovery.claims import Claim, build_tree, claim_leaf, pro_rata
 from tocsin_protocol.roster import RosterIndex, verify_genesis, verify_successor
 from tocsin_protocol.roster_encoding import decode_roster, decode_signed_roster, encode_roster, roster_hash
 from tocsin_protocol.signing import Domain, address_of_key, public_key_of, recover_key, verify_digest
@@ -56,6 +58,7 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "roster": cache(vectors_roster.roster),
     "admission": cache(vectors_admission.admission),
     "approval": cache(vectors_approval.approval),
+    "claims": cache(vectors_claims.claims),
 }
 
 
@@ -357,6 +360,25 @@ def test_approvals_are_judged(case: dict[str, Any]) -> None:
 def test_every_refusal_has_a_vector() -> None:
     judged = GENERATORS["approval"]()["judging"]
     assert {refusal for case in judged for refusal in case["refusals"] if refusal is not None} == set(Refusal)
+
+
+def claim_of(row: dict[str, Any]) -> Claim:
+    return Claim(raw(row["account"]), raw(row["asset"]), int(row["amount"]))
+
+
+@pytest.mark.parametrize("case", cases_of("claims", "trees"))
+def test_claims_tree(case: dict[str, Any]) -> None:
+    tree = build_tree(map(claim_of, case["claims"]))
+    assert tree.root.hex() == case["root"]
+    for row in case["claims"]:
+        assert claim_leaf(claim_of(row)).hex() == row["leaf"]
+        assert [node.hex() for node in tree.proof(claim_of(row))] == row["proof"]
+
+
+@pytest.mark.parametrize("case", cases_of("claims", "payouts"))
+def test_claims_payout(case: dict[str, Any]) -> None:
+    funds = {raw(fund["asset"]): int(fund["amount"]) for fund in case["funds"]}
+    assert list(pro_rata(map(claim_of, case["claims"]), funds)) == [claim_of(row) for row in case["paid"]]
 
 
 def test_every_error_is_ours() -> None:
