@@ -245,7 +245,9 @@ def test_stages_are_the_table_of_the_code() -> None:
 def test_the_diagram_of_recovery_is_drawn_from_the_table() -> None:
     drawn = page("recovery").split("```mermaid\nstateDiagram-v2\n", 1)[1].split("```", 1)[0]
     moves = [
-        f"    {before} --> {after}: {event}\n" for (before, event), after in TRANSITIONS.items() if before is not after
+        f"    {before.name} --> {after.name}: {event}\n"
+        for (before, event), after in TRANSITIONS.items()
+        if before is not after
     ]
     assert drawn == "".join(moves)
 
