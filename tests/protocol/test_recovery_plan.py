@@ -246,6 +246,23 @@ def test_a_lever_over_several_scopes_is_undone_only_when_all_of_them_are_ready()
     assert [one.earliest_ms for one in firsts] == [BEGINS_MS + 8_000] * 2
 
 
+def test_a_scope_two_stages_behind_is_not_ready_for_the_lever_that_holds_both() -> None:
+    ahead = Driver(make_track("market", Stage.EXIT_ONLY, level=Level.CALM, calm_ms=1_000))
+    ahead.approve()
+    unpause = lever("market", "vault", undo_at=Stage.CANARY_1)
+    there = scene(ahead.track, ready_track("vault"), policy=QUICK, levers=(unpause,))
+    market = next(one.waits for one in make_plan(there, BEGINS_MS).steps if one.step.scope == "market")
+    assert market is not None
+    assert market.beside == ("vault",)
+
+
+def test_scopes_under_different_levers_do_not_wait_for_each_other() -> None:
+    levers = (lever("market"), lever("vault", hook="other"))
+    there = scene(ready_track("market"), make_track("vault"), policy=QUICK, levers=levers)
+    (proposal,) = make_plan(there, BEGINS_MS).proposals
+    assert (proposal.scope, proposal.calls) == ("market", (UNPAUSE,))
+
+
 def test_a_lever_that_is_undone_already_is_not_proposed_again() -> None:
     opened = scene(make_track(stage=Stage.EXIT_ONLY), levers=(lever("market"),))
     assert make_plan(opened, BEGINS_MS + 1).proposals == ()
