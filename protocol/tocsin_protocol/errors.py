@@ -43,3 +43,7 @@ class BeliefError(ProtocolError):
 
 class ExposureError(ProtocolError):
     """A number or graph that no exposure or loss can be worked out from. The message names it, and what was wanted."""
+
+
+class RecoveryError(ProtocolError):
+    """A stage, step or claim that recovery cannot work with. The message names it, and what was wanted."""

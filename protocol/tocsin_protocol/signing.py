@@ -47,6 +47,10 @@ class Domain:
         self.network_id = network_id
         self._prefix = b"\x19\x01" + keccak256(_DOMAIN_TYPE_HASH + _NAME_HASH + _VERSION_HASH + network_id)
 
+    def digest_of(self, struct: bytes) -> bytes:
+        """The EIP-712 digest of an encoded struct: its type hash and its fields, 32 bytes each."""
+        return keccak256(self._prefix + keccak256(struct))
+
     def signal_digest(self, publisher: bytes, lane: int, sequence: int, previous: bytes, body: bytes) -> bytes:
         """The identity of a signal, and what its publisher signs (EIP-712 `Signal`); 32 bytes."""
         struct = (
@@ -57,16 +61,16 @@ class Domain:
             + previous
             + keccak256(body)
         )
-        return keccak256(self._prefix + keccak256(struct))
+        return self.digest_of(struct)
 
     def roster_change_digest(self, epoch: int, roster_hash: bytes) -> bytes:
         """What member roots sign to bring a roster into force (EIP-712 `RosterChange`); 32 bytes."""
-        return keccak256(self._prefix + keccak256(_ROSTER_CHANGE_TYPE_HASH + epoch.to_bytes(32, "big") + roster_hash))
+        return self.digest_of(_ROSTER_CHANGE_TYPE_HASH + epoch.to_bytes(32, "big") + roster_hash)
 
     def manifest_digest(self, publisher: bytes, issued_ms: int, body: bytes) -> bytes:
         """What a publisher signs to say what its protocol holds and hangs on (EIP-712 `Manifest`); 32 bytes."""
         struct = _MANIFEST_TYPE_HASH + publisher.rjust(32, b"\0") + issued_ms.to_bytes(32, "big") + keccak256(body)
-        return keccak256(self._prefix + keccak256(struct))
+        return self.digest_of(struct)
 
 
 def address_of_key(public_key: bytes) -> bytes:
@@ -98,6 +102,12 @@ def verify_digest(public_key: bytes, digest: bytes, signature: bytes) -> None:
 
     Recovery, not plain verification: a flipped parity bit would pass the latter and fail in every contract.
     """
+    if recover_key(digest, signature) != public_key:
+        raise SignatureError("signature is not by the publisher's key")
+
+
+def recover_key(digest: bytes, signature: bytes) -> bytes:
+    """The 33-byte key that made an EIP-2098 signature over a 32-byte digest; raises SignatureError."""
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureError(f"signature of {len(signature)} bytes where {SIGNATURE_BYTES} are wanted")
     parity, s = signature[32] >> 7, bytes((signature[32] & 0x7F,)) + signature[33:]
@@ -105,8 +115,7 @@ def verify_digest(public_key: bytes, digest: bytes, signature: bytes) -> None:
         raise SignatureError("signature with a high s")
     try:
         recoverable = signature[:32] + s + bytes((parity,))
-        recovered = PublicKey.from_signature_and_message(recoverable, digest, hasher=None).format()
+        key: bytes = PublicKey.from_signature_and_message(recoverable, digest, hasher=None).format()
     except Exception as exc:  # coincurve raises bare Exception kinds for what cannot be recovered
         raise SignatureError("signature does not verify") from exc
-    if recovered != public_key:
-        raise SignatureError("signature is not by the publisher's key")
+    return key

@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tocsin_protocol.approval.judging import Refusal
+from tocsin_protocol.approval.request import Purpose
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.priors import half_life_ms, prior_of
 from tocsin_protocol.belief.terms import Answer
@@ -18,6 +20,12 @@ from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.ladder import Lever
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
+from tocsin_protocol.recovery.plan import EndKind, ProposalKind
+from tocsin_protocol.recovery.policy import DEFAULT_DWELL_MS
+from tocsin_protocol.recovery.stages import LIMIT_PERCENT, OPENS, TRANSITIONS
+from tocsin_protocol.recovery.stages import Event as RecoveryEvent
+from tocsin_protocol.recovery.stages import Stage as RecoveryStage
+from tocsin_protocol.recovery.track import Note
 from tocsin_protocol.roster_model import RateClass
 from tocsin_protocol.taxonomy import (
     TAXONOMY_VERSION,
@@ -33,7 +41,10 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision")
+PAGES = (
+    *("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision"),
+    *("approval", "recovery"),
+)
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -73,12 +84,22 @@ RULES = {
         "protocol/tocsin_protocol/exposure/local_loss.py",
         "protocol/tocsin_protocol/ladder.py",
     ),
+    "approval": tuple(
+        f"protocol/tocsin_protocol/approval/{name}.py" for name in ("request", "files", "policy", "judging")
+    ),
+    "recovery": tuple(
+        f"protocol/tocsin_protocol/recovery/{name}.py"
+        for name in ("policy", "steps", "track", "order", "plan", "claims")
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"containment", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM)\]"
+TAG = (
+    r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM"
+    r"|APPROVE|RECOVER|CLAIM)\]"
+)
 
 
 def page(name: str) -> str:
@@ -199,6 +220,43 @@ def test_rates_are_those_of_the_code() -> None:
 def test_words_are_those_of_the_code(kind: Any) -> None:
     text = page("signal")
     for word in kind:
+        assert f"`{word}`" in text
+
+
+def test_every_refusal_of_an_approval_is_in_its_table_and_order() -> None:
+    assert [row[0] for row in table(page("approval"), "refusal")] == [f"`{refusal}`" for refusal in Refusal]
+    for purpose in Purpose:
+        assert f"`{purpose}`" in page("approval")
+
+
+def test_stages_are_the_table_of_the_code() -> None:
+    rows = [
+        [
+            f"`{stage}`",
+            " ".join(f"`{op}`" for op in OPENS[stage]),
+            str(LIMIT_PERCENT[stage]),
+            str(DEFAULT_DWELL_MS[stage]),
+        ]
+        for stage in RecoveryStage
+    ]
+    assert table(page("recovery"), "stage") == rows
+
+
+def test_the_diagram_of_recovery_is_drawn_from_the_table() -> None:
+    drawn = page("recovery").split("```mermaid\nstateDiagram-v2\n", 1)[1].split("```", 1)[0]
+    moves = [
+        f"    {before.name} --> {after.name}: {event}\n"
+        for (before, event), after in TRANSITIONS.items()
+        if before is not after
+    ]
+    assert drawn == "".join(moves)
+
+
+def test_words_of_recovery_are_those_of_the_code() -> None:
+    text = page("recovery")
+    assert [row[0] for row in table(text, "event")] == [f"`{event}`" for event in RecoveryEvent]
+    assert {row[0] for row in table(text, "note")} == {f"`{note}`" for note in Note}
+    for word in (*EndKind, *ProposalKind):
         assert f"`{word}`" in text
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import pytest
 import vectors_admission
+import vectors_approval
 import vectors_body
 import vectors_bytes
+import vectors_claims
 import vectors_network
 import vectors_roster
 from protocol_kit import DOMAIN
 from tocsin_protocol.admission import Admission, Reason, malformation
+from tocsin_protocol.approval.files import Approval, decode_approval, decode_approval_request
+from tocsin_protocol.approval.judging import Asked, Refusal, count_approvals
+from tocsin_protocol.approval.policy import ApprovalPolicy, ApprovalRule
+from tocsin_protocol.approval.request import Request, request_digest
 from tocsin_protocol.body import decode_body, encode_body
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_BODY_BYTES, decode_envelope, seal_envelope
@@ -22,9 +29,10 @@ from tocsin_protocol.feed import FeedHead, chain_position, verify_equivocation
 from tocsin_protocol.frame import decode_frame, encode_frame
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.heartbeat import decode_heartbeat, encode_heartbeat
+from tocsin_protocol.recovery.claims import Claim, build_tree, claim_leaf, pro_rata
 from tocsin_protocol.roster import RosterIndex, verify_genesis, verify_successor
 from tocsin_protocol.roster_encoding import decode_roster, decode_signed_roster, encode_roster, roster_hash
-from tocsin_protocol.signing import Domain, address_of_key, public_key_of, verify_digest
+from tocsin_protocol.signing import Domain, address_of_key, public_key_of, recover_key, verify_digest
 from tocsin_protocol.sync import (
     decode_heads,
     decode_items,
@@ -49,6 +57,8 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "heartbeat": cache(vectors_network.heartbeat),
     "roster": cache(vectors_roster.roster),
     "admission": cache(vectors_admission.admission),
+    "approval": cache(vectors_approval.approval),
+    "claims": cache(vectors_claims.claims),
 }
 
 
@@ -298,6 +308,77 @@ def check_frame_step(admission: Admission, step: dict[str, Any], number: int) ->
     assert len(outcome.admitted) == step["admitted"], number
     assert outcome.dropped == step["dropped"], number
     assert len(outcome.doubtful) == step["doubtful"], number
+
+
+@pytest.mark.parametrize("case", cases_of("approval", "requests"))
+def test_approval_request(case: dict[str, Any]) -> None:
+    network_id, request = decode_approval_request(json.dumps(case["typed_data"]).encode())
+    assert request_digest(Domain(network_id), request) == raw(case["digest"])
+    assert request.use_key == raw(case["use_key"])
+    assert address_of_key(recover_key(raw(case["digest"]), raw(case["signature"]))) == raw(case["signer"])
+
+
+@pytest.mark.parametrize("case", cases_of("approval", "files", "valid"))
+def test_approval_file(case: dict[str, Any]) -> None:
+    approval = decode_approval(case["file"].encode())
+    assert request_digest(DOMAIN, approval.request) == raw(case["digest"])
+    assert recover_key(raw(case["digest"]), approval.signature)
+
+
+@pytest.mark.parametrize("case", cases_of("approval", "files", "invalid"))
+def test_approval_file_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError, match=case["names"]):
+        decode_approval(case["file"].encode())
+
+
+def request_of(message: dict[str, Any]) -> Request:
+    """The request of a message, with the rest of the typed data around it."""
+    whole = GENERATORS["approval"]()["requests"][0]["typed_data"]
+    return decode_approval_request(json.dumps({**whole, "message": message}).encode())[1]
+
+
+@pytest.mark.parametrize("case", cases_of("approval", "judging"))
+def test_approvals_are_judged(case: dict[str, Any]) -> None:
+    policy = ApprovalPolicy(
+        {raw(address): address for address in case["policy"]["operators"]},
+        tuple(
+            ApprovalRule(r["m"], frozenset(map(raw, r["operators"])), r["tier"], r["scope"])
+            for r in case["policy"]["rules"]
+        ),
+        frozenset(map(raw, case["policy"]["removed"])),
+    )
+    asked = Asked(request_of(case["asked"]), frozenset(map(raw, case["used"])), case["now_ms"], case["latest_ms"])
+    approvals = [
+        Approval(raw(one["network"]), request_of(one["message"]), raw(one["signature"])) for one in case["approvals"]
+    ]
+    tally = count_approvals(Domain(raw(case["network"])), policy, asked, approvals)
+    assert [verdict.refusal for verdict in tally.verdicts] == case["refusals"]
+    assert [operator.hex() for operator in tally.operators] == case["counted"]
+    assert (tally.granted is not None) == case["granted"]
+
+
+def test_every_refusal_has_a_vector() -> None:
+    judged = GENERATORS["approval"]()["judging"]
+    assert {refusal for case in judged for refusal in case["refusals"] if refusal is not None} == set(Refusal)
+
+
+def claim_of(row: dict[str, Any]) -> Claim:
+    return Claim(raw(row["account"]), raw(row["asset"]), int(row["amount"]))
+
+
+@pytest.mark.parametrize("case", cases_of("claims", "trees"))
+def test_claims_tree(case: dict[str, Any]) -> None:
+    tree = build_tree(map(claim_of, case["claims"]))
+    assert tree.root.hex() == case["root"]
+    for row in case["claims"]:
+        assert claim_leaf(claim_of(row)).hex() == row["leaf"]
+        assert [node.hex() for node in tree.proof(claim_of(row))] == row["proof"]
+
+
+@pytest.mark.parametrize("case", cases_of("claims", "payouts"))
+def test_claims_payout(case: dict[str, Any]) -> None:
+    funds = {raw(fund["asset"]): int(fund["amount"]) for fund in case["funds"]}
+    assert list(pro_rata(map(claim_of, case["claims"]), funds)) == [claim_of(row) for row in case["paid"]]
 
 
 def test_every_error_is_ours() -> None:

@@ -4,7 +4,9 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { countApprovals, decodeApproval, readTypedData, typedDataDigest, useKey } from './lib/approval.mjs'
 import { Admission, malformation } from './lib/admission.mjs'
+import { buildTree, claimLeaf, proRata } from './lib/claims.mjs'
 import { decodeBody, encodeBody } from './lib/body.mjs'
 import * as wire from './lib/envelope.mjs'
 import { Feeds } from './lib/feeds.mjs'
@@ -13,7 +15,7 @@ import { checkActionable } from './lib/freshness.mjs'
 import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
 import { DecodeError, decode, encode } from './lib/msgpack.mjs'
 import { decodeRoster, decodeSignedRoster, rosterHash, verifyGenesis, verifySuccessor } from './lib/roster.mjs'
-import { Domain, SignatureError, addressOfKey, publicKeyOf, verifyDigest } from './lib/signing.mjs'
+import { Domain, SignatureError, addressOfKey, publicKeyOf, recoverKey, verifyDigest } from './lib/signing.mjs'
 import * as sync from './lib/sync.mjs'
 import { judgeTopic, topicNames } from './lib/topics.mjs'
 
@@ -105,6 +107,36 @@ const genesis = ({ signed, pinned }) => verifyGenesis(decodeSignedRoster(raw(sig
 const items = (data) => sync.decodeItems(data, 2)
 const verifyProof = (file, { proof }) => wire.verifyEquivocation(domain, raw(file.key), raw(proof))
 
+function requestVector ({ typed_data: typed, digest, use_key: key, signer, signature }) {
+  const { networkId, message } = readTypedData(typed)
+  equal(typedDataDigest(new Domain(networkId), message), digest, 'digest')
+  equal(useKey(message), key, 'use key')
+  equal(addressOfKey(recoverKey(raw(digest), raw(signature))), signer, 'signer')
+}
+
+function judgingVector (vector) {
+  const of = new Domain(raw(vector.network))
+  const approvals = vector.approvals.map((one) =>
+    ({ networkId: raw(one.network), message: one.message, signature: raw(one.signature) }))
+  const found = countApprovals(of, vector.policy, vector, approvals)
+  equal([found.refusals, found.counted, found.granted], [vector.refusals, vector.counted, vector.granted])
+}
+
+// An error has to say which field was wrong.
+function refusesFile ({ file, names }) {
+  const { message } = refused(() => decodeApproval(file))
+  if (!message.includes(names)) throw new Error(`refused because ${message}, not because of ${names}`)
+}
+
+function treeVector ({ claims, root }) {
+  const tree = buildTree(claims)
+  equal(tree.root, root, 'root')
+  for (const [at, claim] of claims.entries()) {
+    equal(claimLeaf(claim), claim.leaf, 'leaf')
+    equal(tree.proof(at).map(hex), claim.proof, 'proof')
+  }
+}
+
 // File -> section (dotted) -> the check of one vector, given the vector and its file.
 const CHECKS = {
   encoding: {
@@ -174,7 +206,19 @@ const CHECKS = {
     'genesis.invalid': (vector) => refused(() => genesis(vector)),
     succession: successionVector
   },
-  admission: { cases: admissionVector }
+  admission: { cases: admissionVector },
+  approval: {
+    operators: ({ secret, address }) => equal(addressOfKey(publicKeyOf(raw(secret))), address),
+    requests: requestVector,
+    'files.valid': ({ file, digest }) => {
+      const { networkId, message, signature } = decodeApproval(file)
+      equal(typedDataDigest(new Domain(networkId), message), digest)
+      recoverKey(raw(digest), signature)
+    },
+    'files.invalid': refusesFile,
+    judging: judgingVector
+  },
+  claims: { trees: treeVector, payouts: ({ claims, funds, paid }) => equal(proRata(claims, funds), paid) }
 }
 
 // Lists of vectors in a file, by dotted path.

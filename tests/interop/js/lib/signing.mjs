@@ -21,6 +21,7 @@ export class Domain {
   constructor (networkId) {
     if (networkId.length !== 32) throw new SignatureError('network id is not 32 bytes')
     const separator = keccak256(Buffer.concat([DOMAIN_TYPE_HASH, NAME_HASH, VERSION_HASH, networkId]))
+    this.networkId = networkId
     this.prefix = Buffer.concat([Buffer.of(0x19, 0x01), separator])
   }
 
@@ -73,19 +74,24 @@ export function signDigest (secret, digest) {
 
 // Recovery, not plain verification: a flipped parity bit passes the latter and fails in every contract.
 export function verifyDigest (publicKey, digest, signature) {
+  if (Buffer.compare(recoverKey(digest, signature), publicKey) !== 0) {
+    throw new SignatureError("signature is not by the publisher's key")
+  }
+}
+
+// The 33-byte key that made a signature.
+export function recoverKey (digest, signature) {
   if (signature.length !== 64) throw new SignatureError('signature is not 64 bytes')
   const rs = Buffer.from(signature)
   const parity = rs[32] >> 7
   rs[32] &= 0x7f
   if (BigInt('0x' + rs.subarray(32).toString('hex')) > HALF_ORDER) throw new SignatureError('signature with a high s')
-  let recovered
   try {
     const parsed = secp256k1.Signature.fromBytes(Buffer.concat([Buffer.of(parity), rs]), 'recovered')
-    recovered = parsed.recoverPublicKey(digest).toBytes(true)
+    return Buffer.from(parsed.recoverPublicKey(digest).toBytes(true))
   } catch {
     throw new SignatureError('signature does not verify')
   }
-  if (Buffer.compare(recovered, publicKey) !== 0) throw new SignatureError("signature is not by the publisher's key")
 }
 
 export function isSignedBy (publicKey, digest, signature) {
