@@ -94,6 +94,7 @@ def action_view(row: ActionRow) -> dict[str, Any]:
         "reason": action.reason,
         "created_ms": action.created_ms,
         "deadline_ms": action.deadline_ms,
+        "ends_ms": action.ends_ms,
         "transactions": ["0x" + transaction.hash.hex() for transaction in action.transactions],
         "events": [{"at_ms": e.at_ms, "event": e.event.value, "reason": e.reason} for e in row.events],
     }

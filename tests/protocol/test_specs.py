@@ -77,7 +77,7 @@ RULES = {
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
-ELSEWHERE = {"containment", "outflow"}
+ELSEWHERE = {"action", "life_cycle", "outflow"}
 TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM)\]"
 
 

@@ -103,7 +103,7 @@ async def _published_pause(
     document = signal_to_json(sample_signal(number, now_ms(), severity=Severity.CRITICAL, subject=target))
     began_ms = time.time_ns() / 1e6
     await speaker.ask(Verb.PUBLISH, signals=[document])
-    await actor.wait_status(lambda status: status["actions"].get("confirmed", 0) > number)
+    await actor.wait_status(lambda status: status["actions"].get("effective", 0) > number)
     with actor.open_reader() as reader:
         (row,) = reader.actions(limit=1)
     mined_ms = next(event.at_ms for event in row.events if event.event.value == "include")

@@ -243,7 +243,7 @@ def _explain_action(out: Output, row: ActionRow) -> None:
     out.say("")
     out.say(("Action ", "bold"), short_hex(action.action_id), f"  {action.hook} at {action.target}")
     out.console.print("  state", styled(action.state.value), plain(action.reason), markup=False)
-    out.say(f"  {time_text(action.created_ms)}  intended")
+    out.say(f"  {time_text(action.created_ms)}  planned")
     for event in row.events:
         reason = f": {event.reason}" if event.reason else ""
         out.say(f"  {time_text(event.at_ms)}  {event.event.value}{reason}")

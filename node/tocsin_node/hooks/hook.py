@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tocsin_protocol.containment import Action, Detail, Event
+from tocsin_protocol.containment.action import Action, Detail
+from tocsin_protocol.containment.life_cycle import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +60,5 @@ class Hook(Protocol):
         ...
 
     async def run(self, action: Action, journal: Journal) -> Action:
-        """Drive an action from the state it is in, fresh or left by a crash, to a final one, or to UNKNOWN."""
+        """Drive an action from the state it is in, fresh or left by a crash, until it is settled, or to UNKNOWN."""
         ...

@@ -12,7 +12,8 @@ from functools import partial
 
 import structlog
 import trio
-from tocsin_protocol.containment import Action, Detail, Event, State
+from tocsin_protocol.containment.action import Action, Detail
+from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.store.actions import append_event, find_action, read_open_actions
@@ -38,6 +39,7 @@ class Acting:
         self._metrics = metrics
         self._now_ms = now_ms
         self._send, self._receive = trio.open_memory_channel[Action](MAX_WAITING_ACTIONS)
+        self._pursued: set[bytes] = set()
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
         """Journal.record: the event is on disk when this returns."""
@@ -49,19 +51,15 @@ class Acting:
         recorded = Event.LAPSE if after.state is State.LAPSED else event
         self._metrics.outcomes.labels(recorded.value).inc()
         _log.info("action", action=action_id, hook=after.hook, event_of=recorded.value, state=after.state.value)
+        # An approval that was granted, or a block that was taken back, is work for a hook that was not at it.
+        self._take_up(after)
         return after
 
     def start(self, filed: Filed, path: Path) -> None:
         """Take up the actions that a batch set off."""
         for decided in filed.decided:
             for action in decided.actions:
-                # Never full in practice: one action per hook and arm epoch. The next start takes up what did not fit.
-                try:
-                    self._send.send_nowait(action)
-                except trio.WouldBlock:
-                    _log.error(
-                        "too many actions at once; restart the node to take this one up", action=action.action_id
-                    )
+                self._take_up(action)
 
     async def run_acting(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what an earlier run left, then run every new action at once."""
@@ -71,10 +69,28 @@ class Acting:
                 self._hooks[action.hook].claim(action)
         async with trio.open_nursery() as nursery:
             for action in open_actions:
-                nursery.start_soon(self._pursue, action)
+                self._take_up(action)
             task_status.started()
             async for action in self._receive:
-                nursery.start_soon(self._pursue, action)
+                nursery.start_soon(self._run, action)
+
+    def _take_up(self, action: Action) -> None:
+        """Have an action pursued that has work for its hook, unless it is being pursued."""
+        if action.is_settled or action.state is State.AWAITING_APPROVAL or action.action_id in self._pursued:
+            return
+        # Never full in practice: one action per hook and arm epoch. The next start takes up what did not fit.
+        try:
+            self._send.send_nowait(action)
+        except trio.WouldBlock:
+            _log.error("too many actions at once; restart the node to take this one up", action=action.action_id)
+        else:
+            self._pursued.add(action.action_id)
+
+    async def _run(self, action: Action) -> None:
+        try:
+            await self._pursue(action)
+        finally:
+            self._pursued.discard(action.action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)
@@ -83,16 +99,16 @@ class Acting:
             return
         retry_seconds = FIRST_RETRY_SECONDS
         is_again = False
-        while not action.is_final:
+        while not action.is_settled:
             try:
                 # What another run has left is read anew: to go on from an older state could mean a second effect.
                 action = await self._read(action) if is_again else action
-                if not action.is_final:
+                if not action.is_settled:
                     action = await hook.run(action, self)
             except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands
                 _log.exception("hook failed", hook=action.hook, action=action.action_id)
                 self._metrics.dropped.labels("hook-fault").inc()
-            if not action.is_final:
+            if not action.is_settled:
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
                 is_again = True

@@ -6,17 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 
 from tocsin_protocol.audit import EntryKind
-from tocsin_protocol.containment import (
-    FINAL,
-    Action,
-    ContainmentError,
-    Detail,
-    Event,
-    IntentVerdict,
-    State,
-    apply_event,
-    judge_intent,
-)
+from tocsin_protocol.containment.action import Action, Detail, IntentVerdict, apply_event, judge_intent
+from tocsin_protocol.containment.life_cycle import SETTLED, ContainmentError, Event, State
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 
 from .audit import append_audit
@@ -25,10 +16,10 @@ MAX_EVENT_BYTES = 256 * 1024
 # Far above what a machine can hold open; a bound for the reads only.
 MAX_OPEN_ACTIONS = 10_000
 
-_COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms"
+_COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms, ends_ms"
 # After these an effect may follow, whatever anybody does: a transaction's is to be signed, a webhook's to be sent.
 _FIRST_STEPS = frozenset({Event.SIGN, Event.SEND})
-_FINAL_STATES = tuple(sorted(state.value for state in FINAL))
+_SETTLED_STATES = tuple(sorted(state.value for state in SETTLED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,7 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
     verdict = judge_intent(find_action(connection, action.action_id), action)
     if verdict is IntentVerdict.NEW:
         connection.execute(
-            f"INSERT INTO actions ({_COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO actions ({_COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (
                 action.action_id,
                 action.hook,
@@ -73,6 +64,7 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
                 action.payload,
                 action.created_ms,
                 action.deadline_ms,
+                action.ends_ms,
                 action.state.value,
             ),
         )
@@ -90,7 +82,7 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
     action = find_action(connection, action_id)
     if action is None:
         raise ContainmentError(f"action {action_id.hex()} is not in the journal")
-    if action.state is State.INTENDED and event in _FIRST_STEPS and (why := _taken_back(connection, action)):
+    if action.is_unsigned and event in _FIRST_STEPS and (why := _taken_back(connection, action)):
         event, detail = Event.LAPSE, {"reason": why}
     after = apply_event(action, event, detail)
     connection.execute(
@@ -98,7 +90,7 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
         (action_id, now_ms, event.value, encode_canonical(dict(detail))),
     )
     connection.execute("UPDATE actions SET state = ? WHERE id = ?", (after.state.value, action_id))
-    kind = EntryKind.OUTCOME if after.is_final else EntryKind.ACTION
+    kind = EntryKind.OUTCOME if after.is_settled else EntryKind.ACTION
     shown = {"event": event.value, "state": after.state.value} | {k: v for k, v in detail.items() if k != "raw"}
     append_audit(connection, now_ms, kind, action_id, shown)
     return after
@@ -127,11 +119,11 @@ def find_action(connection: sqlite3.Connection, action_id: bytes) -> Action | No
 
 
 def read_open_actions(connection: sqlite3.Connection) -> list[Action]:
-    """Actions not yet at an end, oldest first."""
-    marks = ", ".join("?" * len(_FINAL_STATES))
+    """Actions whose hook has something left to do, oldest first."""
+    marks = ", ".join("?" * len(_SETTLED_STATES))
     rows = connection.execute(
         f"SELECT id FROM actions WHERE state NOT IN ({marks}) ORDER BY created_ms LIMIT ?",  # noqa: S608
-        (*_FINAL_STATES, MAX_OPEN_ACTIONS),
+        (*_SETTLED_STATES, MAX_OPEN_ACTIONS),
     ).fetchall()
     return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
 

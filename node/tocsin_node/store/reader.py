@@ -10,7 +10,8 @@ from types import TracebackType
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.audit import AuditEntry
 from tocsin_protocol.body import decode_body
-from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError

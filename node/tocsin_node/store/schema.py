@@ -169,6 +169,12 @@ MIGRATIONS = (
         detail BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    -- Until when its effect should last; nothing for what has nothing to end.
+    ALTER TABLE actions ADD COLUMN ends_ms INTEGER;
+    UPDATE actions SET state = CASE state
+        WHEN 'intended' THEN 'planned' WHEN 'mined' THEN 'included' WHEN 'confirmed' THEN 'effective' ELSE state END;
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -18,7 +18,8 @@ from tocsin_node.store.rules import Rules
 from tocsin_node.store.schema import MIGRATIONS
 from tocsin_protocol.belief.outcomes import Tally
 from tocsin_protocol.belief.reputation import Pin
-from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.decision.levers import Lever as PolicyLever
 from tocsin_protocol.decision.policy import Policy
 from tocsin_protocol.decision.tiers import Quorum, Tier
