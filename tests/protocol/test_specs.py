@@ -12,6 +12,9 @@ import pytest
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.priors import half_life_ms, prior_of
 from tocsin_protocol.belief.terms import Answer
+from tocsin_protocol.containment.drawing import redraw
+from tocsin_protocol.containment.ledger import LedgerStanding
+from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.decision.tiers import NEEDS, Condition
 from tocsin_protocol.exposure.manifest import LINK_SUBJECTS, AmountSource, HoldingKind, TokenKind
 from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
@@ -33,7 +36,19 @@ from tocsin_protocol.taxonomy import (
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
-PAGES = ("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision")
+PAGES = (
+    "encoding",
+    "signal",
+    "roster",
+    "gossip",
+    "sync",
+    "incidents",
+    "belief",
+    "evidence",
+    "exposure",
+    "decision",
+    "containment",
+)
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
     "signal": ("protocol/tocsin_protocol/feed.py", "protocol/tocsin_protocol/freshness.py"),
@@ -73,12 +88,25 @@ RULES = {
         "protocol/tocsin_protocol/exposure/local_loss.py",
         "protocol/tocsin_protocol/ladder.py",
     ),
+    "containment": (
+        "protocol/tocsin_protocol/containment/life_cycle.py",
+        "protocol/tocsin_protocol/containment/action.py",
+        "node/tocsin_node/store/actions.py",
+        "protocol/tocsin_protocol/containment/ledger.py",
+        "node/tocsin_node/store/ledger.py",
+        "node/tocsin_node/store/ledger_doubt.py",
+        "node/tocsin_node/relay/ledger.py",
+        "node/tocsin_node/relay/acting.py",
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
-ELSEWHERE = {"action", "life_cycle", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM)\]"
+ELSEWHERE = {"outflow"}
+TAG = (
+    r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
+    r")\]"
+)
 
 
 def page(name: str) -> str:
@@ -204,6 +232,19 @@ def test_words_are_those_of_the_code(kind: Any) -> None:
 
 def test_audit_entries_are_the_enumeration() -> None:
     assert [row[0] for row in table(page("audit-log"), "kind")] == [f"`{kind}`" for kind in EntryKind]
+
+
+def test_the_life_cycle_is_drawn_from_the_table() -> None:
+    text = page("containment")
+    assert redraw(text) == text, "run `python specs/draw.py`"
+    assert [row[0] for row in table(text, "where")] == [f"`{state}`" for state in State]
+    assert [row[0] for row in table(text, "event")] == [f"`{event}`" for event in Event]
+    assert [row[0] for row in table(text, "standing")] == [f"`{standing}`" for standing in LedgerStanding]
+
+
+def test_a_page_without_a_drawn_part_is_not_drawn_on() -> None:
+    with pytest.raises(ValueError, match="lacks the lines"):
+        redraw(page("decision"))
 
 
 def test_links_and_odds_are_those_of_the_code() -> None:

@@ -16,10 +16,11 @@ from tocsin_protocol.containment.action import Action, Detail
 from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
-from tocsin_node.store.actions import append_event, find_action, read_open_actions
+from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_open_actions
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.writer import Store
 
+from .ledger import Ledger
 from .metrics import Metrics
 
 # What a hook left open (outcome not known, or a fault of ours) is taken up again after this, doubling.
@@ -33,8 +34,11 @@ _log = structlog.get_logger("tocsin.acting")
 class Acting:
     """Starts a task for each action, and is the journal that the hooks write to."""
 
-    def __init__(self, store: Store, hooks: Mapping[str, Hook], metrics: Metrics, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, hooks: Mapping[str, Hook], metrics: Metrics, now_ms: Callable[[], int]
+    ) -> None:
         self._store = store
+        self._ledger = ledger
         self._hooks = hooks
         self._metrics = metrics
         self._now_ms = now_ms
@@ -43,6 +47,9 @@ class Acting:
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
         """Journal.record: the event is on disk when this returns."""
+        # [LEDGER] The anchor tells of an intent before the first signature or message of it is durable.
+        if event in FIRST_STEPS:
+            await self._ledger.reach(action_id)
         now_ms = self._now_ms()
         after = await self._store.writer.submit(
             lambda connection: append_event(connection, action_id, event, detail, now_ms)
@@ -62,7 +69,11 @@ class Acting:
                 self._take_up(action)
 
     async def run_acting(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take up what an earlier run left, then run every new action at once."""
+        """Take up what an earlier run left, then run every new action at once; nothing while the ledger is in doubt."""
+        if not self._ledger.confirmed.is_set():
+            task_status.started()
+            await self._ledger.confirmed.wait()
+            task_status = trio.TASK_STATUS_IGNORED
         open_actions = await self._store.writer.submit(read_open_actions)
         for action in open_actions:
             if action.hook in self._hooks:
@@ -88,9 +99,19 @@ class Acting:
 
     async def _run(self, action: Action) -> None:
         try:
-            await self._pursue(action)
+            async with trio.open_nursery() as nursery:
+                # Beside the look before signing: the first signature waits for it.
+                nursery.start_soon(self._anchor, action.action_id)
+                await self._pursue(action)
         finally:
             self._pursued.discard(action.action_id)
+            self._ledger.forget(action.action_id)
+
+    async def _anchor(self, action_id: bytes) -> None:
+        try:
+            await self._ledger.reach(action_id)
+        except Exception:  # noqa: BLE001 - a disk that is full now must not stop the node; the first step tries again
+            _log.exception("the anchor cannot be written; nothing is signed until it is", action=action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)

@@ -79,7 +79,8 @@ def _intend(
     hook = rules.hooks[choice.lever.hook]
     epoch = read_arms(connection)[hook.name].epoch
     target = action_target(choice.lever, hook.target, incident)
-    ends_ms = now_ms + choice.lever.minutes * _MINUTE_MS if choice.lever.minutes else None
+    # A notice holds nothing still, so there is nothing to end.
+    ends_ms = now_ms + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
     action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms)
     if insert_intent(connection, action, now_ms) is not IntentVerdict.NEW:
         return None

@@ -133,6 +133,7 @@ def judge_intent(existing: Action | None, new: Action) -> IntentVerdict:
 
     Only the payload counts: a fresh incident or decision id does not fire a lever twice.
     """
+    # [ACT] One key (hook, target, arm epoch) has one action: the same payload is the same, any other is refused.
     if existing is None:
         return IntentVerdict.NEW
     if existing.action_id != new.action_id:
@@ -183,7 +184,7 @@ def _read_transaction(action: Action, detail: Detail) -> SignedTransaction:
         priority_fee_wei=_integer(detail, "priority_fee_wei"),
     )
     if action.transactions and action.transactions[0].nonce != signed.nonce:
-        # A second nonce would be a second effect.
+        # [ACT] All transactions of an action have one nonce, so at most one of them has an effect.
         raise ContainmentError(f"action: nonce {signed.nonce} where {action.transactions[0].nonce} is signed")
     if len(action.transactions) >= MAX_TRANSACTIONS:
         raise ContainmentError(f"action: more than {MAX_TRANSACTIONS} signed transactions")

@@ -55,7 +55,7 @@ class Event(StrEnum):
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
-    # People first, where the lever is theirs: each approval is kept, the last one needed grants.
+    # [ACT] What awaits approval is not signed; it lapses where nobody grants it in time.
     (State.PLANNED, Event.ASK): State.AWAITING_APPROVAL,
     (State.AWAITING_APPROVAL, Event.APPROVE): State.AWAITING_APPROVAL,
     (State.AWAITING_APPROVAL, Event.GRANT): State.PREFLIGHT,
@@ -63,7 +63,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.AWAITING_APPROVAL, Event.LAPSE): State.LAPSED,
     # The look before signing has a record of its own only while it waits for an endpoint.
     (State.PLANNED, Event.CHECK): State.PREFLIGHT,
-    # A transaction: sign once durable, then send the same bytes as often as it takes.
+    # [ACT] Signed bytes are durable before they are sent, and are sent unchanged as often as it takes.
     (State.PLANNED, Event.SIGN): State.SIGNED,
     (State.PREFLIGHT, Event.SIGN): State.SIGNED,
     (State.SIGNED, Event.SEND): State.BROADCAST,
@@ -80,12 +80,12 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PLANNED, Event.SEND): State.BROADCAST,
     (State.PREFLIGHT, Event.SEND): State.BROADCAST,
     (State.BROADCAST, Event.CONFIRM): State.EFFECTIVE,
-    # What a block has held, a deeper reorg takes back all the same.
+    # [ACT] A reorg takes back whatever is on chain, however long it has held.
     (State.INCLUDED, Event.REORG): State.BROADCAST,
     (State.EFFECTIVE, Event.REORG): State.BROADCAST,
     (State.EXPIRING, Event.REORG): State.BROADCAST,
     (State.REVERTED, Event.REORG): State.BROADCAST,
-    # The end of an effect, by the contract itself or by people, who need not wait for the time.
+    # [ACT] An effect is over when the contract or the operators have lifted it, and never by the time alone.
     (State.EFFECTIVE, Event.EXPIRE): State.EXPIRING,
     (State.EFFECTIVE, Event.LIFT): State.LIFTED,
     (State.EXPIRING, Event.LIFT): State.LIFTED,
@@ -98,7 +98,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PREFLIGHT, Event.FAIL): State.FAILED,
     (State.SIGNED, Event.FAIL): State.FAILED,
     (State.BROADCAST, Event.FAIL): State.FAILED,
-    # Not known: leaves only by what the chain says, or by sending the same bytes again.
+    # [ACT] An unknown outcome is left only by what the chain says, or by sending the same bytes again.
     (State.SIGNED, Event.LOSE): State.UNKNOWN,
     (State.BROADCAST, Event.LOSE): State.UNKNOWN,
     (State.INCLUDED, Event.LOSE): State.UNKNOWN,

@@ -15,6 +15,7 @@ from tocsin_node.demo.scenario_chain import is_paused
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.relay import acting as acting_module
 from tocsin_node.relay.acting import Acting
+from tocsin_node.relay.ledger import Ledger
 from tocsin_node.relay.metrics import Metrics
 from tocsin_node.store.actions import find_action, insert_intent, set_arm
 from tocsin_node.store.arrivals import Filed, Path
@@ -58,10 +59,12 @@ class Desk:
 @asynccontextmanager
 async def open_desk(folder: FilePath, hook: EvmHook) -> AsyncIterator[Desk]:
     store, metrics = Store(folder, b"\1" * 20, b"\2" * 32), Metrics()
-    acting = Acting(store, {hook.name: hook}, metrics, now_ms)
+    ledger = Ledger(store, now_ms)
+    acting = Acting(store, ledger, {hook.name: hook}, metrics, now_ms)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)
+            await ledger.load()
             await nursery.start(acting.run_acting)
             yield Desk(store, acting, metrics)
             nursery.cancel_scope.cancel()

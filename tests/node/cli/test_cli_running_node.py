@@ -107,6 +107,19 @@ def test_hook_is_armed_and_disarmed(tocsin: Any, lines: Any, at: Any) -> None:
     assert (status["hooks"][0]["armed"], status["hooks"][0]["epoch"]) == (False, armed["epoch"])
 
 
+def test_ledger_is_shown_and_only_confirmed_when_in_doubt(tocsin: Any, lines: Any, at: Any) -> None:
+    assert "The ledger is confirmed" in tocsin("ledger", "show", *at).stdout
+    (shown,) = lines(tocsin("ledger", "show", "--json", *at))
+    assert (shown["doubt"], shown["anchor"]) == ("", shown["database"])
+    assert tocsin("ledger", "confirm", *at).exit_code == 2  # no terminal to ask at
+    refused = tocsin("ledger", "confirm", "--yes", *at)
+    assert refused.exit_code == 1
+    assert "nothing to confirm" in refused.stderr
+    unknown = tocsin("ledger", "lifted", "abcdef", "--yes", *at)
+    assert unknown.exit_code == 1
+    assert "no action has an id that begins so" in unknown.stderr
+
+
 def test_hook_that_is_not_configured_is_refused(tocsin: Any, at: Any) -> None:
     for command in (("arm", "pauze", "--yes"), ("disarm", "pauze")):
         result = tocsin(*command, *at)

@@ -14,6 +14,7 @@ from tocsin_node.hooks.hook import Journal, Occasion
 from tocsin_node.relay.intake import verify_batch
 from tocsin_node.store.actions import set_arm
 from tocsin_node.store.arrivals import Filed, Path, file_arrivals
+from tocsin_node.store.ledger import hold_ledger
 from tocsin_node.store.rules import Rules
 from tocsin_node.store.schema import MIGRATIONS
 from tocsin_protocol.belief.outcomes import Tally
@@ -112,6 +113,7 @@ def memory_database() -> Iterator[sqlite3.Connection]:
         for migration in MIGRATIONS:
             connection.executescript(migration)
         connection.execute("INSERT INTO node VALUES (1, ?, ?, x'')", (Feed(OWN).publisher, NETWORK_ID))
+        hold_ledger(connection, b"instance")
         yield connection
     finally:
         connection.close()
