@@ -79,6 +79,7 @@ class Bench:
     publishing: Publishing
     catching_up: CatchingUp
     mesh_state: MeshState
+    ledger: Ledger
     acting: Acting
     mesh: Hand
     metrics: Metrics
@@ -199,6 +200,7 @@ async def open_bench(
                 publishing,
                 catching_up,
                 mesh_state,
+                ledger,
                 acting,
                 mesh,
                 metrics,
