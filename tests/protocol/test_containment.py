@@ -122,9 +122,9 @@ def test_an_effect_ends_by_its_time_or_by_people() -> None:
 
 
 def test_an_action_is_expiring_some_time_before_its_end() -> None:
-    long, brief = make_action(ends_ms=3_600_000), make_action(ends_ms=61_000)
-    assert (make_action().expires_ms, brief.expires_ms) == (None, brief.created_ms)
-    assert long.expires_ms == 3_600_000 - EXPIRY_NOTICE_MS
+    long, brief = make_action(ends_ms=3_601_000), make_action(ends_ms=61_000)
+    assert (make_action().expires_ms, brief.expires_ms) == (None, 41_000)
+    assert long.expires_ms == 3_601_000 - EXPIRY_NOTICE_MS
 
 
 def test_what_awaits_approval_is_not_signed() -> None:

@@ -47,13 +47,13 @@ class Acting:
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
         """Journal.record: the event is on disk when this returns."""
-        # [LEDGER] The anchor tells of an intent before the first signature or message of it is durable.
-        if event in FIRST_STEPS:
-            await self._ledger.reach(action_id)
         now_ms = self._now_ms()
         after = await self._store.writer.submit(
             lambda connection: append_event(connection, action_id, event, detail, now_ms)
         )
+        # [LEDGER] The anchor tells of an intent before the first bytes of it go out.
+        if event in FIRST_STEPS and not after.is_settled:
+            await self._ledger.reach(action_id)
         # A step that the operator has taken back is recorded as a lapse.
         recorded = Event.LAPSE if after.state is State.LAPSED else event
         self._metrics.outcomes.labels(recorded.value).inc()
@@ -100,7 +100,7 @@ class Acting:
     async def _run(self, action: Action) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                # Beside the look before signing: the first signature waits for it.
+                # Beside the look and the signature, so that the first bytes seldom wait for it.
                 nursery.start_soon(self._anchor, action.action_id)
                 await self._pursue(action)
         finally:
@@ -111,7 +111,7 @@ class Acting:
         try:
             await self._ledger.reach(action_id)
         except Exception:  # noqa: BLE001 - a disk that is full now must not stop the node; the first step tries again
-            _log.exception("the anchor cannot be written; nothing is signed until it is", action=action_id)
+            _log.exception("the anchor cannot be written; nothing is sent until it is", action=action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)
@@ -125,6 +125,9 @@ class Acting:
                 # What another run has left is read anew: to go on from an older state could mean a second effect.
                 action = await self._read(action) if is_again else action
                 if not action.is_settled:
+                    # What was signed before a fault may be sent at once by the next run.
+                    if is_again:
+                        await self._ledger.reach(action.action_id)
                     action = await hook.run(action, self)
             except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands
                 _log.exception("hook failed", hook=action.hook, action=action.action_id)

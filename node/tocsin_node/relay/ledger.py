@@ -18,10 +18,10 @@ _log = structlog.get_logger("tocsin.ledger")
 
 
 class Ledger:
-    """Knows whether the ledger may be acted on, and keeps the anchor from falling behind what is signed.
+    """Knows whether the ledger may be acted on, and keeps the anchor from falling behind what is sent.
 
     `confirmed` is set while it may. An anchor is written beside the work on an action, not before it, so that the
-    first signature waits for the disk only where the look before it was quicker.
+    first bytes wait for it only where all else was quicker.
     """
 
     def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:

@@ -173,7 +173,8 @@ def _read_ending(connection: sqlite3.Connection, state: State, now_ms: int) -> l
         "SELECT id FROM actions WHERE state = ? AND ends_ms <= ? ORDER BY created_ms LIMIT ?",
         (state.value, now_ms + EXPIRY_NOTICE_MS, MAX_OPEN_ACTIONS),
     ).fetchall()
-    return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+    actions = [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+    return [action for action in actions if action.expires_ms is not None and action.expires_ms <= now_ms]
 
 
 def count_actions_by_state(connection: sqlite3.Connection) -> dict[State, int]:

@@ -174,7 +174,6 @@ MIGRATIONS = (
     ALTER TABLE actions ADD COLUMN ends_ms INTEGER;
     UPDATE actions SET state = CASE state
         WHEN 'intended' THEN 'planned' WHEN 'mined' THEN 'included' WHEN 'confirmed' THEN 'effective' ELSE state END;
-    CREATE INDEX actions_by_state ON actions (state);
 
     -- Which ledger of actions this is, and how many intents and armings it has counted. instance: the process that
     -- holds it. doubt: why the operator has to say that it may act, or nothing.

@@ -19,7 +19,8 @@ MAX_APPROVALS = 32
 """Approvals of one action."""
 MAX_REASON_CHARS = 400
 EXPIRY_NOTICE_MS = 5 * 60 * 1000
-"""An action is expiring from this long before its end: time to look, to hold, or to reopen."""
+"""An action is expiring from this long before its end, or for the last third of its time where that is less: time to
+look, to hold, or to reopen."""
 _INTENT_DOMAIN = b"tocsin/intent/1"
 
 
@@ -80,7 +81,9 @@ class Action:
     @property
     def expires_ms(self) -> int | None:
         """From when on it is expiring, None where it has nothing to end."""
-        return None if self.ends_ms is None else max(self.created_ms, self.ends_ms - EXPIRY_NOTICE_MS)
+        if self.ends_ms is None:
+            return None
+        return self.ends_ms - min(EXPIRY_NOTICE_MS, (self.ends_ms - self.created_ms) // 3)
 
 
 class IntentVerdict(StrEnum):

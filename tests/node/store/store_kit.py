@@ -44,6 +44,7 @@ class Lever:
     last: Event = Event.CONFIRM
     claimed: list[bytes] = field(default_factory=list)
     ran: list[bytes] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
     done: trio.Event = field(default_factory=trio.Event)
 
     def payload(self, occasion: Occasion) -> bytes:
@@ -55,6 +56,7 @@ class Lever:
     async def run(self, action: Action, journal: Journal) -> Action:
         self.ran.append(action.action_id)
         action = await journal.record(action.action_id, Event.SEND, {})
+        self.posted.append(action.action_id)
         action = await journal.record(action.action_id, self.last, {"reason": "the lever says so"})
         self.done.set()
         return action
