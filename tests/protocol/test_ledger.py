@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from tocsin_protocol.containment.ledger import (
     LEDGER_ID_BYTES,
     MAY_ACT,
+    SLOT_BYTES,
     LedgerMark,
     LedgerStanding,
     decode_mark,
     encode_mark,
     join_marks,
     judge_ledger,
+    new_anchor,
+    next_slot,
+    read_newest,
 )
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.errors import DecodeError
@@ -76,6 +80,36 @@ def test_a_confirmed_ledger_is_above_both_and_older_than_neither(anchor: LedgerM
     # whichever of the two turns up again is seen to be another
     assert judge_ledger(joined, found) not in MAY_ACT
     assert judge_ledger(joined, joined) is LedgerStanding.CONTINUOUS
+
+
+@given(marks, marks, st.integers(0, 2 * SLOT_BYTES - 1), st.integers(0, SLOT_BYTES))
+def test_a_torn_anchor_tells_of_the_mark_before_or_of_the_new_one(
+    before: LedgerMark, after: LedgerMark, torn_at: int, kept: int
+) -> None:
+    anchor = bytearray(new_anchor(before))
+    assert read_newest(bytes(anchor)) == before
+    offset, data = next_slot(bytes(anchor), after)
+    anchor[offset : offset + min(kept, len(data))] = data[:kept]
+    assert read_newest(bytes(anchor)) == (after if kept >= len(data) else before)
+    anchor[offset : offset + len(data)] = data
+    assert read_newest(bytes(anchor)) == after
+    assert len(anchor) == 2 * SLOT_BYTES
+    # the next one goes where the first stood
+    assert next_slot(bytes(anchor), before)[0] == SLOT_BYTES - offset
+    anchor[torn_at] ^= 1
+    assert read_newest(bytes(anchor)) in (before, after)
+
+
+@pytest.mark.parametrize("anchor", [b"", b"\0" * 20, b"\xff" * 2 * SLOT_BYTES])
+def test_what_has_no_whole_slot_is_no_anchor(anchor: bytes) -> None:
+    with pytest.raises(DecodeError, match="neither of its slots is whole"):
+        read_newest(anchor)
+
+
+def test_a_mark_too_long_for_its_slot_is_refused() -> None:
+    hooks = tuple((f"hook-{number:04}", 1) for number in range(1200))
+    with pytest.raises(DecodeError, match="are the most"):
+        new_anchor(LedgerMark(OURS, 1, hooks))
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def _show(out: Output, answer: dict[str, Any]) -> None:
         out.say("  ", fault)
     for name in ("anchor", "database"):
         mark = answer[name]
-        known = f"ledger {mark['ledger'][:12]}, {mark['sequence']} intents and armings" if mark else "nothing"
+        known = f"ledger {mark['ledger'][:12]}, {mark['sequence']} armings and first steps" if mark else "nothing"
         out.say(f"  the {name:<9} knows of ", known)
     hooks = [
         (row["hook"], short_address(row["target"]), str(row["anchor_epoch"]), str(row["database_epoch"]))

@@ -51,7 +51,7 @@ class Acting:
         after = await self._store.writer.submit(
             lambda connection: append_event(connection, action_id, event, detail, now_ms)
         )
-        # [LEDGER] The anchor tells of an intent before the first bytes of it go out.
+        # [LEDGER] The anchor tells of an action's first step once that is durable, and before its first bytes go out.
         if event in FIRST_STEPS and not after.is_settled:
             await self._ledger.reach(action_id)
         # A step that the operator has taken back is recorded as a lapse.
@@ -99,19 +99,10 @@ class Acting:
 
     async def _run(self, action: Action) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                # Beside the look and the signature, so that the first bytes seldom wait for it.
-                nursery.start_soon(self._anchor, action.action_id)
-                await self._pursue(action)
+            await self._pursue(action)
         finally:
             self._pursued.discard(action.action_id)
             self._ledger.forget(action.action_id)
-
-    async def _anchor(self, action_id: bytes) -> None:
-        try:
-            await self._ledger.reach(action_id)
-        except Exception:  # noqa: BLE001 - a disk that is full now must not stop the node; the first step tries again
-            _log.exception("the anchor cannot be written; nothing is sent until it is", action=action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)
@@ -125,8 +116,8 @@ class Acting:
                 # What another run has left is read anew: to go on from an older state could mean a second effect.
                 action = await self._read(action) if is_again else action
                 if not action.is_settled:
-                    # What was signed before a fault may be sent at once by the next run.
-                    if is_again:
+                    # What was signed before a fault is sent at once by the next run.
+                    if is_again and not action.is_unsigned:
                         await self._ledger.reach(action.action_id)
                     action = await hook.run(action, self)
             except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands

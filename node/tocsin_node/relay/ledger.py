@@ -10,7 +10,7 @@ import structlog
 import trio
 from tocsin_protocol.containment.ledger import LEDGER_ID_BYTES, LedgerMark
 
-from tocsin_node.store.ledger import describe_anchor, read_mark, write_anchor
+from tocsin_node.store.ledger import describe_anchor, read_mark, replace_anchor, write_anchor
 from tocsin_node.store.ledger_doubt import confirm_ledger, judge_found
 from tocsin_node.store.writer import Store
 
@@ -18,10 +18,9 @@ _log = structlog.get_logger("tocsin.ledger")
 
 
 class Ledger:
-    """Knows whether the ledger may be acted on, and keeps the anchor from falling behind what is sent.
+    """Knows whether the ledger may be acted on, and keeps the anchor from falling behind what goes out.
 
-    `confirmed` is set while it may. An anchor is written beside the work on an action, not before it, so that the
-    first bytes wait for it only where all else was quicker.
+    `confirmed` is set while it may.
     """
 
     def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
@@ -47,7 +46,7 @@ class Ledger:
             await self._write()
 
     async def reach(self, action_id: bytes) -> None:
-        """Return once the anchor tells of an action that is on disk; raises OSError or ConfigError."""
+        """Return once the anchor tells of an action's first step, which is on disk; raises OSError or ConfigError."""
         if action_id in self._anchored:
             return
         async with self._lock:
@@ -71,8 +70,9 @@ class Ledger:
         anchor, _ = await trio.to_thread.run_sync(describe_anchor, self._store.data_dir)
         new_id, now_ms = secrets.token_bytes(LEDGER_ID_BYTES), self._now_ms()
         mark = await self._store.writer.submit(lambda connection: confirm_ledger(connection, anchor, new_id, now_ms))
-        self.doubt = ""
-        await self.write_anchor()
+        async with self._lock:
+            await trio.to_thread.run_sync(replace_anchor, self._store.data_dir, mark)
+            self._written, self.doubt = mark, ""
         self.confirmed.set()
         return mark
 

@@ -86,7 +86,6 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
         )
         detail = {"hook": action.hook, "target": action.target, "epoch": action.arm_epoch, "state": str(action.state)}
         append_audit(connection, now_ms, EntryKind.ACTION, action.action_id, detail)
-        count_up(connection)
     return verdict
 
 
@@ -106,6 +105,7 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
             event, detail = Event.LAPSE, {"reason": why}
         else:
             check_ledger(connection)
+            count_up(connection)
     after = apply_event(action, event, detail)
     connection.execute(
         "INSERT INTO action_events (action, at_ms, event, detail) VALUES (?, ?, ?, ?)",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
-from tocsin_protocol.containment.ledger import LedgerMark, decode_mark, encode_mark
+from tocsin_protocol.containment.ledger import LedgerMark, new_anchor, next_slot, read_newest
 from tocsin_protocol.errors import DecodeError
 
 from ..errors import ConfigError, NodeError
@@ -38,7 +39,7 @@ def check_ledger(connection: sqlite3.Connection) -> None:
 
 
 def count_up(connection: sqlite3.Connection) -> None:
-    """Count one more intent or arming."""
+    """Count one more arming, or first step of an action."""
     connection.execute("UPDATE ledger SET sequence = sequence + 1")
 
 
@@ -67,12 +68,30 @@ def read_doubt(connection: sqlite3.Connection) -> str:
 def read_anchor(data_dir: Path) -> LedgerMark | None:
     """The anchor, None without one; raises ConfigError or DecodeError where it cannot be read."""
     path = data_dir / ANCHOR_NAME
-    return decode_mark(read_private_file(path)) if path.exists() else None
+    return read_newest(read_private_file(path)) if path.exists() else None
 
 
 def write_anchor(data_dir: Path, mark: LedgerMark) -> None:
-    """Make the anchor durable, in one step."""
-    replace_file(data_dir / ANCHOR_NAME, encode_mark(mark))
+    """Make the anchor tell of a mark, durable; raises OSError, ConfigError or DecodeError.
+
+    In place, in the slot that does not hold the newest mark: half the time of a new file and its directory.
+    """
+    path = data_dir / ANCHOR_NAME
+    if not path.exists():
+        replace_file(path, new_anchor(mark))
+        return
+    offset, data = next_slot(read_private_file(path), mark)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, data, offset)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_anchor(data_dir: Path, mark: LedgerMark) -> None:
+    """Make a new anchor, durable, in place of one that may not be readable."""
+    replace_file(data_dir / ANCHOR_NAME, new_anchor(mark))
 
 
 def describe_anchor(data_dir: Path) -> tuple[LedgerMark | None, str]:

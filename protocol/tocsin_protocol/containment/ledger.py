@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,13 +11,15 @@ from ..errors import DecodeError
 from ..fields import map_of
 
 LEDGER_ID_BYTES = 16
-MAX_ANCHOR_BYTES = 64 * 1024
-"""A mark as it is written; far above a thousand hooks."""
+SLOT_BYTES = 16 * 1024
+"""Half of an anchor; a mark of two hundred hooks fits."""
+_HASH_BYTES = 32
+_HEAD_BYTES = _HASH_BYTES + 8 + 4
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerMark:
-    """How far a ledger has come: which one it is, its count of intents and armings, and each hook's arm epoch."""
+    """How far a ledger has come: which one it is, its count of armings and first steps, and each hook's arm epoch."""
 
     ledger: bytes
     sequence: int
@@ -74,7 +77,7 @@ def encode_mark(mark: LedgerMark) -> bytes:
 
 def decode_mark(data: bytes) -> LedgerMark:
     """Read a mark; raises DecodeError naming what is wrong."""
-    fields = map_of("anchor", decode_canonical(data, max_bytes=MAX_ANCHOR_BYTES), ("epochs", "ledger", "sequence"))
+    fields = map_of("anchor", decode_canonical(data, max_bytes=SLOT_BYTES), ("epochs", "ledger", "sequence"))
     epochs, ledger, sequence = fields["epochs"], fields["ledger"], fields["sequence"]
     if type(ledger) is not bytes or len(ledger) != LEDGER_ID_BYTES:
         raise DecodeError(f"anchor.ledger: {ledger!r} where {LEDGER_ID_BYTES} bytes are wanted")
@@ -83,3 +86,41 @@ def decode_mark(data: bytes) -> LedgerMark:
     if type(epochs) is not dict or not all(type(epoch) is int and epoch >= 0 for epoch in epochs.values()):
         raise DecodeError("anchor.epochs: a map from hooks to arm epochs is wanted")
     return LedgerMark(ledger, sequence, tuple(sorted(epochs.items())))
+
+
+def new_anchor(mark: LedgerMark) -> bytes:
+    """The bytes of an anchor that tells of a mark: two slots, of which one is empty. Raises DecodeError."""
+    return _encode_slot(mark, 1).ljust(2 * SLOT_BYTES, b"\0")
+
+
+def next_slot(anchor: bytes, mark: LedgerMark) -> tuple[int, bytes]:
+    """Where in an anchor to write a mark, and what; the newest one stays whole meanwhile. Raises DecodeError."""
+    generation, slot, _ = _newest(anchor)
+    return (1 - slot) * SLOT_BYTES, _encode_slot(mark, generation + 1)
+
+
+def read_newest(anchor: bytes) -> LedgerMark:
+    """The newest mark that was written whole; raises DecodeError where none was."""
+    return decode_mark(_newest(anchor)[2])
+
+
+def _encode_slot(mark: LedgerMark, generation: int) -> bytes:
+    data = encode_mark(mark)
+    if _HEAD_BYTES + len(data) > SLOT_BYTES:
+        raise DecodeError(f"anchor: a mark of {len(data)} bytes where {SLOT_BYTES - _HEAD_BYTES} are the most")
+    rest = generation.to_bytes(8, "big") + len(data).to_bytes(4, "big") + data
+    return hashlib.sha256(rest).digest() + rest
+
+
+def _newest(anchor: bytes) -> tuple[int, int, bytes]:
+    """(generation, slot, mark) of the newest whole slot."""
+    whole = []
+    for slot in (0, 1):
+        head = anchor[slot * SLOT_BYTES : slot * SLOT_BYTES + _HEAD_BYTES]
+        size = int.from_bytes(head[-4:], "big")
+        rest = anchor[slot * SLOT_BYTES + _HASH_BYTES : slot * SLOT_BYTES + _HEAD_BYTES + size]
+        if head[:_HASH_BYTES] == hashlib.sha256(rest).digest():
+            whole.append((int.from_bytes(rest[:8], "big"), slot, rest[12:]))
+    if not whole:
+        raise DecodeError("anchor: neither of its slots is whole")
+    return max(whole)

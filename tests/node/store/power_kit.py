@@ -100,21 +100,17 @@ class Disk:
                 del self.files[name]
         self.steps = -1
 
-    def replace(self, name: str, data: bytes, rng: random.Random) -> None:
-        """What `replace_file` does: write and sync a new file, rename it, sync the directory."""
+    def create(self, name: str, data: bytes) -> None:
+        """What `replace_file` does, as if no cut came between: a file that is there whole or not at all."""
         self.step()
-        self.step()
-        before = self.files.get(name)
         self.files[name] = File(bytearray(data), bytearray(data), [], True)
-        try:
-            self.step()
-        except PowerCut:
-            # Renamed and not synced: the directory may hold either.
-            if rng.random() < 0.5:
-                self.files.pop(name)
-                if before is not None:
-                    self.files[name] = before
-            raise
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        """Write in place, and wait for the disk."""
+        self.step()
+        self.files[name].write(offset, data)
+        self.step()
+        self.files[name].sync()
 
 
 class _Handle:

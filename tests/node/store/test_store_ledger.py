@@ -63,11 +63,23 @@ def started(data_dir: Path) -> Iterator[sqlite3.Connection]:
 
 
 def act(connection: sqlite3.Connection, data_dir: Path, **changes: object) -> Action:
-    """Arm, intend, anchor, sign: in the order in which the relay does it."""
+    """Arm, intend, sign, anchor: in the order in which the relay does it."""
     action = intent(arm_epoch=arm(connection), **changes)
     assert insert_intent(connection, action, NOW_MS) is IntentVerdict.NEW
+    signed = append_event(connection, action.action_id, Event.SIGN, SIGN, NOW_MS)
     write_anchor(data_dir, read_mark(connection))
-    return append_event(connection, action.action_id, Event.SIGN, SIGN, NOW_MS)
+    return signed
+
+
+def act_and_keep_the_plan(connection: sqlite3.Connection, data_dir: Path) -> Path:
+    """As `act`, with a copy from when the action was planned and nothing was signed."""
+    action = intent(arm_epoch=arm(connection))
+    insert_intent(connection, action, NOW_MS)
+    write_anchor(data_dir, read_mark(connection))
+    kept = keep(data_dir)
+    append_event(connection, action.action_id, Event.SIGN, SIGN, NOW_MS)
+    write_anchor(data_dir, read_mark(connection))
+    return kept
 
 
 def keep(data_dir: Path) -> Path:
@@ -158,6 +170,18 @@ def test_after_a_restart_only_the_ledger_that_acted_last_acts(
         assert "alarm" in audit_kinds(connection)
     with started(data_dir) as connection:
         assert doubt in read_doubt(connection)  # a restart is nobody's word
+
+
+def test_a_copy_from_when_an_action_was_planned_signs_nothing_anew(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with started(data_dir) as connection:
+        kept = act_and_keep_the_plan(connection, data_dir)
+    restore(data_dir, kept)
+    with started(data_dir) as connection:
+        assert "an older copy" in read_doubt(connection)
+        (action_id,) = connection.execute("SELECT id FROM actions").fetchone()
+        after = append_event(connection, action_id, Event.SIGN, SIGN, NOW_MS)
+        assert (after.state, after.transactions) == (State.LAPSED, ())
 
 
 @pytest.mark.parametrize("happens", [restore, empty, become_another])

@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from power_kit import ANCHOR, Connection, Disk, DiskVFS, PowerCut
+from power_kit import ANCHOR, DATABASE, Connection, Disk, DiskVFS, File, PowerCut
 from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed
 from store_kit import OWN
 from tocsin_node.store.actions import append_event, find_action, insert_intent, read_arms, read_open_actions, set_arm
@@ -25,11 +25,13 @@ from tocsin_node.store.ledger import hold_ledger, read_mark
 from tocsin_node.store.ledger_doubt import judge_found
 from tocsin_node.store.writer import Job, _commit
 from tocsin_protocol.containment.action import Action, Detail, IntentVerdict, new_action
-from tocsin_protocol.containment.ledger import decode_mark, encode_mark
+from tocsin_protocol.containment.ledger import LedgerMark, new_anchor, next_slot, read_newest
 from tocsin_protocol.containment.life_cycle import SETTLED, Event, State
 
 CUTS = 1_000
 SOAK_CUTS = 10_000
+COPIES = 200
+"""Older copies that are put back."""
 CONTROL_CUTS = 2_000
 """More than enough: a weak ledger fails within some dozens."""
 LIVES_PER_WORLD = 40
@@ -51,7 +53,7 @@ class Weakness:
 
     synchronous: str = "FULL"
     sends_before_signature_is_durable: bool = False
-    anchors_before_intent_is_durable: bool = False
+    anchors_before_signature_is_durable: bool = False
 
 
 class Broken(AssertionError):
@@ -86,6 +88,7 @@ class World:
         self.epochs: dict[str, int] = {}
         self.lives = 0
         self.now_ms = NOW_MS
+        self.anchored: set[bytes] = set()
 
     def live(self, steps: int) -> None:
         """One life, from a start to a cut."""
@@ -109,13 +112,13 @@ class World:
     def start(self) -> Connection:
         connection = Connection(self.vfs.name)
         try:
-            prepare_writer(connection, Path("tocsin.db"), OWNER, NETWORK_ID)  # type: ignore[arg-type]
+            prepare_writer(connection, Path(DATABASE), OWNER, NETWORK_ID)  # type: ignore[arg-type]
             connection.execute(f"PRAGMA synchronous = {self.weakness.synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             hold_ledger(connection, self.rng.randbytes(8))  # type: ignore[arg-type]
-            anchor = decode_mark(bytes(self.disk.files[ANCHOR].seen)) if ANCHOR in self.disk.files else None
-            doubt = self.submit(connection, partial(judge_found, anchor=anchor, fault="", now_ms=self.now_ms))
+            doubt = self.judge(connection)
             self.check_nothing_is_lost(connection)
+            self.check_every_effect_is_known(connection)
             if doubt:
                 raise Broken(f"a power cut alone put the ledger in doubt: {doubt}")
             self.write_anchor(connection)
@@ -123,6 +126,32 @@ class World:
             close_dead(connection)
             raise
         return connection
+
+    def put_back(self, copy: bytes) -> bool:
+        """Start on an older copy of the database beside today's anchor; returns whether that was noticed."""
+        for name in [name for name in self.disk.files if name != ANCHOR]:
+            del self.disk.files[name]
+        self.disk.files[DATABASE] = File(bytearray(copy), bytearray(copy), [], True)
+        connection = Connection(self.vfs.name)
+        try:
+            prepare_writer(connection, Path(DATABASE), OWNER, NETWORK_ID)  # type: ignore[arg-type]
+            if self.judge(connection):
+                return True
+            self.check_every_effect_is_known(connection)
+        finally:
+            connection.close()
+        return False
+
+    def copy_database(self) -> bytes:
+        """What a backup holds: the database with its log folded in."""
+        connection = self.start()
+        connection.close()
+        return self.disk.image()[DATABASE]
+
+    def judge(self, connection: Connection) -> str:
+        anchor = read_newest(bytes(self.disk.files[ANCHOR].seen)) if ANCHOR in self.disk.files else None
+        doubt: str = self.submit(connection, partial(judge_found, anchor=anchor, fault="", now_ms=self.now_ms))
+        return doubt
 
     def check_nothing_is_lost(self, connection: Connection) -> None:
         held: dict[bytes, list[Event]] = {
@@ -139,6 +168,8 @@ class World:
         for hook, epoch in self.epochs.items():
             if hook not in arms or arms[hook].epoch < epoch:
                 raise Broken(f"{hook}: arm epoch {epoch} was acknowledged")
+
+    def check_every_effect_is_known(self, connection: Connection) -> None:
         for action_id, nonces in self.chain.effects.items():
             action = find_action(connection, action_id)  # type: ignore[arg-type]
             if action is None or nonces != {signed.nonce for signed in action.transactions}:
@@ -152,8 +183,14 @@ class World:
         return jobs[0].result.unwrap()
 
     def write_anchor(self, connection: Connection) -> None:
-        mark = self.submit(connection, read_mark)
-        self.disk.replace(ANCHOR, encode_mark(mark), self.rng)
+        self.write_mark(self.submit(connection, read_mark))
+
+    def write_mark(self, mark: LedgerMark) -> None:
+        """As `write_anchor` does: in place, where there is an anchor."""
+        if ANCHOR in self.disk.files:
+            self.disk.write(ANCHOR, *next_slot(bytes(self.disk.files[ANCHOR].seen), mark))
+        else:
+            self.disk.create(ANCHOR, new_anchor(mark))
 
     def do_something(self, connection: Connection) -> None:
         self.now_ms += 1
@@ -187,9 +224,6 @@ class World:
             created_ms=self.now_ms,
             deadline_ms=self.now_ms + 60_000,
         )
-        if self.weakness.anchors_before_intent_is_durable:
-            mark = read_mark(connection)  # type: ignore[arg-type]
-            self.disk.replace(ANCHOR, encode_mark(type(mark)(mark.ledger, mark.sequence + 1, mark.epochs)), self.rng)
         verdict = self.submit(
             connection,
             lambda c: insert_intent(c, action, self.now_ms),
@@ -201,11 +235,13 @@ class World:
     def pursue(self, connection: Connection, action: Action) -> None:
         """The next step of an action, in the order in which a hook takes it."""
         if action.is_unsigned:
-            self.write_anchor(connection)
             self.sign(connection, action, self.next_nonce(connection))
         elif action.state is State.SIGNED and self.rng.random() < 0.2 and len(action.transactions) < 4:
             self.sign(connection, action, action.transactions[0].nonce)
         elif action.state in (State.SIGNED, State.BROADCAST):
+            if action.action_id not in self.anchored:
+                self.write_anchor(connection)
+                self.anchored.add(action.action_id)
             self.chain.accept(action.action_id, action.transactions[-1].nonce)
             event = Event.SEND if action.state is State.SIGNED else Event.INCLUDE
             block = {"block_number": 7, "block_hash": b"\6" * 32, "hash": action.transactions[-1].hash}
@@ -216,6 +252,8 @@ class World:
     def sign(self, connection: Connection, action: Action, nonce: int) -> None:
         if self.weakness.sends_before_signature_is_durable:
             self.chain.accept(action.action_id, nonce)
+        if self.weakness.anchors_before_signature_is_durable and action.is_unsigned:
+            self.write_mark(replace(mark := read_mark(connection), sequence=mark.sequence + 1))  # type: ignore[arg-type]
         fee = 5 + len(action.transactions)
         raw = bytes([2, *action.action_id, nonce % 256, fee])
         signed = {"raw": raw, "hash": raw[:32], "nonce": nonce, "max_fee_wei": fee, "priority_fee_wei": 1}
@@ -255,7 +293,7 @@ def image(vfs: DiskVFS) -> dict[str, bytes]:
     """The disk of a node that was started once and stopped in order."""
     vfs.disk = Disk()
     connection = Connection(vfs.name)
-    prepare_writer(connection, Path("tocsin.db"), OWNER, NETWORK_ID)  # type: ignore[arg-type]
+    prepare_writer(connection, Path(DATABASE), OWNER, NETWORK_ID)  # type: ignore[arg-type]
     connection.close()
     return vfs.disk.image()
 
@@ -284,15 +322,52 @@ def test_nothing_acknowledged_is_lost_and_nothing_acts_twice(vfs: DiskVFS, image
     assert acknowledged > cuts
 
 
+def put_copies_back(vfs: DiskVFS, image: dict[str, bytes], seed: int, weakness: Weakness) -> int:
+    """Worlds in which a copy from some lives ago comes back; returns how many of them were noticed."""
+    rng, noticed = random.Random(seed), 0
+    for _ in range(COPIES):
+        world = World(vfs, image, rng, weakness)
+        for _ in range(rng.randrange(4)):
+            world.live(rng.randrange(1, MAX_STEPS))
+        copy = world.copy_database()
+        for _ in range(rng.randrange(4)):
+            world.live(rng.randrange(1, MAX_STEPS))
+        noticed += world.put_back(copy)
+    return noticed
+
+
+def test_an_older_copy_put_back_is_noticed_or_knows_every_effect(vfs: DiskVFS, image: dict[str, bytes]) -> None:
+    noticed = put_copies_back(vfs, image, 3, Weakness())
+    # those from before a life in which something was done
+    assert COPIES // 4 < noticed < COPIES
+
+
+def write_only_armings(world: World, mark: LedgerMark) -> None:
+    """The first anchor, and those of new arm epochs: an anchor that costs an action nothing."""
+    held = read_newest(bytes(world.disk.files[ANCHOR].seen)) if ANCHOR in world.disk.files else None
+    if held is None:
+        world.disk.create(ANCHOR, new_anchor(mark))
+    elif mark.epochs != held.epochs:
+        world.disk.write(ANCHOR, *next_slot(bytes(world.disk.files[ANCHOR].seen), mark))
+
+
+def test_without_an_anchor_for_each_action_an_older_copy_would_act_twice(
+    vfs: DiskVFS, image: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "write_mark", write_only_armings)
+    with pytest.raises(Broken, match="does not know"):
+        put_copies_back(vfs, image, 3, Weakness())
+
+
 @pytest.mark.parametrize(
     ("weakness", "message"),
     [
         (Weakness(synchronous="OFF"), "was acknowledged|cannot be read"),
         (Weakness(synchronous="NORMAL"), "was acknowledged"),
         (Weakness(sends_before_signature_is_durable=True), "acted twice|does not know"),
-        (Weakness(anchors_before_intent_is_durable=True), "put the ledger in doubt"),
+        (Weakness(anchors_before_signature_is_durable=True), "put the ledger in doubt"),
     ],
-    ids=["synchronous-off", "synchronous-normal", "sent-before-signature", "anchored-before-intent"],
+    ids=["synchronous-off", "synchronous-normal", "sent-before-signature", "anchored-before-signature"],
 )
 def test_a_weaker_ledger_is_seen_to_fail(
     vfs: DiskVFS, image: dict[str, bytes], weakness: Weakness, message: str
