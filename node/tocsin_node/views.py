@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tocsin_protocol.roster_encoding import encode_roster, roster_hash
 from tocsin_protocol.taxonomy import CRITICAL
 
+from .action_words import next_step
 from .signal_json import signal_to_json
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def action_view(row: ActionRow) -> dict[str, Any]:
         "incident": action.incident_id.hex(),
         "decision": int.from_bytes(action.decision_id, "big"),
         "state": action.state.value,
+        "since_ms": row.since_ms,
+        "next": next_step(action),
         "reason": action.reason,
         "created_ms": action.created_ms,
         "deadline_ms": action.deadline_ms,

@@ -107,7 +107,7 @@ def test_what_has_no_whole_slot_is_no_anchor(anchor: bytes) -> None:
 
 
 def test_a_mark_too_long_for_its_slot_is_refused() -> None:
-    hooks = tuple((f"hook-{number:04}", 1) for number in range(1200))
+    hooks = tuple((f"hook-{number:04}", 1) for number in range(2000))
     with pytest.raises(DecodeError, match="are the most"):
         new_anchor(LedgerMark(OURS, 1, hooks))
 

@@ -15,6 +15,7 @@ from tocsin_protocol.roster import tolerated_faults
 from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster, encode_signed_roster, roster_hash
 from tocsin_protocol.taxonomy import Category
 
+from tocsin_node.action_words import end_text, next_step
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
 from tocsin_node.detect.finding import WatcherStatus
@@ -314,7 +315,4 @@ class Operator:
 
 
 def _expiry_warning(action: Action, now_ms: int) -> str:
-    left_s = ((action.ends_ms or now_ms) - now_ms) // 1000
-    when = f"ends in {left_s} s" if left_s > 0 else f"should have ended {-left_s} s ago"
-    lift = f"lift it, then `tocsin ledger lifted {action.action_id.hex()[:12]}`"
-    return f"{action.hook} on {action.target} {when}: {lift}"
+    return f"{action.hook} on {action.target} (end: {end_text(action, now_ms)}): {next_step(action)}"

@@ -93,6 +93,11 @@ class ActionRow:
     action: Action
     events: tuple[ActionEvent, ...]
 
+    @property
+    def since_ms(self) -> int:
+        """Since when it is in its state, or since its last step there."""
+        return self.events[-1].at_ms if self.events else self.action.created_ms
+
 
 class Reader:
     """One read-only connection. Use it from one thread at a time; `close` it, or use it in a `with`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -213,3 +215,29 @@ def test_incident_is_adjudicated(tocsin: Any, lines: Any, at: Any) -> None:
     assert told == {"incident": row["incident"], "publishers": 0}
     assert tocsin("adjudicate", row["incident"], "perhaps", "--yes", *at).exit_code == 2
     assert tocsin("adjudicate", "ffff" * 16, "false", "--yes", *at).exit_code != 0
+
+
+def test_actions_are_told_with_their_end_and_what_to_do_and_lifted_by_the_operator(
+    tocsin: Any, lines: Any, node: Any
+) -> None:
+    action_id, ends_ms = bytes.fromhex("ab" * 32), 8
+    with contextlib.closing(sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO actions VALUES (?, 'page', 'on-call', 99, x'01', x'02', x'03', 1, 2, 'expiring', ?)",
+            (action_id, ends_ms),
+        )
+        for event in ("send", "confirm", "expire"):
+            connection.execute("INSERT INTO action_events VALUES (NULL, ?, 7, ?, x'80')", (action_id, event))
+    at = ("--home", node.home)
+    (told,) = lines(tocsin("actions", "--json", *at))
+    assert (told["state"], told["since_ms"], told["ends_ms"]) == ("expiring", 7, ends_ms)
+    assert told["next"].endswith("tocsin ledger lifted abababababab")
+    shown = tocsin("actions", *at).stdout
+    assert "expiring" in shown
+    assert "tocsin ledger lifted" in shown
+    assert any(warning.startswith("page on on-call (end: ") for warning in node.ask("status")["warnings"])
+    assert tocsin("ledger", "lifted", "abababab", "--yes", *at).exit_code == 0
+    assert lines(tocsin("actions", "--json", *at))[0]["state"] == "lifted"
+    again = tocsin("ledger", "lifted", "abababab", "--yes", *at)
+    assert again.exit_code == 1
+    assert "event lift is not possible in state lifted" in again.stderr
