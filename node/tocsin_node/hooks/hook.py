@@ -26,7 +26,8 @@ class Journal(Protocol):
     """Where actions are durable."""
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
-        """Apply one event and return the action after it; the event is durable before this returns.
+        """Apply one event and return the action after it; the event is durable before this returns, and of a first
+        SIGN or SEND the ledger's anchor tells as well.
 
         The first SIGN or SEND of a hook that was disarmed meanwhile becomes a LAPSE: look at the state returned
         before doing anything.

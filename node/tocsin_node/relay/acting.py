@@ -103,6 +103,11 @@ class Acting:
         finally:
             self._pursued.discard(action.action_id)
             self._ledger.forget(action.action_id)
+        try:
+            # A reorg may have been told of while the hook was ending.
+            self._take_up(await self._read(action))
+        except Exception:  # noqa: BLE001 - a fault of the store must not stop the node; the next start takes it up
+            _log.exception("an action could not be read again", action=action.action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)

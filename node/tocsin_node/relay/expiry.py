@@ -1,4 +1,4 @@
-"""The end of what is in effect: it is told in time, and told until somebody or the contract has lifted it."""
+"""What time alone does to actions: an effect near its end is told of, and what nobody approved lapses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 import trio
 
-from tocsin_node.store.actions import expire_due
+from tocsin_node.store.actions import expire_due, lapse_unapproved
 from tocsin_node.store.writer import Store
 
 from .metrics import Metrics
@@ -26,10 +26,13 @@ async def run_expiry(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Raise the alarm about every effect whose end is near."""
+    """Raise the alarm about every effect whose end is near, and let lapse what was not approved in time."""
     task_status.started()
     while True:
         for action in await store.writer.submit(partial(expire_due, now_ms=now_ms())):
             metrics.outcomes.labels("expire").inc()
             _log.warning("an effect is near its end", action=action.action_id, hook=action.hook, ends_ms=action.ends_ms)
+        for action in await store.writer.submit(partial(lapse_unapproved, now_ms=now_ms())):
+            metrics.outcomes.labels("lapse").inc()
+            _log.warning("nobody approved an action in time", action=action.action_id, hook=action.hook)
         await trio.sleep(EXPIRY_POLL_SECONDS)

@@ -33,12 +33,15 @@ class Ledger:
         self.confirmed = trio.Event()
 
     async def load(self) -> None:
-        """Judge the ledger by its anchor, once, before anything is heard."""
+        """Judge the ledger by its anchor, once, before anything is heard; raises OSError or ConfigError."""
         anchor, fault = await trio.to_thread.run_sync(describe_anchor, self._store.data_dir)
         judge = partial(judge_found, anchor=anchor, fault=fault, now_ms=self._now_ms())
-        self._take(await self._store.writer.submit(judge))
-        if not self.doubt:
-            await self.write_anchor()
+        self.doubt = await self._store.writer.submit(judge)
+        if self.doubt:
+            _log.error("the ledger is in doubt: no hook acts until `tocsin ledger confirm`", why=self.doubt)
+            return
+        await self.write_anchor()
+        self.confirmed.set()
 
     async def write_anchor(self) -> None:
         """Make the anchor tell of all that was on disk when this was called; raises OSError or ConfigError."""
@@ -75,10 +78,3 @@ class Ledger:
             self._written, self.doubt = mark, ""
         self.confirmed.set()
         return mark
-
-    def _take(self, doubt: str) -> None:
-        self.doubt = doubt
-        if doubt:
-            _log.error("the ledger is in doubt: no hook acts until `tocsin ledger confirm`", why=doubt)
-        else:
-            self.confirmed.set()

@@ -163,6 +163,16 @@ def expire_due(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
     return [append_event(connection, action.action_id, Event.EXPIRE, {"reason": reason}, now_ms) for action in due]
 
 
+def lapse_unapproved(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
+    """Let the actions lapse that nobody has approved until they were too old to send; returns them."""
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE state = ? AND deadline_ms < ? LIMIT ?",
+        (State.AWAITING_APPROVAL.value, now_ms, MAX_OPEN_ACTIONS),
+    ).fetchall()
+    lapse = {"reason": "nobody approved it in time"}
+    return [append_event(connection, action_id, Event.LAPSE, lapse, now_ms) for (action_id,) in rows]
+
+
 def read_expiring(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
     """Actions whose end is near or past and that nobody has lifted, oldest first."""
     return _read_ending(connection, State.EXPIRING, now_ms)

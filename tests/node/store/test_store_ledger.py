@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed
 from store_kit import HOOK, OWN, arm, audit_kinds, count
-from tocsin_node.store.actions import append_event, expire_due, find_action, insert_intent, read_arms, read_expiring
+from tocsin_node.store.actions import (
+    append_event,
+    expire_due,
+    find_action,
+    insert_intent,
+    lapse_unapproved,
+    read_arms,
+    read_expiring,
+)
 from tocsin_node.store.database import DATABASE_NAME, open_writer
 from tocsin_node.store.ledger import (
     ANCHOR_NAME,
@@ -312,6 +320,18 @@ def test_an_end_that_is_near_raises_an_alarm_once(database: sqlite3.Connection) 
     append_event(database, action.action_id, Event.LIFT, {"reason": "by the operator"}, ends_ms)
     assert read_expiring(database, ends_ms) == []
     assert audit_kinds(database)[-1] == "outcome"
+
+
+def test_what_nobody_approved_lapses_at_its_deadline(database: sqlite3.Connection) -> None:
+    arm(database)
+    asked, planned = intent(), intent(target=OTHER_VAULT)
+    for action in (asked, planned):
+        insert_intent(database, action, NOW_MS)
+    append_event(database, asked.action_id, Event.ASK, {}, NOW_MS)
+    assert lapse_unapproved(database, asked.deadline_ms) == []
+    (lapsed,) = lapse_unapproved(database, asked.deadline_ms + 1)
+    assert (lapsed.action_id, lapsed.state) == (asked.action_id, State.LAPSED)
+    assert lapse_unapproved(database, asked.deadline_ms + 1) == []
 
 
 def test_what_has_nothing_to_end_never_expires(database: sqlite3.Connection) -> None:
