@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tocsin_protocol.roster import RosterIndex
     from tocsin_protocol.roster_model import Roster
 
-    from .store.reader import ActionRow, DecisionRow, IncidentRow, SignalRow
+    from .store.reader import ActionRow, DecisionRow, IncidentRow, SignalRow, TieRow
 
 LANE_NAMES = {CRITICAL: "critical", 1 - CRITICAL: "standard"}
 
@@ -57,6 +57,11 @@ def incident_view(row: IncidentRow, roster: RosterIndex) -> dict[str, Any]:
         "decision": row.sentence,
         "acted": row.acts,
     }
+
+
+def tie_view(row: TieRow) -> dict[str, Any]:
+    """How an incident is tied to another one."""
+    return {"tie": row.tie.value, "reverse": row.is_reverse, "other": row.other.hex()}
 
 
 def decision_view(row: DecisionRow) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from .model import Signal
 from .taxonomy import Relation, SubjectKind
@@ -35,10 +36,10 @@ def referenced_digests(signal: Signal) -> tuple[bytes, ...]:
     return tuple(r.digest for r in signal.references if r.relation is not Relation.DERIVED_FROM)
 
 
-def choose_incident(
+def tied_incidents(
     signal: Signal, received_ms: int, by_reference: Iterable[Incident], by_subject: Iterable[Incident]
-) -> Incident | None:
-    """The earliest incident the signal belongs to, or None when it opens a new one.
+) -> tuple[Incident, ...]:
+    """The incidents the signal belongs to, each once: it joins the first; of none, it opens a new one.
 
     References tie directly; a shared subject ties within one category family and CORRELATION_WINDOW_MS.
     """
@@ -55,10 +56,19 @@ def choose_incident(
     if not tied and family == META_FAMILY:
         tied = [incident for incident in by_subject if is_open(incident, received_ms)]
     # [INCIDENT] Of several it joins the one that began first; of none, it opens one under its own digest.
-    return min(tied, key=lambda incident: (incident.first_ms, incident.id), default=None)
+    return tuple(sorted(set(tied), key=lambda incident: (incident.first_ms, incident.id)) if len(tied) > 1 else tied)
 
 
 def is_open(incident: Incident, now_ms: int) -> bool:
     """Whether a signal received now can still join."""
     # [INCIDENT] It is open until CORRELATION_WINDOW_MS after its last signal, or MAX_INCIDENT_MS after its first.
     return now_ms - incident.last_ms <= CORRELATION_WINDOW_MS and now_ms - incident.first_ms <= MAX_INCIDENT_MS
+
+
+class Tie(StrEnum):
+    """How one incident is tied to another, for whoever reads about either."""
+
+    # [INCIDENT] A signal that belongs to several ties the others to the one it joins; each keeps its name.
+    BRIDGED = "bridged"
+    # [INCIDENT] One that is opened about a subject of an ended one of its family follows it.
+    FOLLOWS = "follows"

@@ -202,22 +202,25 @@ async def open_receiver() -> AsyncIterator[Receiver]:
             nursery.cancel_scope.cancel()
 
 
-def add_webhook(home: NodeHome, url: str, *, subject: str = VAULT, tier: str = "notify") -> None:
-    """A hook `page` that tells the receiver, and a lever that uses it; its target is the member."""
+def add_webhook(
+    home: NodeHome, url: str, *, subject: str = VAULT, tier: str = "notify", names: Sequence[str] = ("page",)
+) -> None:
+    """Hooks that tell the receiver, and levers that use them; their target is the member."""
     secret = home.directory / "webhook.secret"
     secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
     secret.chmod(0o600)
     with home.config_path.open("a") as config:
-        config.write(
-            f'\n[[hook]]\nkind = "webhook"\nname = "page"\ntarget = "{home.entry.member}"\nurl = "{url}"\n'
-            'secret_file = "webhook.secret"\n'
-        )
-    guard(home, subject, "page", tier)
+        for name in names:
+            config.write(
+                f'\n[[hook]]\nkind = "webhook"\nname = "{name}"\ntarget = "{home.entry.member}"\nurl = "{url}"\n'
+                'secret_file = "webhook.secret"\n'
+            )
+    guard(home, subject, *names, tier=tier)
 
 
-def guard(home: NodeHome, subject: str, hook: str, tier: str = "tighten") -> None:
-    """A node that uses its hook on the word of any other member."""
-    write_guard(home, subject, hook, pinned=[name for name in NAMES if name != home.entry.member], tier=tier)
+def guard(home: NodeHome, subject: str, *hooks: str, tier: str = "tighten") -> None:
+    """A node that uses its hooks on the word of any other member."""
+    write_guard(home, subject, *hooks, pinned=[name for name in NAMES if name != home.entry.member], tier=tier)
 
 
 class Wire:

@@ -10,10 +10,10 @@ from tocsin_protocol.correlation import (
     CORRELATION_WINDOW_MS,
     MAX_INCIDENT_MS,
     Incident,
-    choose_incident,
     correlating_subjects,
     is_open,
     referenced_digests,
+    tied_incidents,
 )
 from tocsin_protocol.model import Reference, Subject
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
@@ -28,13 +28,13 @@ def incident(label: str, family: str = "asset", first_ms: int = NOW_MS, last_ms:
 
 def test_a_shared_subject_ties_within_a_family() -> None:
     same, other = incident("same"), incident("other", "bridge", NOW_MS - 5)
-    assert choose_incident(make_signal(), NOW_MS, [], [other, same]) == same
-    assert choose_incident(make_signal(), NOW_MS, [], [other]) is None
+    assert tied_incidents(make_signal(), NOW_MS, [], [other, same]) == (same,)
+    assert tied_incidents(make_signal(), NOW_MS, [], [other]) == ()
 
 
 def test_a_reference_ties_across_families() -> None:
     other = incident("other", "bridge")
-    assert choose_incident(make_signal(), NOW_MS, [other], []) == other
+    assert tied_incidents(make_signal(), NOW_MS, [other], []) == (other,)
 
 
 def test_derived_signals_are_not_tied_by_their_source() -> None:
@@ -48,20 +48,22 @@ def test_a_meta_signal_joins_what_it_is_about_and_ties_nothing_else() -> None:
     update = make_signal(category=Category.META_UPDATE)
     opened_by_meta = incident("meta", "meta", NOW_MS - 9)
     asset = incident("asset")
-    assert choose_incident(update, NOW_MS, [], [asset]) == asset
-    assert choose_incident(make_signal(), NOW_MS, [], [opened_by_meta]) is None
-    assert choose_incident(make_signal(), NOW_MS, [], [opened_by_meta, asset]) == asset
+    assert tied_incidents(update, NOW_MS, [], [asset]) == (asset,)
+    assert tied_incidents(make_signal(), NOW_MS, [], [opened_by_meta]) == ()
+    assert tied_incidents(make_signal(), NOW_MS, [], [opened_by_meta, asset]) == (asset,)
 
 
 @FIXED
 @given(st.permutations([incident(str(n), first_ms=NOW_MS - n) for n in range(5)]))
 def test_the_choice_does_not_depend_on_the_order_of_candidates(candidates: list[Incident]) -> None:
-    assert choose_incident(make_signal(), NOW_MS, candidates[:2], candidates[2:]) == incident("4", first_ms=NOW_MS - 4)
+    assert tied_incidents(make_signal(), NOW_MS, candidates[:2], candidates[2:]) == tuple(
+        incident(str(n), first_ms=NOW_MS - n) for n in reversed(range(5))
+    )
 
 
 def test_incidents_of_one_moment_are_told_by_their_id() -> None:
     pair = [incident("a"), incident("b")]
-    assert choose_incident(make_signal(), NOW_MS, [], pair) == min(pair, key=lambda i: i.id)
+    assert tied_incidents(make_signal(), NOW_MS, [], pair) == tuple(sorted(pair, key=lambda i: i.id))
 
 
 def test_a_whole_chain_ties_only_those_who_say_no_more() -> None:
@@ -74,7 +76,7 @@ def test_silence_ends_an_incident_and_so_does_age() -> None:
     quiet = incident("quiet")
     assert is_open(quiet, NOW_MS + CORRELATION_WINDOW_MS)
     assert not is_open(quiet, NOW_MS + CORRELATION_WINDOW_MS + 1)
-    assert choose_incident(make_signal(), NOW_MS + CORRELATION_WINDOW_MS + 1, [quiet], [quiet]) is None
+    assert tied_incidents(make_signal(), NOW_MS + CORRELATION_WINDOW_MS + 1, [quiet], [quiet]) == ()
 
 
 def test_nobody_keeps_an_incident_open_for_ever() -> None:

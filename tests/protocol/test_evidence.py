@@ -590,7 +590,7 @@ def test_a_weighing_says_why() -> None:
     assert "contradict alba" in joined.sentence
     assert "contradict what alba claims" in weigh_evidence([exhibit(1, "alba", NO)]).sentence
     torn = Exhibit(b"\1" * 32, "alba", (checked("code", YES, NO),))
-    assert "disagree about 1" in weigh_evidence([torn]).sentence
+    assert "disagree about one claim" in weigh_evidence([torn]).sentence
 
 
 exhibits = st.builds(

@@ -13,7 +13,7 @@ from tocsin_protocol.admission import Reason
 from tocsin_protocol.belief.reputation import Basis, Pin, Standing
 from tocsin_protocol.belief.terms import Speaker
 from tocsin_protocol.decision.decide import LeverState, Verdict
-from tocsin_protocol.decision.judge import Judgement, Sighting, World, category_of, judge_incident
+from tocsin_protocol.decision.judge import Judgement, Sighting, World, category_of, explain_judgement, weigh_incident
 from tocsin_protocol.decision.levers import Lever
 from tocsin_protocol.decision.policy import LossLimit, Policy
 from tocsin_protocol.decision.sentence import NOTHING_OF_OURS, NOTHING_STANDS
@@ -28,6 +28,7 @@ from tocsin_protocol.model import Reference, Subject
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
 
 USD = 1_000_000
+ARMED = LeverState(is_armed=True)
 OWN = b"\xee" * 20
 BROOK, CEDAR, DELTA, NOBODY = (bytes([n]) * 20 for n in range(1, 5))
 ELSEWHERE = "eip155:1:0x" + "6b" * 20
@@ -46,7 +47,6 @@ MANIFEST = Manifest(
     (),
 )
 FREEZE = Lever("freeze", Tier.FREEZE, frozenset({"vault"}), 90, 20_000 * USD, 60, 0, 2, 60)
-ARMED = {"freeze": LeverState(is_armed=True)}
 
 
 def speaker(publisher: bytes, member: str, *labels: str, llr: float = 3.9) -> Speaker:
@@ -79,9 +79,15 @@ def exhibit(seen: Sighting, answer: Answer = Answer.CONFIRMED, member: str = "")
 
 
 def judge(
-    *sightings: Sighting, world: World | None = None, exhibits: tuple[Exhibit, ...] = (), now_ms: int = NOW_MS
+    *sightings: Sighting,
+    world: World | None = None,
+    exhibits: tuple[Exhibit, ...] = (),
+    now_ms: int = NOW_MS,
+    state: LeverState = ARMED,
 ) -> Judgement:
-    return judge_incident(world or make_world(), b"incident", sightings, exhibits, ARMED, (), now_ms)
+    world, states = world or make_world(), {"freeze": state}
+    weighed = weigh_incident(world, b"incident", sightings, exhibits, states, (), now_ms)
+    return explain_judgement(world, weighed, states, (), now_ms)
 
 
 def fires(judgement: Judgement) -> bool:
@@ -95,17 +101,22 @@ PROVEN = (exhibit(TWO[0]),)
 def test_two_groups_with_evidence_freeze_and_the_sentence_says_so() -> None:
     judgement = judge(*TWO, exhibits=PROVEN)
     assert fires(judgement)
-    assert judgement.sentence.startswith("Freeze with freeze for 60 min: expected cost ")
-    assert "by 2 foreign voices, evidence confirmed on our own endpoints" in judgement.sentence
+    assert judgement.sentence.startswith("Freeze with freeze for 60 min: expected to cost ")
+    assert "by 2 other members, evidence confirmed on our own endpoints" in judgement.sentence
     assert [stake.loss_micro_usd for stake in judgement.situation.stakes] == [8_000_000 * USD]
+
+
+def test_while_a_lever_is_in_effect_nothing_more_is_done() -> None:
+    judgement = judge(*TWO, exhibits=PROVEN, state=LeverState(is_armed=True, is_in_effect=True))
+    assert judgement.sentence.startswith("No further action: freeze is in effect. Belief ")
 
 
 def test_without_evidence_or_with_one_group_nothing_is_frozen() -> None:
     assert not fires(judge(*TWO))
-    assert "Evidence confirmed on our own endpoints would have frozen" in judge(*TWO).sentence
+    assert "lacks evidence confirmed on our own endpoints" in judge(*TWO).sentence
     alone = judge(TWO[0], exhibits=PROVEN)
     assert not fires(alone)
-    assert "One more independent group would have frozen with freeze." in alone.sentence
+    assert "Freeze still lacks one more independent group." in alone.sentence
 
 
 def test_our_own_detector_and_one_group_freeze_unless_they_share_a_label() -> None:
@@ -181,7 +192,9 @@ def test_our_own_measured_outflow_freezes_its_scope_where_the_operator_opted_in(
     limit = LossLimit("vault", 5_000_000 * USD, 0, 0, opens_freeze=True)
     world = make_world(policy=Policy(levers=(FREEZE,), limits=(limit,)))
     assert fires(judge(own, world=world, exhibits=(exhibit(own),)))
-    assert not fires(judge(own, world=world))
+    unconfirmed = judge(own, world=world)
+    assert not fires(unconfirmed)
+    assert "Freeze still lacks evidence confirmed on our own endpoints." in unconfirmed.sentence
     closed = make_world(policy=Policy(levers=(FREEZE,), limits=(replace(limit, opens_freeze=False),)))
     assert not fires(judge(own, world=closed, exhibits=(exhibit(own),)))
     below = make_world(policy=Policy(levers=(FREEZE,), limits=(replace(limit, mal_micro_usd=9_000_000 * USD),)))

@@ -15,7 +15,7 @@ from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.frame import MAX_FRAME_ENVELOPES
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import decode_roster
-from tocsin_protocol.taxonomy import Severity
+from tocsin_protocol.taxonomy import Category, Severity
 
 from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
@@ -69,6 +69,8 @@ async def admissions_per_second(
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)
             rules = Rules(Policy(), b"", {}, roster, no_exposure("receiver"), publisher)
+            # As a node does before it is ready.
+            rules.speakers_of(Category.ASSET_DRAIN)
             intake = Intake(store, lambda: rules, Metrics(), now_ms)
             await nursery.start(intake.run_intake)
             flood = _Flood(envelopes)

@@ -11,7 +11,7 @@ import click
 
 from ..errors import NodeError
 from .base import EXIT_CODES, output_option
-from .output import Output
+from .output import Output, short_hex
 
 if TYPE_CHECKING:
     from ..demo.incident import Moment, RunResult
@@ -44,6 +44,8 @@ def demo(keep: Path | None, out: Output) -> None:
     except AnvilError as exc:
         raise NodeError(str(exc)) from exc
     _show(out, disarmed, armed)
+    if keep is not None and not out.as_json:
+        out.say(f"Look closer: tocsin explain INCIDENT --home {keep / 'armed' / 'dex'}")
     if set(armed.paused) != {"lender", "dex"} or armed.lost_micro_usd >= disarmed.lost_micro_usd:
         raise NodeError("the demo did not end as it should: nothing was saved")
 
@@ -61,12 +63,22 @@ async def _run_both(directory: Path, out: Output) -> tuple[RunResult, RunResult]
 
 
 def _show(out: Output, disarmed: RunResult, armed: RunResult) -> None:
+    from ..demo.cast import UNTOUCHED
+    from ..demo.incident import ATTACKER
+
     if out.as_json:
         out.emit({"disarmed": _as_json(disarmed), "armed": _as_json(armed), "saved_micro_usd": _saved(disarmed, armed)})
         return
-    first_ms = armed.timeline[0].at_ms
-    rows = [(_clock(m), f"+{(m.at_ms - first_ms) / 1000:.2f} s", m.who, m.what) for m in armed.timeline]
-    out.table("What happened, levers armed", ("UTC", "after", "who", "what"), rows)
+    first_ms = next(moment.at_ms for moment in armed.timeline if moment.who == ATTACKER)
+    rows = [
+        (_clock(m), f"{(m.at_ms - first_ms) / 1000:+.2f} s", short_hex(m.incident), m.who, m.what)
+        for m in armed.timeline
+    ]
+    out.table(
+        "What happened, levers armed; seconds since the attacker's first transaction",
+        ("UTC", "after", "incident", "who", "what"),
+        rows,
+    )
     out.table(
         "What it cost",
         ("", "lender", "pool", "together"),
@@ -77,14 +89,15 @@ def _show(out: Output, disarmed: RunResult, armed: RunResult) -> None:
     )
     saved = _saved(disarmed, armed)
     share = 100 * saved / disarmed.lost_micro_usd
-    paused_ms = [m.at_ms for m in armed.timeline if "PAUSE MINED" in m.what]
+    paused = [(m.who, (m.at_ms - first_ms) / 1000) for m in armed.timeline if "PAUSE MINED" in m.what]
     out.say(("Saved: ", "bold"), (f"{_money(saved)}", "bold green"), f" ({share:.0f} % of what was lost without).")
-    if paused_ms:
+    if paused:
+        when = " and ".join(f"{who} after {seconds:.2f} s" for who, seconds in paused)
         out.say(
-            f"Time to containment: {(min(paused_ms) - first_ms) / 1000:.2f} s after the attacker's first transaction; "
-            f"{armed.steps_failed} of his {armed.steps_sent} transactions hit a paused contract."
+            f"Paused, from the attacker's first transaction: {when}; {armed.steps_failed} of his {armed.steps_sent}"
+            f" transactions were blocked.{' The lie paused nobody.' if UNTOUCHED not in armed.paused else ''}"
         )
-    out.say("What was lost before the limit was crossed stays lost: no reactive system saves the first victim.")
+    out.say("What was lost before a pause took hold stays lost: no reactive system saves the first victim.")
 
 
 def _as_json(run: RunResult) -> dict[str, Any]:
@@ -95,7 +108,9 @@ def _as_json(run: RunResult) -> dict[str, Any]:
         "lender_lost_micro_usd": run.lender_lost_micro_usd,
         "dex_lost_micro_usd": run.dex_lost_micro_usd,
         "paused": list(run.paused),
-        "timeline": [{"at_ms": m.at_ms, "who": m.who, "what": m.what} for m in run.timeline],
+        "timeline": [
+            {"at_ms": m.at_ms, "who": m.who, "what": m.what, "incident": m.incident.hex()} for m in run.timeline
+        ],
     }
 
 

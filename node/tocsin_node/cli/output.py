@@ -135,11 +135,11 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
 
 
-def styled(word: str) -> Text:
-    """A word of ours in its colour."""
+def styled(word: str, shown: str = "") -> Text:
+    """A word of ours in its colour, or what is shown in its place."""
     from rich.text import Text
 
-    return Text(plain(word), _STYLES.get(word, ""))
+    return Text(plain(shown or word), _STYLES.get(word, ""))
 
 
 def short_hex(data: bytes | str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import ConfigError
 from .base import EXIT_CODES, home_option, open_config, open_store, output_option
 from .decision_view import show_decision
 from .output import Output, count_text, money_text, plain, short_address, short_hex, styled, time_text
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from tocsin_protocol.model import Signal
     from tocsin_protocol.roster import RosterIndex
 
-    from ..store.reader import ActionRow, IncidentRow, Reader, SignalRow
+    from ..config import NodeConfig
+    from ..store.reader import ActionRow, DecisionRow, IncidentRow, Reader, SignalRow, TieRow
 
 MAX_LIMIT = 1000
 FOLLOW_POLL_SECONDS = 0.2
@@ -29,6 +31,13 @@ MAX_SHOWN_TEXT_CHARS = 120
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _LIMIT = click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+# How a tie reads from the side of the incident that made it, and from the other.
+_TIES = {
+    ("bridged", False): "shares a signal with incident",
+    ("bridged", True): "shares a signal with incident",
+    ("follows", False): "follows incident",
+    ("follows", True): "was followed by incident",
+}
 _SIGNAL_COLUMNS = ("received (UTC)", "member", "signal", "about", "standing", "by", "incident")
 
 
@@ -92,11 +101,12 @@ def incidents(limit: int, home: Path, out: Output) -> None:
 @output_option
 def explain(incident: str, home: Path, out: Output) -> None:
     """Say why INCIDENT (first hex digits of its id, or of a signal in it) did, or did not, lead to action."""
-    from ..views import action_view, decision_view, incident_view, signal_view
+    from ..views import action_view, decision_view, incident_view, signal_view, tie_view
 
-    with open_store(open_config(home)) as reader:
+    config = open_config(home)
+    with open_store(config) as reader:
         row, roster = _find(reader, incident), reader.roster()
-        subjects = reader.incident_subjects(row.id)
+        subjects, ties = reader.incident_subjects(row.id), reader.incident_ties(row.id)
         held = reader.signals(incident=row.id, limit=MAX_LIMIT)[::-1]
         decisions = reader.decisions(row.id, limit=MAX_LIMIT)[::-1]
         taken = reader.actions(incident=row.id, limit=MAX_LIMIT)[::-1]
@@ -105,20 +115,20 @@ def explain(incident: str, home: Path, out: Output) -> None:
             incident_view(row, roster)
             | {
                 "subjects": subjects,
+                "ties": [tie_view(tie) for tie in ties],
                 "signals": [signal_view(signal, roster) for signal in held],
                 "decisions": [decision_view(decision) for decision in decisions],
                 "actions": [action_view(action) for action in taken],
             }
         )
         return
-    _explain_incident(out, row, subjects)
+    _explain_incident(out, row, [_named(subject, _names_of(config)) for subject in subjects], ties)
+    _explain_outcome(out, decisions, taken)
     _print_signals(out, held, roster)
-    for decision in decisions:
-        show_decision(out, decision, in_full=decision.acts > 0 or decision is decisions[-1])
+    for place, decision in enumerate(decisions, start=1):
+        show_decision(out, decision, place, in_full=decision.acts > 0 or decision is decisions[-1])
     for action in taken:
         _explain_action(out, action)
-    if not taken:
-        out.say(("No action was taken.", "bold"))
 
 
 @click.command(epilog=EXIT_CODES)
@@ -226,18 +236,49 @@ def _about_text(signal: Signal | None) -> str:
         lines.append(f"and {len(signal.subjects) - len(lines)} more")
     lines.append(_loss_text(signal))
     # one line of what they wrote; --json has it all
-    lines.append(signal.text.partition("\n")[0][:MAX_SHOWN_TEXT_CHARS])
+    text = signal.text.partition("\n")[0]
+    lines.append(text if len(text) <= MAX_SHOWN_TEXT_CHARS else text[: MAX_SHOWN_TEXT_CHARS - 1] + "…")
     return "\n".join(line for line in lines if line)
 
 
-def _explain_incident(out: Output, row: IncidentRow, subjects: list[str]) -> None:
-    out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  {row.family}")
+def _explain_incident(out: Output, row: IncidentRow, subjects: list[str], ties: list[TieRow]) -> None:
+    out.say(("Incident ", "bold"), (row.id.hex(), "cyan"), f"  family {row.family}")
     heard = f"first heard {time_text(row.first_ms)}, last {time_text(row.last_ms)} UTC"
     out.say(f"  {heard}; {count_text(row.signals, 'signal')}")
     if row.hint:
         out.say("  called ", (row.hint, "italic"), " by its first publisher")
     for subject in subjects:
         out.say("  about ", subject)
+    for tie in ties:
+        out.say(f"  {_TIES[tie.tie.value, tie.is_reverse]} ", (short_hex(tie.other), "cyan"))
+
+
+def _explain_outcome(out: Output, decisions: list[DecisionRow], taken: list[ActionRow]) -> None:
+    """What it came to, before everything that led there."""
+    out.say("")
+    if not taken:
+        out.say((decisions[-1].sentence if decisions else "Nothing was decided yet.", "bold"))
+    for row in taken:
+        at = f" at {time_text(row.events[-1].at_ms)} UTC" if row.events else ""
+        out.say((f"{row.action.hook}: ", "bold"), f"{row.action.state.value}{at}")
+    if taken:
+        out.say("  ", next((d.sentence for d in decisions if d.acts), ""))
+
+
+def _names_of(config: NodeConfig) -> dict[str, str]:
+    """What subjects are to us, by the manifest; nothing where it cannot be read, which `manifest check` explains."""
+    from ..manifest_file import load_manifest
+
+    try:
+        manifest = load_manifest(config.exposure.manifest)
+    except ConfigError:
+        return {}
+    names = {d.subject.value: f"our {d.holding} depends on it: {d.link}" for d in manifest.dependencies}
+    return names | {s.value: f"our {holding.name}" for holding in manifest.holdings for s in holding.subjects}
+
+
+def _named(subject: str, names: dict[str, str]) -> str:
+    return f"{subject}  ({names[subject]})" if subject in names else subject
 
 
 def _explain_action(out: Output, row: ActionRow) -> None:

@@ -115,7 +115,7 @@ async def report_the_dump(cast: Cast, mined: Mined) -> str:
     pool = scenario.account(scenario.dex)
     claim = TxIncluded(scenario.chain, mined.block, mined.hash, scenario.asset, pool)
     subjects = [("victim", pool), ("related", scenario.account(scenario.lender))]
-    await _publish(cast.nodes[DEX], "The pool is sold receipts that nobody wants.", subjects, claim)
+    await _publish(cast.nodes[DEX], "Receipts that nobody wants are dumped on the pool.", subjects, claim)
     return "tells the DEX's node that receipts are dumped on the pool"
 
 

@@ -48,6 +48,10 @@ STEP_SECONDS = 1.0
 DEPOSITED_SECONDS_AGO = 24 * 3600
 START_SECONDS = 90.0
 SETTLE_SECONDS = 30.0
+# Signals of one node, and decisions about one incident, that the timeline looks at.
+MAX_SHOWN = 200
+
+ATTACKER = "attacker"
 
 Tell = Callable[[str], None]
 
@@ -68,6 +72,7 @@ class Moment:
     at_ms: int
     who: str
     what: str
+    incident: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +130,10 @@ async def _attack(cast: Cast, *, armed: bool, tell: Tell) -> RunResult:
         mined = await run_step(anvil, scenario, step)
         at_ms = now_ms()
         failed += not mined.is_success
-        what = _describe(step) if mined.is_success else f"{_describe(step)} — REVERTED, the contract is paused"
+        what = _describe(step) if mined.is_success else f"tries: {_describe(step)}. BLOCKED, the contract is paused"
         tell(f"attacker, transaction {number} of {len(scenario.steps)}: {what}")
         if mined.is_success or failed == 1:
-            moments.append(Moment(at_ms, "attacker", f"transaction {number}: {what}"))
+            moments.append(Moment(at_ms, ATTACKER, f"transaction {number}: {what}"))
         if step.kind is StepKind.DUMP and mined.is_success and not any(m.who == POOL_GUARD for m in moments):
             moments.append(Moment(now_ms(), POOL_GUARD, await report_the_dump(cast, mined)))
         await trio.sleep(STEP_SECONDS)
@@ -159,8 +164,8 @@ def _lost(before: Holdings, after: Holdings, who: str) -> int:
 def _describe(step: Step) -> str:
     millions = step.loss / 10 ** (DECIMALS + 6)
     if step.kind is StepKind.DRAIN:
-        return f"drains {millions:,.2f} M from the lender"
-    return f"sells the lender's receipts to the pool for {millions:,.2f} M"
+        return f"drains {millions:,.2f} M USD from the lender"
+    return f"sells the lender's receipts to the pool for {millions:,.2f} M USD"
 
 
 async def _wait_confirmed(nodes: list[NodeProcess]) -> None:
@@ -174,16 +179,19 @@ def _read_record(node: NodeProcess) -> list[Moment]:
     """What a node's own database says: its first signals, its decisions of note, and the life of its action."""
     moments = []
     with node.open_reader() as reader:
-        for row in reader.signals(after=0, limit=1):
-            what = "signs and publishes the signal" if row.path == "own" else f"has its first signal (by {row.path})"
-            moments.append(Moment(row.received_ms, node.name, what))
+        for row in reader.signals(after=0, limit=MAX_SHOWN):
+            if row.incident is not None and row.signal is not None:
+                told = f"publishes: {row.signal.text}" if row.path == "own" else "hears of it"
+                moments.append(Moment(row.received_ms, node.name, told, row.incident))
         for incident in reader.incidents():
-            decisions = reader.decisions(incident.id, limit=200)
+            decisions = reader.decisions(incident.id, limit=MAX_SHOWN)
             of_note = [d for d in decisions if d.acts] or ([] if node.name == LIAR else decisions[:1])
-            moments += [Moment(d.at_ms, node.name, f"decides. {d.sentence}") for d in of_note]
+            moments += [Moment(d.at_ms, node.name, f"decides: {d.sentence}", incident.id) for d in of_note]
         for action in reader.actions():
             moments += [
-                Moment(event.at_ms, node.name, f"{action.action.hook}: {_EVENTS[event.event]}")
+                Moment(
+                    event.at_ms, node.name, f"{action.action.hook}: {_EVENTS[event.event]}", action.action.incident_id
+                )
                 for event in action.events
                 if event.event in _EVENTS
             ]

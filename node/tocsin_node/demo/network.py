@@ -59,13 +59,16 @@ def create_local_network(
     return homes
 
 
-def write_guard(home: NodeHome, target: str, hook: str, *, pinned: Sequence[str], tier: str = "tighten") -> None:
-    """A manifest of one holding, `target`, and a policy that uses `hook` on the word of one pinned member."""
+def write_guard(home: NodeHome, target: str, *hooks: str, pinned: Sequence[str], tier: str = "tighten") -> None:
+    """A manifest of one holding, `target`, and a policy that uses each hook on the word of one pinned member."""
     (home.directory / "manifest.toml").write_text(
         f'protocol = "{home.entry.member}"\n\n[[holding]]\nname = "funds"\nkind = "market"\nsubjects = ["{target}"]\n'
         'amount = { usd = 1_000_000, read = 2026-01-01T00:00:00Z, source = "declared" }\n'
     )
     pins = "".join(f"{member} = {{ min = 3.0, max = 3.9 }}\n" for member in pinned)
-    lever = f'\n[[lever]]\nhook = "{hook}"\ntier = "{tier}"\nscopes = ["*"]\nuses = 100\nrefill_hours = 1\n'
     price = "" if tier == "notify" else "effectiveness_percent = 90\ncost_usd = 1\nminutes = 1\n"
-    home.policy_path.write_text(f"[budget]\nminutes = 10_000\n\n[pins]\n{pins}{lever}{price}")
+    levers = "".join(
+        f'\n[[lever]]\nhook = "{hook}"\ntier = "{tier}"\nscopes = ["*"]\nuses = 100\nrefill_hours = 1\n{price}'
+        for hook in hooks
+    )
+    home.policy_path.write_text(f"[budget]\nminutes = 10_000\n\n[pins]\n{pins}{levers}")

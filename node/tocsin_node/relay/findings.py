@@ -116,7 +116,12 @@ def signal_of_finding(finding: Finding, now_ms: int) -> Signal:
         cause=None,
         drill=False,
         text=(
-            f"Net outflow of {finding.asset} within {finding.window_s} s is {finding.net_outflow} of"
-            f" {finding.balance_at_start} at its start; the limit is {finding.limit}."
+            f"{_percent(finding.net_outflow, finding)} went out within {finding.window_s} s, net of what came in;"
+            f" the limit is {_percent(finding.limit, finding)}. Of {finding.asset}."
         ),
     )
+
+
+def _percent(amount: int, finding: Finding) -> str:
+    """An amount as a part of what was there when the window began."""
+    return f"{100 * amount // max(1, finding.balance_at_start)} %"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.decision.budget import Charge, spent_minutes
-from tocsin_protocol.decision.judge import Judgement, Sighting, World, judge_incident
+from tocsin_protocol.decision.decide import LeverState
+from tocsin_protocol.decision.judge import Judgement, Sighting, World, explain_judgement, weigh_incident
 from tocsin_protocol.evidence.answers import Answer as EvidenceAnswer
 from tocsin_protocol.evidence.answers import Checked, WitnessAnswer, combine
 from tocsin_protocol.evidence.predicates import TxIncluded
@@ -49,16 +50,19 @@ class Judge:
         charges: Sequence[Charge],
         now_ms: int,
     ) -> Judgement:
-        """Decide on one incident. Weights go by ages and not by the hour: equal inputs at another time are equal."""
+        """Decide on one incident, without the words: most decisions of a replay are read by nobody.
+
+        Weights go by ages and not by the hour: equal inputs at another time are equal.
+        """
         key = self._key(incident, words, lives, charges, now_ms)
         known = self._kept.get(key)
         if known is None:
-            known = judge_incident(
+            known = weigh_incident(
                 self.world,
                 incident,
                 [_sighting(word, now_ms) for word in words],
                 [self._exhibit(word) for word in words if word.answer is not None],
-                {life.lever.hook: life.state(now_ms) for life in lives},
+                _states(lives, now_ms),
                 charges,
                 now_ms,
             )
@@ -66,6 +70,12 @@ class Judge:
                 self._kept.clear()
             self._kept[key] = known
         return known
+
+    def explain(
+        self, judgement: Judgement, lives: Sequence[LeverLife], charges: Sequence[Charge], now_ms: int
+    ) -> Judgement:
+        """The same with its sentence."""
+        return explain_judgement(self.world, judgement, _states(lives, now_ms), charges, now_ms)
 
     def _key(
         self,
@@ -92,6 +102,10 @@ class Judge:
     def _exhibit(self, word: Word) -> Exhibit:
         checked = (_check(word.answer),) if word.answer is not None else ()
         return Exhibit(word.heard.digest, self.cast.name(word.heard.publisher), checked)
+
+
+def _states(lives: Iterable[LeverLife], now_ms: int) -> dict[str, LeverState]:
+    return {life.lever.hook: life.state(now_ms) for life in lives}
 
 
 def _refers(words: Sequence[Word]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tocsin_protocol.admission import Reason
-from tocsin_protocol.correlation import Incident, choose_incident, correlating_subjects, is_open, referenced_digests
+from tocsin_protocol.correlation import Incident, correlating_subjects, is_open, referenced_digests, tied_incidents
 from tocsin_protocol.freshness import actionable_until_ms, check_actionable
 from tocsin_protocol.taxonomy import Relation
 
@@ -104,16 +104,16 @@ class Threads:
         by_reference = [self._by_digest[d] for d in referenced_digests(heard.signal) if d in self._by_digest]
         by_subject = list(self._open(subjects, heard.at_ms))
         threads = {thread.incident.id: thread for thread in (*by_reference, *by_subject)}
-        chosen = choose_incident(
+        tied = tied_incidents(
             heard.signal, heard.at_ms, [t.incident for t in by_reference], [t.incident for t in by_subject]
         )
-        if chosen is None:
+        if not tied:
             incident = Incident(heard.digest, heard.signal.category.family, heard.at_ms, heard.at_ms)
             thread = Thread(len(self.all), incident)
             self.all.append(thread)
         else:
-            thread = threads[chosen.id]
-            thread.incident = replace(chosen, last_ms=max(chosen.last_ms, heard.at_ms))
+            thread = threads[tied[0].id]
+            thread.incident = replace(tied[0], last_ms=max(tied[0].last_ms, heard.at_ms))
         self._by_digest[heard.digest] = thread
         for subject in subjects:
             known = self._by_subject.setdefault(subject, [])

@@ -69,7 +69,8 @@ class Watch:
         probability = judgement.belief.probability
         self._points.append(Point(now_ms, thread.number, probability))
         if probability > self._highest:
-            self._highest, self._nearest = probability, judgement.sentence
+            told = self._judge.explain(judgement, self._lives, self._charges, now_ms)
+            self._highest, self._nearest = probability, told.sentence
         stakes = {stake.scope: stake.loss_micro_usd for stake in judgement.situation.stakes}
         for choice in judgement.decision.choices:
             self._weigh(choice.lever, sum(stakes.get(scope, 0) for scope in choice.lever.scopes))

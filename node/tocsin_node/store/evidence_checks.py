@@ -17,8 +17,6 @@ from tocsin_protocol.evidence.grammar import encode_predicate
 from tocsin_protocol.evidence.predicates import Predicate
 from tocsin_protocol.evidence.relevance import qualifying_predicates
 from tocsin_protocol.evidence.weighing import Exhibit
-from tocsin_protocol.exposure.graph import subject_node
-from tocsin_protocol.exposure.manifest import SubjectId
 from tocsin_protocol.model import Subject
 
 from .audit import append_audit
@@ -87,7 +85,7 @@ def _qualifying(rules: Rules, sightings: Sequence[Sighting]) -> list[tuple[Sight
 
 def _touches_us(rules: Rules, subject: Subject) -> bool:
     # Else a liar could name a second subject, of which he can show something true.
-    return subject_node(SubjectId(subject.kind, subject.value)) in rules.exposure.spread.graph.upstream
+    return rules.exposure.spread.graph.leads_to_us(subject.kind, subject.value)
 
 
 def _read(connection: sqlite3.Connection, predicate: Predicate) -> Checked | None:

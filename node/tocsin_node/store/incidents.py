@@ -11,14 +11,15 @@ from tocsin_protocol.correlation import (
     CORRELATION_WINDOW_MS,
     MAX_INCIDENT_MS,
     Incident,
-    choose_incident,
+    Tie,
     correlating_subjects,
     referenced_digests,
+    tied_incidents,
 )
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.model import Signal
 
-from .audit import append_audits
+from .audit import append_audit, append_audits
 
 # Of the open incidents about a subject, the first of each family: no signal joins a later one through it.
 _FIRST_OF_SUBJECTS = """
@@ -35,6 +36,14 @@ _OF_SIGNAL = """
 """
 
 
+# Of the incidents about the same that had ended before one was opened, the last.
+_ENDED_BEFORE = """
+    SELECT o.value ->> 0, i.id FROM json_each(?) o
+    JOIN incident_subjects s ON s.subject = o.value ->> 1 JOIN incidents i ON i.id = s.incident
+    WHERE i.family = o.value ->> 2 AND i.last_ms < ? ORDER BY i.last_ms
+"""
+
+
 class OpenIncidents:
     """The open incidents that signals of one batch may join; what they change stands in memory until `write`."""
 
@@ -45,6 +54,7 @@ class OpenIncidents:
         self._opened: list[tuple[bytes, str, str, int, int]] = []
         self._fed: set[bytes] = set()
         self._links: dict[tuple[str, bytes], None] = {}
+        self._ties: dict[tuple[bytes, bytes], Tie] = {}
         subjects = {subject for signal in signals for subject in correlating_subjects(signal)}
         self._first: dict[str, dict[str, Incident]] = {subject: {} for subject in subjects}
         rows = connection.execute(
@@ -58,14 +68,17 @@ class OpenIncidents:
         """The incident a new signal (`digest`) belongs to, and whether the signal opened it."""
         subjects = correlating_subjects(signal)
         candidates = [incident for subject in subjects for incident in self._first[subject].values()]
-        chosen = choose_incident(signal, self._received_ms, self._referenced(signal), candidates)
-        is_new = chosen is None
-        if chosen is None:
+        tied = tied_incidents(signal, self._received_ms, self._referenced(signal), candidates)
+        is_new = not tied
+        if tied:
+            chosen = tied[0]
+            self._ties |= {(chosen.id, other.id): Tie.BRIDGED for other in tied[1:]}
+            if self._received_ms > chosen.last_ms:
+                self._fed.add(chosen.id)
+        else:
             family = signal.category.family
             chosen = Incident(digest, family, self._received_ms, self._received_ms)
             self._opened.append((digest, family, signal.incident, self._received_ms, self._received_ms))
-        elif self._received_ms > chosen.last_ms:
-            self._fed.add(chosen.id)
         self._of_signal[digest] = chosen
         for subject in subjects:
             self._tie(subject, chosen)
@@ -79,6 +92,7 @@ class OpenIncidents:
             [(self._received_ms, incident) for incident in self._fed],
         )
         self._connection.executemany("INSERT OR IGNORE INTO incident_subjects VALUES (?, ?)", self._links)
+        self._write_ties()
         append_audits(
             self._connection,
             [
@@ -91,6 +105,28 @@ class OpenIncidents:
                 for digest, family, hint, _, _ in self._opened
             ],
         )
+
+    def _write_ties(self) -> None:
+        """Note which incidents hang together, with an audit entry for each tie that is new."""
+        opened = {digest: family for digest, family, *_ in self._opened}
+        about = [[digest.hex(), subject, opened[digest]] for subject, digest in self._links if digest in opened]
+        follows = {
+            bytes.fromhex(digest): (bytes.fromhex(digest), ended)
+            for digest, ended in self._connection.execute(_ENDED_BEFORE, (json.dumps(about), self._received_ms))
+        }
+        self._ties |= dict.fromkeys(follows.values(), Tie.FOLLOWS)
+        for (incident, other), tie in self._ties.items():
+            row = self._connection.execute(
+                "INSERT OR IGNORE INTO incident_ties VALUES (?, ?, ?)", (incident, other, tie.value)
+            )
+            if row.rowcount:
+                append_audit(
+                    self._connection,
+                    self._received_ms,
+                    EntryKind.INCIDENT,
+                    incident,
+                    {"other": other, "tie": tie.value},
+                )
 
     def _tie(self, subject: str, incident: Incident) -> None:
         """Note that the subject stands in the incident."""

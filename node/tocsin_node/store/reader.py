@@ -13,6 +13,7 @@ from tocsin_protocol.audit import AuditEntry
 from tocsin_protocol.body import decode_body
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import Event
+from tocsin_protocol.correlation import Tie
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError
@@ -59,6 +60,15 @@ class IncidentRow:
     publishers: tuple[bytes, ...]
     sentence: str
     acts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TieRow:
+    """Another incident that one is tied to; `is_reverse`: it is the other that joined this one, or follows it."""
+
+    tie: Tie
+    is_reverse: bool
+    other: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +227,15 @@ class Reader:
             "SELECT subject FROM incident_subjects WHERE incident = ? LIMIT ?", (incident, MAX_PAGE)
         )
         return sorted(subject for (subject,) in rows)
+
+    def incident_ties(self, incident: bytes) -> list[TieRow]:
+        """What an incident is tied to, from either side."""
+        rows = self._connection.execute(
+            "SELECT tie, 0, other FROM incident_ties WHERE incident = ?1"
+            " UNION ALL SELECT tie, 1, incident FROM incident_ties WHERE other = ?1 LIMIT ?2",
+            (incident, MAX_PAGE),
+        )
+        return [TieRow(Tie(tie), bool(is_reverse), other) for tie, is_reverse, other in rows]
 
     def decisions(self, incident: bytes, *, limit: int = 50) -> list[DecisionRow]:
         """Decisions about an incident, newest first."""

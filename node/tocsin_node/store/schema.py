@@ -34,7 +34,9 @@ MIGRATIONS = (
     ) STRICT;
     -- The newest signals of one feed within one incident: what a decision reads.
     CREATE INDEX signals_by_incident ON signals (incident, publisher, lane, id) WHERE incident IS NOT NULL;
-    CREATE INDEX signals_that_matter ON signals (publisher, lane, matters, id) WHERE matters > 0;
+    -- One for each mark: the newest of a mark are then at the index's end, however many there are.
+    CREATE INDEX signals_that_touch ON signals (publisher, lane, id) WHERE matters = 1;
+    CREATE INDEX signals_that_retract ON signals (publisher, lane, id) WHERE matters = 2;
 
     -- head: the highest signal held; contiguous: up to where nothing is missing.
     CREATE TABLE feeds (
@@ -82,6 +84,15 @@ MIGRATIONS = (
         incident BLOB NOT NULL,
         PRIMARY KEY (subject, incident)
     ) STRICT, WITHOUT ROWID;
+
+    -- Incidents that somebody should look at together. `tie`: a signal belonged to both, or one followed the other.
+    CREATE TABLE incident_ties (
+        incident BLOB NOT NULL,
+        other BLOB NOT NULL,
+        tie TEXT NOT NULL,
+        PRIMARY KEY (incident, other)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX incident_ties_of_other ON incident_ties (other);
 
     CREATE TABLE decisions (
         id INTEGER PRIMARY KEY,

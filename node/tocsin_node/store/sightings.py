@@ -40,7 +40,14 @@ _SPEAKING = """
     ) SELECT publisher FROM speaking WHERE publisher IS NOT NULL
 """
 _SPEAKING_IN = _SPEAKING.format("incident = ?1")
-_SPEAKING_OF_US = _SPEAKING.format("matters > 0")
+# The marks are spelled out in the text of each query: a parameter would hide the index of that mark from SQLite.
+_MARKED = (Mark.TOUCHES, Mark.RETRACTS)
+_SPEAKING_OF_US = tuple(_SPEAKING.format(f"matters = {mark.value}") for mark in _MARKED)
+_NEWEST_MARKED = tuple(
+    f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = {mark.value}"  # noqa: S608
+    " ORDER BY id DESC LIMIT ?"
+    for mark in _MARKED
+)
 
 
 def load_sightings(
@@ -61,13 +68,7 @@ def load_sightings(
             continue
         rows = {row[0]: row for lane in LANES for row in _newest(connection, incident, publisher_id, lane)}
         if shared:
-            marked = (Mark.TOUCHES, Mark.RETRACTS)
-            rows |= {
-                row[0]: row
-                for lane in LANES
-                for m in marked
-                for row in _newest_marked(connection, publisher_id, lane, m)
-            }
+            rows |= {row[0]: row for lane in LANES for row in _newest_marked(connection, publisher_id, lane)}
         for _, encoded, received_ms, stored, in_incident in sorted(rows.values()):
             envelope, signal = _open(roster.domain, encoded)
             if in_incident != incident and not _speaks_about(signal, shared):
@@ -96,7 +97,7 @@ def _speaking(connection: sqlite3.Connection, incident: bytes, with_others: bool
     """The publishers that spoke in an incident; with others, also those who said anything that matters elsewhere."""
     publishers = connection.execute(_SPEAKING_IN, (incident,)).fetchall()
     if with_others:
-        publishers += connection.execute(_SPEAKING_OF_US).fetchall()
+        publishers += [row for query in _SPEAKING_OF_US for row in connection.execute(query)]
     return sorted({publisher for (publisher,) in publishers})
 
 
@@ -150,10 +151,7 @@ def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes, l
     ).fetchall()
 
 
-def _newest_marked(connection: sqlite3.Connection, publisher: bytes, lane: int, mark: Mark) -> list[_Row]:
-    """What a feed last said that touches us, or that takes something back, in whatever incident."""
-    return connection.execute(
-        f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = ? AND matters > 0"  # noqa: S608
-        " ORDER BY id DESC LIMIT ?",
-        (publisher, lane, mark.value, MAX_SIGHTINGS_PER_FEED),
-    ).fetchall()
+def _newest_marked(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[_Row]:
+    """What a feed last said that touches us, and what it last took back, in whatever incident."""
+    bounds = (publisher, lane, MAX_SIGHTINGS_PER_FEED)
+    return [row for query in _NEWEST_MARKED for row in connection.execute(query, bounds)]

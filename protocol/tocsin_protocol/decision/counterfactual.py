@@ -24,7 +24,7 @@ class Change(StrEnum):
     GROUP = "one more independent group"
     EVIDENCE = "evidence confirmed on our own endpoints"
     OWN_DETECTOR = "our own detector"
-    ARMED = "arming it"
+    ARMED = "the lever armed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def _one_more_group(situation: Situation, states: _States, voices: Voices) -> tu
 
 
 def _confirmed(situation: Situation, states: _States, voices: Voices) -> tuple[Situation, _States]:
-    return replace(situation, is_confirmed=True, is_contradicted=False), states
+    outflow = situation.outflow | situation.claimed_outflow
+    return replace(situation, is_confirmed=True, is_contradicted=False, outflow=outflow), states
 
 
 def _own_detector(situation: Situation, states: _States, voices: Voices) -> tuple[Situation, _States]:

@@ -33,7 +33,8 @@ class Situation:
 
     `reporters` are the foreign publishers whose word weighs something now; `member_of` names their members, `pinned`
     those of them whom the operator pinned. `own_labels` are the labels of our own detector, where it reports.
-    `outflow` are opted-in assets whose own measured outflow is past the trigger.
+    `outflow` are opted-in assets whose own measured outflow is past the trigger, `claimed_outflow` with those where it
+    is not confirmed yet. `is_disputed`: our own endpoints disagree about a claim.
     """
 
     probability: float
@@ -50,6 +51,8 @@ class Situation:
     stakes: tuple[Stake, ...]
     is_condition_met: bool = True
     incident: bytes = b""
+    claimed_outflow: frozenset[str] = frozenset()
+    is_disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,30 +77,17 @@ class Judgement:
     sentence: str = ""
 
 
-def judge_incident(
-    world: World,
-    incident: bytes,
-    sightings: Sequence[Sighting],
-    exhibits: Iterable[Exhibit],
-    states: Mapping[str, LeverState],
-    charges: Sequence[Charge],
-    now_ms: int,
-) -> Judgement:
-    """Judge one incident at `now_ms`, and say why. Pure: the same inputs in any order give the same judgement."""
-    judgement = weigh_incident(world, incident, sightings, exhibits, states, charges, now_ms)
-    return explain_judgement(world, judgement, states, charges, now_ms)
-
-
 def explain_judgement(
     world: World, judgement: Judgement, states: Mapping[str, LeverState], charges: Sequence[Charge], now_ms: int
 ) -> Judgement:
     """The same with its sentence, and with what would have changed it."""
+    if judgement.is_elsewhere:
+        return replace(judgement, sentence=NOTHING_OF_OURS)
     speakers = world.speakers_of(judgement.category)
     voices = Voices(group=_typical_llr(speakers), own=world.policy.own_llr)
     situation, decision = judgement.situation, judgement.decision
     changes = what_would_change(world.policy, situation, states, charges, now_ms, voices, decision)
-    sentence = NOTHING_OF_OURS if judgement.is_elsewhere else tell_decision(decision, situation, changes)
-    return replace(judgement, counterfactuals=changes, sentence=sentence)
+    return replace(judgement, counterfactuals=changes, sentence=tell_decision(decision, situation, changes))
 
 
 def weigh_incident(
@@ -112,7 +99,10 @@ def weigh_incident(
     charges: Sequence[Charge],
     now_ms: int,
 ) -> Judgement:
-    """Believe, assess and decide, without the words: most new signals change nothing that has to be told."""
+    """Judge one incident at `now_ms`. Pure: the same inputs in any order give the same judgement.
+
+    It is without the words, which `explain_judgement` adds: most new signals change nothing that has to be told.
+    """
     policy = world.policy
     weighing = weigh_evidence(exhibits)
     heard = [_hear(sighting) for sighting in sightings]
@@ -145,7 +135,9 @@ def weigh_incident(
         own=own,
         is_confirmed=weighing.is_local,
         is_contradicted=weighing.is_vetoed,
-        outflow=_measured(world, reports, weighing),
+        is_disputed=bool(weighing.disagreements),
+        outflow=_measured(world, [report for report in reports if report.digest in weighing.confirmed]),
+        claimed_outflow=_measured(world, reports),
         stakes=tuple(Stake(h.holding, h.at_stake_micro_usd) for h in loss.holdings),
         holds=lambda values: world.holds({**values, **_said(category, reports)}),
     )
@@ -171,7 +163,11 @@ def category_of(reports: Iterable[Sighting]) -> Category:
 
 def touches_us(exposure: Spread, signal: Signal) -> bool:
     """Whether a signal threatens anything that ours hangs on."""
-    return any(subject_node(subject) in exposure.graph.upstream for subject in touching_subjects(signal))
+    leads_to_us = exposure.graph.leads_to_us
+    # Most of what is said is about others: that is seen at once.
+    if not any(leads_to_us(subject.kind, subject.value) for subject in signal.subjects):
+        return False
+    return any(leads_to_us(subject.kind, subject.value) for subject in touching_subjects(signal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +257,12 @@ def _local_loss(world: World, signals: Iterable[Signal], belief: Belief, now_ms:
     return assess_local_loss(world.exposure, shock, belief.probability, mal, now_ms)
 
 
-def _measured(world: World, reports: Iterable[Sighting], weighing: Weighing) -> frozenset[str]:
-    """The scopes whose own outflow was measured past its trigger, with a transaction that two endpoints show."""
+def _measured(world: World, reports: Iterable[Sighting]) -> frozenset[str]:
+    """The scopes whose outflow, by our own reports, is past its trigger."""
     graph = world.exposure.graph
     found = set()
     for report in reports:
-        if report.publisher not in world.own or report.digest not in weighing.confirmed:
+        if report.publisher not in world.own:
             continue
         drained = {
             edge.target

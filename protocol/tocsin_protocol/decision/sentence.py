@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .counterfactual import Counterfactual
 from .decide import Choice, Decision, Situation, Verdict
@@ -10,9 +10,7 @@ from .tiers import Tier
 
 _MICRO = 1_000_000
 _DONE = {Tier.NOTIFY: "Notify", Tier.TIGHTEN: "Tighten", Tier.FREEZE: "Freeze", Tier.PAUSE: "Pause"}
-_WOULD = {Tier.NOTIFY: "notified", Tier.TIGHTEN: "tightened", Tier.FREEZE: "frozen", Tier.PAUSE: "paused"}
 _WHY_NOT = {
-    Verdict.IN_EFFECT: "is in effect already",
     Verdict.NOT_WORTH_IT: "would cost more than it saves",
     Verdict.SPENT: "was used since it was last armed",
     Verdict.RESTING: "still rests after its last use",
@@ -24,8 +22,8 @@ _WHY_NOT = {
     Verdict.NOT_AT_STAKE: "covers nothing that is at stake",
 }
 # An incident without a report that counts, and why.
-NOTHING_STANDS = "Nothing is done: none of its signals may act (drills, and what is expired or taken back, never do)."
-NOTHING_OF_OURS = "Nothing is done: it touches nothing that ours hangs on."
+NOTHING_STANDS = "No action: none of its signals may act (drills, and what is expired or taken back, never do)."
+NOTHING_OF_OURS = "No action: it names nothing of ours, and nothing that we depend on."
 
 
 def tell_decision(decision: Decision, situation: Situation, counterfactuals: Sequence[Counterfactual]) -> str:
@@ -34,25 +32,32 @@ def tell_decision(decision: Decision, situation: Situation, counterfactuals: Seq
         return NOTHING_STANDS
     fired = [choice for choice in decision.fired if choice.lever.tier > Tier.NOTIFY]
     notified = [choice for choice in decision.fired if choice.lever.tier is Tier.NOTIFY]
-    said = [tell_choice(choice) for choice in (*fired, *notified)] or ["Nothing is done yet."]
+    said = [tell_choice(choice) for choice in (*fired, *notified)] or [_tell_nothing(decision)]
     said.append(tell_grounds(situation))
+    least = {counterfactual.hook: " and ".join(counterfactual.changes) for counterfactual in counterfactuals}
     if not fired:
-        said += [_nearest(decision)] if decision.choices else ["The policy has no levers."]
-    said += [tell_counterfactual(c, decision) for c in counterfactuals[:1]]
+        said += [_nearest(decision, least)] if decision.choices else ["The policy has no levers."]
+    else:
+        said += [f"With {changes} {hook} would have been used too." for hook, changes in list(least.items())[:1]]
     return " ".join(part for part in said if part)
 
 
 def tell_grounds(situation: Situation) -> str:
     """What the decision stands on."""
-    groups = len({situation.member_of[reporter.publisher] for reporter in situation.reporters})
-    voices = [f"{groups} foreign {'voice' if groups == 1 else 'voices'}" if groups else "no foreign voice"]
+    members = len({situation.member_of[reporter.publisher] for reporter in situation.reporters})
+    voices = [f"{members} other {'member' if members == 1 else 'members'}"] if members else []
     if situation.own_detector:
-        voices.append("our own detector")
+        voices.append("our own detector" if members else "our own detector alone")
     if situation.is_contradicted:
         evidence = "the evidence is contradicted by our own endpoints"
+    elif situation.is_confirmed:
+        evidence = "evidence confirmed on our own endpoints"
     else:
-        evidence = f"evidence {'confirmed on our own endpoints' if situation.is_confirmed else 'not confirmed'}"
-    return f"Belief {tell_percent(situation.probability)} by {' and '.join(voices)}, {evidence}."
+        evidence = (
+            "our own endpoints disagree about the evidence" if situation.is_disputed else "evidence not confirmed"
+        )
+    who = " and ".join(voices) or "nobody whose word weighs anything"
+    return f"Belief {tell_percent(situation.probability)} by {who}, {evidence}."
 
 
 def tell_choice(choice: Choice) -> str:
@@ -62,16 +67,9 @@ def tell_choice(choice: Choice) -> str:
     if lever.tier is Tier.NOTIFY:
         return f"{what}."
     return (
-        f"{what} for {lever.minutes} min: expected cost {tell_money(choice.cost_micro_usd)}"
-        f" against {tell_money(choice.observe_micro_usd)} of waiting."
+        f"{what} for {lever.minutes} min: expected to cost {tell_money(choice.cost_micro_usd)},"
+        f" and waiting {tell_money(choice.observe_micro_usd)}."
     )
-
-
-def tell_counterfactual(counterfactual: Counterfactual, decision: Decision) -> str:
-    """The least that would have used a lever."""
-    lever = next(choice.lever for choice in decision.choices if choice.lever.hook == counterfactual.hook)
-    missing = " and ".join(counterfactual.changes)
-    return f"{missing[0].upper()}{missing[1:]} would have {_WOULD[lever.tier]} with {lever.hook}."
 
 
 def tell_verdict(choice: Choice) -> str:
@@ -94,12 +92,26 @@ def tell_money(micro_usd: float) -> str:
     return f"{usd / 1_000:,.1f} k USD" if usd >= 1_000 else f"{usd:,.0f} USD"
 
 
-def _nearest(decision: Decision) -> str:
-    """The lever that came nearest to being used."""
-    held = [choice for choice in decision.choices if choice.verdict is not Verdict.FIRES]
+def _tell_nothing(decision: Decision) -> str:
+    """That nothing is done, or nothing more than is in effect."""
+    active = [choice.lever.hook for choice in decision.choices if choice.verdict is Verdict.IN_EFFECT]
+    if not active:
+        return "No action."
+    return f"No further action: {' and '.join(active)} {'is' if len(active) == 1 else 'are'} in effect."
+
+
+def _nearest(decision: Decision, least: Mapping[str, str]) -> str:
+    """The lever that came nearest to being used, and the least that it lacked."""
+    held = [choice for choice in decision.choices if choice.verdict not in (Verdict.FIRES, Verdict.IN_EFFECT)]
     if not held:
         return ""
     order = list(Verdict)
     nearest = min(held, key=lambda choice: (order.index(choice.verdict), choice.lever.tier, choice.lever.hook))
-    text = tell_verdict(nearest)
+    hook = nearest.lever.hook
+    if hook not in least:
+        text = tell_verdict(nearest)
+    elif nearest.verdict is Verdict.TIER_CLOSED:
+        text = f"{hook} still lacks {least[hook]}"
+    else:
+        text = f"{tell_verdict(nearest)}; with {least[hook]} it would have been used"
     return f"{text[0].upper()}{text[1:]}."

@@ -22,16 +22,20 @@ def read_situation(
     own: OwnFinding | None,
     is_confirmed: bool,
     is_contradicted: bool,
+    is_disputed: bool,
     outflow: frozenset[str],
+    claimed_outflow: frozenset[str],
     stakes: tuple[Stake, ...],
     holds: Callable[[Mapping[str, float | int | bool | str]], bool],
 ) -> Situation:
     """Put together what a decision asks for.
 
-    `outflow` are scopes whose own measured outflow is past their limit, `holds` answers the policy's condition.
+    `outflow` are scopes whose own measured outflow is past their limit, `claimed_outflow` with those where that is not
+    confirmed yet; `holds` answers the policy's condition.
     """
     voices = [term for term in belief.terms if term.source is Source.REPORT and term.weight >= MIN_VOICE]
     reporters = tuple(Reporter(v.publisher, speakers[v.publisher].labels, v.weight) for v in voices)
+    opted_in = {limit.scope for limit in policy.limits if limit.opens_freeze}
     return Situation(
         probability=belief.probability,
         signals=signals,
@@ -43,7 +47,9 @@ def read_situation(
         pinned=frozenset(v.publisher for v in voices if v.member in policy.pins),
         is_confirmed=is_confirmed,
         is_contradicted=is_contradicted,
-        outflow=outflow & {limit.scope for limit in policy.limits if limit.opens_freeze},
+        outflow=outflow & opted_in,
+        claimed_outflow=claimed_outflow & opted_in,
+        is_disputed=is_disputed,
         stakes=stakes,
         incident=incident,
         is_condition_met=holds(

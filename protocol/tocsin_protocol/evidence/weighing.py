@@ -73,4 +73,6 @@ def _explain(
         told = "Our endpoints could confirm no claim."
     else:
         told = "No signal makes a claim that would be local evidence."
-    return told + (f" They disagree about {disagreements} claims: look at them." if disagreements else "")
+    if disagreements:
+        told += f" They disagree about {'one claim' if disagreements == 1 else f'{disagreements} claims'}."
+    return told

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from ..errors import ExposureError
 from ..quantities import money
-from .manifest import CODE_LINKS, Amount, Link, SubjectId
+from ..taxonomy import SubjectKind
+from .manifest import CODE_LINKS, Amount, Link, SubjectId, subject_key
 
 
 class NodeKind(StrEnum):
@@ -71,6 +72,11 @@ class ExposureGraph:
     amounts: Mapping[Node, Amount | None]
     own_holdings: tuple[Node, ...]
     upstream: frozenset[Node]
+    upstream_keys: frozenset[str]
+
+    def leads_to_us(self, kind: SubjectKind, value: str) -> bool:
+        """Whether a path may lead from a subject to our holdings."""
+        return subject_key(kind, value) in self.upstream_keys
 
 
 def make_graph(own: str, edges: Iterable[Edge], amounts: Mapping[Node, Amount | None]) -> ExposureGraph:
@@ -91,6 +97,7 @@ def make_graph(own: str, edges: Iterable[Edge], amounts: Mapping[Node, Amount | 
         outgoing[edge.source].append(edge)
         incoming[edge.target].append(edge)
     own_holdings = tuple(sorted(node for node in amounts if node.name == own))
+    upstream = _upstream(own_holdings, outgoing, incoming)
     return ExposureGraph(
         own=own,
         nodes=MappingProxyType(nodes),
@@ -99,7 +106,8 @@ def make_graph(own: str, edges: Iterable[Edge], amounts: Mapping[Node, Amount | 
         incoming=MappingProxyType({node: tuple(of) for node, of in incoming.items()}),
         amounts=MappingProxyType(dict(amounts)),
         own_holdings=own_holdings,
-        upstream=_upstream(own_holdings, outgoing, incoming),
+        upstream=upstream,
+        upstream_keys=frozenset(node.name for node in upstream if node.kind is NodeKind.SUBJECT),
     )
 
 

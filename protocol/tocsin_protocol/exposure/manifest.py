@@ -75,6 +75,15 @@ class AmountSource(StrEnum):
     DECLARED = "declared"
 
 
+def subject_key(kind: SubjectKind, value: str) -> str:
+    """The key of a subject: a token is its contract, whichever id names it."""
+    if kind is SubjectKind.ASSET:
+        chain, asset, *token = value.split("/")
+        if asset.startswith("erc") and not token:
+            return f"{SubjectKind.ACCOUNT} {chain}:{address_of(value)}"
+    return f"{kind} {value}"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SubjectId:
     """A subject without the part it plays in any signal."""
@@ -84,12 +93,8 @@ class SubjectId:
 
     @property
     def key(self) -> str:
-        """The one name under which signals and manifests meet: a token is its contract, whichever id names it."""
-        if self.kind is SubjectKind.ASSET:
-            chain, asset, *token = self.value.split("/")
-            if asset.startswith("erc") and not token:
-                return f"{SubjectKind.ACCOUNT} {chain}:{address_of(self.value)}"
-        return f"{self.kind} {self.value}"
+        """The one name under which signals and manifests meet."""
+        return subject_key(self.kind, self.value)
 
     @property
     def chain(self) -> str | None:

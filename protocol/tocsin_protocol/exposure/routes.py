@@ -46,7 +46,7 @@ def find_routes(graph: ExposureGraph, subjects: Iterable[SubjectId], odds: Odds 
     routes = [
         route
         for subject in sorted(set(subjects))
-        if subject_node(subject) in graph.upstream
+        if graph.leads_to_us(subject.kind, subject.value)
         for route in _from(graph, subject, odds)
     ]
     return tuple(sorted(routes, key=lambda route: (-route.weight, len(route.steps), route.holding, route.subject)))

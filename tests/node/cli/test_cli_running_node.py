@@ -59,10 +59,10 @@ def test_signal_is_published_listed_and_explained(tocsin: Any, lines: Any, at: A
     assert told["actions"] == []
     assert lines(tocsin("explain", digest, "--json", *at)) == [told]
     shown = tocsin("explain", incident["id"][:8], *at)
-    assert "no foreign voice and our own detector" in shown.stdout
+    assert "by our own detector alone" in shown.stdout
     assert "our own detector: weight 5.000" in shown.stdout
     assert "vault $8,000,000" in shown.stdout
-    assert "No action was taken" in shown.stdout
+    assert "No action." in shown.stdout
     for command in ("signals", "incidents", "actions"):
         assert tocsin(command, *at).exit_code == 0
 
@@ -132,7 +132,7 @@ def test_hook_that_is_not_configured_is_refused(tocsin: Any, at: Any) -> None:
 def test_drill_is_decided_on_and_never_acted_on(tocsin: Any, lines: Any, at: Any) -> None:
     tocsin("arm", "page", "--yes", *at)
     (told,) = lines(tocsin("drill", "--wait-seconds", 60, "--json", *at))
-    assert told["decision"].startswith("Nothing is done")
+    assert told["decision"].startswith("No action")
     (drill,) = [row for row in lines(tocsin("signals", "--json", *at)) if row["digest"] == told["digest"]]
     assert drill["signal"]["drill"] is True
     assert lines(tocsin("actions", "--json", *at)) == []
@@ -213,6 +213,11 @@ def test_incident_is_adjudicated(tocsin: Any, lines: Any, at: Any) -> None:
     (row,) = [s for s in lines(tocsin("signals", "--json", *at)) if s["digest"] == answer["sealed"][0]["digest"]]
     (told,) = lines(tocsin("adjudicate", row["incident"], "confirmed", "--yes", "--json", *at))
     assert told == {"incident": row["incident"], "publishers": 0}
+    (told,) = lines(tocsin("adjudicate", row["incident"], "false", "--share", "--yes", "--json", *at))
+    (shared,) = [s for s in lines(tocsin("signals", "--json", *at)) if s["digest"] == told["sealed"][0]["digest"]]
+    assert shared["incident"] == row["incident"]
+    assert shared["signal"]["category"] == "meta.update"
+    assert [reference["relation"] for reference in shared["signal"]["references"]] == ["disputes"]
     assert tocsin("adjudicate", row["incident"], "perhaps", "--yes", *at).exit_code == 2
     assert tocsin("adjudicate", "ffff" * 16, "false", "--yes", *at).exit_code != 0
 

@@ -21,7 +21,7 @@ def test_two_voices_and_evidence_freeze(tmp_path: Path) -> None:
     outcome = replay(load(tmp_path), default_policy(), 0, traced=True)
     (freeze,) = outcome.held
     assert freeze.tier is Tier.FREEZE
-    assert "2 foreign voices" in freeze.sentence
+    assert "2 other members" in freeze.sentence
     assert freeze.begins_ms > freeze.decided_ms
     assert outcome.ttc_ms is not None
     assert 0 < outcome.ttc_ms < 240_000

@@ -57,7 +57,7 @@ def test_page_has_all_plots(page: str) -> None:
     # losses, times, false pauses, and belief in one run of each
     assert page.count("<svg") == 3 + 3
     assert "best published human time" in page
-    assert "2 foreign voices" in page
+    assert "2 other members" in page
 
 
 def test_titles_are_text(page: str) -> None:

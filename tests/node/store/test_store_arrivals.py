@@ -61,7 +61,7 @@ def test_one_batch_ties_signals_into_the_same_incidents_as_one_by_one(told: list
         file(at_once, told)
         for envelope in told:
             file(one_by_one, [envelope])
-        for table in ("incidents", "incident_subjects"):
+        for table in ("incidents", "incident_subjects", "incident_ties"):
             assert rows(at_once, table) == rows(one_by_one, table)
         assert rows(at_once, "signals", "digest, incident") == rows(one_by_one, "signals", "digest, incident")
 

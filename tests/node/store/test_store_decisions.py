@@ -56,6 +56,10 @@ def incident_of(database: sqlite3.Connection, digest: bytes) -> bytes:
     return found
 
 
+def ties(database: sqlite3.Connection) -> list[tuple[bytes, bytes, str]]:
+    return database.execute("SELECT incident, other, tie FROM incident_ties").fetchall()
+
+
 def one_rule() -> Rules:
     return make_rules(organisations=1)
 
@@ -105,12 +109,28 @@ def test_other_subjects_and_silence_open_another_incident(database: sqlite3.Conn
         second.digest,
         third.digest,
     ]
+    assert ties(database) == [(third.digest, first.digest, "follows")]
+    assert audit_kinds(database).count("incident") == 4
+
+
+def test_a_signal_that_belongs_to_two_incidents_ties_them(database: sqlite3.Connection) -> None:
+    feed = fresh("brook")
+    first, second = feed.seal(about(VAULT)), feed.seal(about(OTHER_VAULT))
+    file(database, [first])
+    file(database, [second], now_ms=NOW_MS + 1)
+    references = tuple(Reference(Relation.UPDATES, digest) for digest in sorted((first.digest, second.digest)))
+    for again in range(2):
+        both = feed.seal(about(VAULT, references=references, text=f"said {again} times"))
+        file(database, [both], now_ms=NOW_MS + 2 + again)
+        assert incident_of(database, both.digest) == first.digest
+    assert ties(database) == [(first.digest, second.digest, "bridged")]
+    assert audit_kinds(database).count("incident") == 3
 
 
 def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connection) -> None:
     epoch = arm(database)
     short = only(file(database, [fresh("brook").seal()]).decided)
-    assert (short.actions, "One more independent group would have tightened" in short.sentence) == ((), True)
+    assert (short.actions, "lacks one more independent group" in short.sentence) == ((), True)
     decided = only(file(database, [fresh("cedar").seal()]).decided)
     (action,) = decided.actions
     assert (action.hook, action.target, action.arm_epoch, action.state) == (HOOK, VAULT, epoch, State.PLANNED)
@@ -127,9 +147,9 @@ def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connecti
 def test_a_disarmed_lever_and_a_policy_without_any_do_nothing_and_say_so(database: sqlite3.Connection) -> None:
     decided = only(file(database, [fresh("brook").seal()], rules=one_rule()).decided)
     assert decided.actions == ()
-    assert "is disarmed. Arming it would have tightened" in decided.sentence
+    assert "is disarmed; with the lever armed it would have been used" in decided.sentence
     bare = only(file(database, [fresh("cedar").seal()], rules=make_rules(levers=())).decided)
-    assert bare.sentence.startswith("Nothing is done yet.")
+    assert bare.sentence.startswith("No action. ")
     assert "The policy has no levers." in bare.sentence
     assert count(database, "actions") == 0
 
@@ -165,7 +185,7 @@ def test_what_may_not_actuate_is_stored_decided_and_fires_nothing(
     assert [opened.standing for opened in filed.stored] == [standing]
     decided = only(filed.decided)
     assert decided.actions == ()
-    assert decided.sentence.startswith("Nothing is done: none of its signals may act")
+    assert decided.sentence.startswith("No action: none of its signals may act")
 
 
 def test_a_signal_from_the_future_does_not_ripen(database: sqlite3.Connection) -> None:
@@ -188,7 +208,7 @@ def test_a_member_counts_once_however_often_it_speaks(database: sqlite3.Connecti
     feed = fresh("brook")
     filed = file(database, [feed.seal(make_signal(incident=f"n{n}")) for n in range(20)])
     assert count(database, "actions") == 0
-    assert "by 1 foreign voice" in filed.decided[-1].sentence
+    assert "by 1 other member" in filed.decided[-1].sentence
 
 
 def test_a_retracted_signal_counts_no_more(database: sqlite3.Connection) -> None:
@@ -202,7 +222,7 @@ def test_a_retracted_signal_counts_no_more(database: sqlite3.Connection) -> None
     decided = only(file(database, [retraction]).decided)
     assert "none of its signals may act" in decided.sentence
     later = only(file(database, [fresh("cedar").seal()]).decided)
-    assert (later.actions, "by 1 foreign voice" in later.sentence) == ((), True)
+    assert (later.actions, "by 1 other member" in later.sentence) == ((), True)
 
 
 def test_only_its_publisher_can_retract_a_signal(database: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from protocol_kit import NOW_MS, Feed, make_index, make_signal, make_standard
 from store_kit import HOOK, arm, file, independent_roster, make_rules
 from tocsin_node.store.decisions import incidents_kept_from
 from tocsin_node.store.marks import mark_for_exposure
-from tocsin_node.store.sightings import load_sightings
+from tocsin_node.store.sightings import _NEWEST_MARKED, load_sightings
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.model import Reference
 from tocsin_protocol.roster import RosterIndex
@@ -73,6 +73,13 @@ def test_a_changed_manifest_marks_what_is_stored_anew(database: sqlite3.Connecti
     assert mark_for_exposure(database, domain, ours) == 1
     assert database.execute(marked).fetchone() == (1,)
     assert mark_for_exposure(database, domain, ours) == 0
+
+
+def test_the_newest_that_matter_are_read_without_sorting_all_that_do(database: sqlite3.Connection) -> None:
+    for query in _NEWEST_MARKED:
+        plan = " ".join(row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", (b"", 0, 1)))
+        assert "USING INDEX signals_that" in plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_arming_can_say_what_a_disarmed_hook_was_kept_from(database: sqlite3.Connection) -> None:
