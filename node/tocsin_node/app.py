@@ -32,9 +32,12 @@ from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
+from .relay.expiry import run_expiry
 from .relay.findings import Findings
 from .relay.heartbeats import Heartbeats
 from .relay.intake import Intake
+from .relay.ledger import Ledger
+from .relay.ledger_desk import LedgerDesk
 from .relay.mesh_state import MeshState
 from .relay.metrics import Metrics
 from .relay.network import Network
@@ -91,6 +94,8 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
         ):
             await _check_chains(levers)
             await nursery.start(store.writer.run_writer)
+            ledger = Ledger(store, now_ms)
+            await ledger.load()
             network = Network(store, read_roster(config.network.genesis), config.genesis_hash, now_ms)
             await network.load()
             _check_member(network, keys.publisher_id, config.node.member)
@@ -100,7 +105,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             rules().speakers_of(Category.ASSET_DRAIN)
             exposure = rules().exposure
             await store.writer.submit(partial(mark_for_exposure, domain=network.index.domain, exposure=exposure))
-            relay = await _start(nursery, config, keys, store, network, rules, levers)
+            relay = await _start(nursery, config, keys, store, ledger, network, rules, levers)
             _log.info("node is ready", member=config.node.member, publisher=keys.publisher_id)
             try:
                 yield relay
@@ -115,6 +120,7 @@ async def _start(
     config: NodeConfig,
     keys: NodeSecrets,
     store: Store,
+    ledger: Ledger,
     network: Network,
     rules: RulesInForce,
     levers: Levers,
@@ -130,7 +136,7 @@ async def _start(
     mesh_state.send = supervisor.send
     intake = Intake(store, rules, metrics, now_ms)
     publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
-    acting = Acting(store, levers.hooks, metrics, now_ms)
+    acting = Acting(store, ledger, levers.hooks, metrics, now_ms)
     checking = Checking(store, rules, EvidenceChecker(levers.clients), metrics, now_ms, intake.announce)
 
     def proof_found(proof: bytes) -> None:
@@ -159,6 +165,7 @@ async def _start(
 
     operator = Operator(
         store,
+        ledger,
         network,
         supervisor,
         publishing,
@@ -193,6 +200,7 @@ async def _start(
         serving.run_serving,
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
+        partial(run_expiry, store, metrics, now_ms),
         partial(run_verdicts, store, metrics, now_ms),
     ):
         await nursery.start(task)
@@ -201,7 +209,8 @@ async def _start(
         client, status = levers.clients[watcher.chain], watchers[watcher.name]
         nursery.start_soon(partial(run_outflow_watcher, watcher, client, findings.report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
-    await nursery.start(serve_control, config.control_path, operator.handlers())
+    desk = LedgerDesk(store, ledger, acting, levers.hooks)
+    await nursery.start(serve_control, config.control_path, operator.handlers() | desk.handlers())
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
 
 

@@ -16,12 +16,16 @@ class Verb(StrEnum):
         "sequence"}], "drafts": how many wait for their place in the feed, and count for our own decisions already}.
     ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}, and for ARM "kept_from": recent incidents on which
         it would have acted had it been armed; it acts on them only when their next signal comes.
-        Refused with code "policy" while the policy may not be armed.
+        Refused with code "policy" while the policy may not be armed, and "ledger" while the ledger is in doubt.
     ADJUDICATE: {"incident": id, "finding": "confirmed" or "false", "category": of it} → {"incident", "publishers": how
         many it concerns}: what each of them earned counts from the next decision on.
     RELOAD_POLICY: {} → {"policy": hash of the file, "warnings": [text]}; a policy that is wrong is refused with code
         "config", and the one in force stays.
     RESUME: {} → {"publishing": why it is open}: the operator says that publishing may go on with no peer in reach.
+    LEDGER: {} → {"doubt": why hooks may not act, "anchor" and "database": {"ledger", "sequence"}, "anchor_fault",
+        "actions", "hooks": [{"hook", "target", "anchor_epoch", "database_epoch"}]}.
+    CONFIRM_LEDGER: {} → {"ledger", "sequence"}: the operator takes a ledger in doubt for this node's own.
+    LIFTED: {"action": id} → {"action", "state"}: the operator says that the effect of an action is over.
     ROSTER: {} → {"roster": the signed roster in force}.
     APPLY_ROSTER: {"roster": a signed roster} → {"epoch", "hash"}.
     """
@@ -35,5 +39,8 @@ class Verb(StrEnum):
     ADJUDICATE = "adjudicate"
     RELOAD_POLICY = "reload-policy"
     RESUME = "resume"
+    LEDGER = "ledger"
+    CONFIRM_LEDGER = "confirm-ledger"
+    LIFTED = "lifted"
     ROSTER = "roster"
     APPLY_ROSTER = "apply-roster"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tocsin_protocol.roster_encoding import encode_roster, roster_hash
 from tocsin_protocol.taxonomy import CRITICAL
 
+from .action_words import next_step
 from .signal_json import signal_to_json
 
 if TYPE_CHECKING:
@@ -96,9 +97,12 @@ def action_view(row: ActionRow) -> dict[str, Any]:
         "incident": action.incident_id.hex(),
         "decision": int.from_bytes(action.decision_id, "big"),
         "state": action.state.value,
+        "since_ms": row.since_ms,
+        "next": next_step(action),
         "reason": action.reason,
         "created_ms": action.created_ms,
         "deadline_ms": action.deadline_ms,
+        "ends_ms": action.ends_ms,
         "transactions": ["0x" + transaction.hash.hex() for transaction in action.transactions],
         "events": [{"at_ms": e.at_ms, "event": e.event.value, "reason": e.reason} for e in row.events],
     }

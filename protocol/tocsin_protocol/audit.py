@@ -17,6 +17,7 @@ class EntryKind(StrEnum):
     ADJUDICATION = "adjudication"
     ACTION = "action"
     OUTCOME = "outcome"
+    ALARM = "alarm"
     ROSTER = "roster"
     EQUIVOCATION = "equivocation"
     OPERATOR = "operator"

@@ -119,7 +119,7 @@ async def test_a_subscriber_sees_signal_decision_and_action_as_they_happen(tmp_p
             decision = next(event for event in events if event.kind == "decision").data["decision"]
             assert [(lever["hook"], lever["verdict"]) for lever in decision["levers"]] == [("page", "fires")]
             assert [voice["member"] for voice in decision["voices"]] == ["brook"]
-            assert events[-1].data["action"]["state"] == "confirmed"
+            assert events[-1].data["action"]["state"] == "effective"
             await check_reads(node, digest, events)
 
 
@@ -128,7 +128,7 @@ async def check_reads(node: NodeProcess, digest: bytes, events: list[Event]) -> 
     assert [row["digest"] for row in signals] == [digest.hex()]
     incident = (await get(node, f"/v1/incidents/{signals[0]['incident']}")).json()
     assert incident["acted"]
-    assert incident["actions"][0]["state"] == "confirmed"
+    assert incident["actions"][0]["state"] == "effective"
     assert (await get(node, "/v1/incidents/ffffffffff")).status_code == 404
     assert (await get(node, "/v1/signals", limit=0)).status_code == 422
     assert (await get(node, "/v1/actions")).json()["actions"][0]["id"] == incident["actions"][0]["id"]

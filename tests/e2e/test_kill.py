@@ -30,7 +30,7 @@ from tocsin_node.demo.processes import NodeProcess, open_nodes
 from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, is_paused, unpause
 from tocsin_node.errors import ControlError, NodeUnreachable
 from tocsin_node.store.reader import MAX_PAGE
-from tocsin_protocol.containment import State
+from tocsin_protocol.containment.life_cycle import State
 
 HOOK = "pause-lender"
 # From before the signal is sealed until after the pause is confirmed, on a slow machine too.
@@ -116,8 +116,8 @@ async def wait_end(node: NodeProcess, epoch: int) -> None:
         while True:
             with node.open_reader() as reader:
                 found = [row.action for row in reader.actions() if row.action.arm_epoch == epoch]
-            if found and found[0].is_final:
-                assert [action.state for action in found] == [State.CONFIRMED], found
+            if found and found[0].is_settled:
+                assert [action.state for action in found] == [State.EFFECTIVE], found
                 return
             await trio.sleep(0.05)
 
@@ -137,4 +137,4 @@ def check_intents(node: NodeProcess) -> None:
             decided += sum(decision.acts for row in page for decision in reader.decisions(row.id, limit=MAX_PAGE))
             before = (page[-1].first_ms, page[-1].id)
         assert decided == len(actions)
-        assert all(action.is_final for action in actions)
+        assert all(action.is_settled for action in actions)

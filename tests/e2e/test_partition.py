@@ -56,7 +56,7 @@ async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(
             await receiver.wait_calls(3)
             with trio.fail_after(SETTLE_SECONDS):
                 for node in nodes:
-                    await node.wait_status(lambda s: s["actions"] == {"confirmed": 1})
+                    await node.wait_status(lambda s: s["actions"] == {"effective": 1})
             check_feeds(nodes)
             assert len(held_by(far)) == len(digests)
             # more of the same sets nothing off again

@@ -7,21 +7,28 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tocsin_protocol.containment import (
-    FINAL,
+from tocsin_protocol.containment.action import (
+    EXPIRY_NOTICE_MS,
+    MAX_APPROVALS,
     MAX_REASON_CHARS,
     MAX_TRANSACTIONS,
-    TRANSITIONS,
     Action,
-    ContainmentError,
-    Event,
     IntentVerdict,
-    State,
-    advance,
     apply_event,
     intent_key,
     judge_intent,
     new_action,
+)
+from tocsin_protocol.containment.life_cycle import (
+    FINAL,
+    SETTLED,
+    TRANSITIONS,
+    UNSIGNED,
+    WITHOUT_EFFECT,
+    ContainmentError,
+    Event,
+    State,
+    advance,
 )
 
 SIGN: dict[str, Any] = {"raw": b"\x02raw", "hash": b"\x11" * 32, "nonce": 7, "max_fee_wei": 10, "priority_fee_wei": 2}
@@ -69,8 +76,9 @@ def test_every_state_that_is_not_final_can_end() -> None:
 
 
 def test_nothing_is_sent_before_it_is_signed_but_a_webhook() -> None:
-    assert advance(State.INTENDED, Event.SEND) is State.BROADCAST
-    assert (State.INTENDED, Event.INCLUDE) not in TRANSITIONS
+    assert advance(State.PLANNED, Event.SEND) is State.BROADCAST
+    unsigned = [after for (state, event), after in TRANSITIONS.items() if state in UNSIGNED and event is not Event.SEND]
+    assert not set(unsigned) & {State.BROADCAST, State.INCLUDED, State.EFFECTIVE, State.UNKNOWN}
 
 
 def test_an_unknown_outcome_is_not_signed_anew() -> None:
@@ -81,17 +89,69 @@ def test_a_transaction_goes_from_intent_to_confirmed() -> None:
     done = drive(
         make_action(), (Event.SIGN, SIGN), (Event.SEND, {}), (Event.INCLUDE, INCLUDE), (Event.CONFIRM, {"reason": ""})
     )
-    assert done.state is State.CONFIRMED
-    assert done.is_final
+    assert done.state is State.EFFECTIVE
+    assert done.is_settled
+    assert not done.is_final
     assert done.attempts == 1
     assert done.transactions[0].nonce == 7
-    assert (done.block_number, done.block_hash, done.mined_hash) == (5, b"\x22" * 32, b"\x11" * 32)
+    assert (done.block_number, done.block_hash, done.included_hash) == (5, b"\x22" * 32, b"\x11" * 32)
 
 
 def test_a_reorg_takes_the_block_back() -> None:
     back = drive(make_action(), (Event.SIGN, SIGN), (Event.INCLUDE, INCLUDE), (Event.REORG, {"reason": "gone"}))
     assert back.state is State.BROADCAST
-    assert (back.block_number, back.block_hash, back.mined_hash, back.reason) == (None, None, None, "gone")
+    assert (back.block_number, back.block_hash, back.included_hash, back.reason) == (None, None, None, "gone")
+
+
+@pytest.mark.parametrize("state", [State.INCLUDED, State.EFFECTIVE, State.EXPIRING, State.REVERTED])
+def test_a_reorg_takes_back_whatever_is_on_chain(state: State) -> None:
+    assert advance(state, Event.REORG) is State.BROADCAST
+
+
+def test_what_was_in_a_block_once_is_remembered_through_a_reorg() -> None:
+    signed = drive(make_action(), (Event.SIGN, SIGN), (Event.SEND, {}))
+    back = drive(signed, (Event.INCLUDE, INCLUDE), (Event.CONFIRM, {}), (Event.REORG, {}))
+    assert (signed.was_included, back.was_included, back.state) == (False, True, State.BROADCAST)
+
+
+def test_an_effect_ends_by_its_time_or_by_people() -> None:
+    held = drive(make_action(), (Event.SEND, {}), (Event.CONFIRM, {}))
+    assert drive(held, (Event.EXPIRE, {}), (Event.LIFT, {})).is_final
+    assert drive(held, (Event.LIFT, {})).is_final
+    assert held.state not in WITHOUT_EFFECT
+
+
+def test_an_action_is_expiring_some_time_before_its_end() -> None:
+    long, brief = make_action(ends_ms=3_601_000), make_action(ends_ms=61_000)
+    assert (make_action().expires_ms, brief.expires_ms) == (None, 41_000)
+    assert long.expires_ms == 3_601_000 - EXPIRY_NOTICE_MS
+
+
+def test_what_awaits_approval_is_not_signed() -> None:
+    asked = drive(make_action(), (Event.ASK, {}))
+    for event in (Event.SIGN, Event.SEND, Event.CHECK):
+        with pytest.raises(ContainmentError, match="not possible in state awaiting-approval"):
+            apply_event(asked, event, SIGN)
+    granted = drive(asked, (Event.APPROVE, {"approval": b"a"}), (Event.APPROVE, {"approval": b"b"}), (Event.GRANT, {}))
+    assert (granted.state, granted.approvals) == (State.PREFLIGHT, (b"a", b"b"))
+    assert drive(granted, (Event.SIGN, SIGN)).state is State.SIGNED
+    assert drive(asked, (Event.DECLINE, {"reason": "a drill"})).is_final
+    assert drive(asked, (Event.LAPSE, {"reason": "nobody answered"})).is_final
+
+
+def test_approvals_are_bounded() -> None:
+    action = drive(make_action(), (Event.ASK, {}))
+    for _ in range(MAX_APPROVALS):
+        action = apply_event(action, Event.APPROVE, {"approval": b"a"})
+    with pytest.raises(ContainmentError, match="more than 32 approvals"):
+        apply_event(action, Event.APPROVE, {"approval": b"a"})
+
+
+def test_what_a_hook_has_left_to_do_has_no_end_yet() -> None:
+    assert FINAL <= SETTLED
+    assert not SETTLED & UNSIGNED
+    leaves = {event for (state, event) in TRANSITIONS if state in SETTLED}
+    assert leaves == {Event.REORG, Event.EXPIRE, Event.LIFT}
 
 
 def test_a_bump_keeps_the_nonce() -> None:
@@ -155,7 +215,7 @@ def test_whatever_happens_there_is_one_nonce_and_no_way_out_of_an_end(events: li
     for event in events:
         before = action
         try:
-            action = apply_event(action, event, SIGN | INCLUDE | {"reason": "r"})
+            action = apply_event(action, event, SIGN | INCLUDE | {"reason": "r", "approval": b"a"})
         except ContainmentError:
             assert action is before
             continue

@@ -14,6 +14,9 @@ from tocsin_protocol.approval.request import Purpose
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.priors import half_life_ms, prior_of
 from tocsin_protocol.belief.terms import Answer
+from tocsin_protocol.containment.drawing import redraw
+from tocsin_protocol.containment.ledger import LedgerStanding
+from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.decision.tiers import NEEDS, Condition
 from tocsin_protocol.exposure.manifest import LINK_SUBJECTS, AmountSource, HoldingKind, TokenKind
 from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
@@ -43,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
 PAGES = (
     *("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision"),
-    *("approval", "recovery"),
+    *("containment", "approval", "recovery"),
 )
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
@@ -91,13 +94,23 @@ RULES = {
         f"protocol/tocsin_protocol/recovery/{name}.py"
         for name in ("policy", "steps", "track", "order", "plan", "claims")
     ),
+    "containment": (
+        "protocol/tocsin_protocol/containment/life_cycle.py",
+        "protocol/tocsin_protocol/containment/action.py",
+        "node/tocsin_node/store/actions.py",
+        "protocol/tocsin_protocol/containment/ledger.py",
+        "node/tocsin_node/store/ledger.py",
+        "node/tocsin_node/store/ledger_doubt.py",
+        "node/tocsin_node/relay/ledger.py",
+        "node/tocsin_node/relay/acting.py",
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
-ELSEWHERE = {"containment", "outflow"}
+ELSEWHERE = {"outflow"}
 TAG = (
-    r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM"
+    r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
     r"|APPROVE|RECOVER|CLAIM)\]"
 )
 
@@ -262,6 +275,19 @@ def test_words_of_recovery_are_those_of_the_code() -> None:
 
 def test_audit_entries_are_the_enumeration() -> None:
     assert [row[0] for row in table(page("audit-log"), "kind")] == [f"`{kind}`" for kind in EntryKind]
+
+
+def test_the_life_cycle_is_drawn_from_the_table() -> None:
+    text = page("containment")
+    assert redraw(text) == text, "run `python specs/draw.py`"
+    assert [row[0] for row in table(text, "where")] == [f"`{state}`" for state in State]
+    assert [row[0] for row in table(text, "event")] == [f"`{event}`" for event in Event]
+    assert [row[0] for row in table(text, "standing")] == [f"`{standing}`" for standing in LedgerStanding]
+
+
+def test_a_page_without_a_drawn_part_is_not_drawn_on() -> None:
+    with pytest.raises(ValueError, match="lacks the lines"):
+        redraw(page("decision"))
 
 
 def test_links_and_odds_are_those_of_the_code() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from tocsin_protocol.containment import SignedTransaction
+from tocsin_protocol.containment.action import SignedTransaction
 
 from .errors import ChainConfigError
 

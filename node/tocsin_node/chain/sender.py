@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median_high, median_low
 
 import trio
-from tocsin_protocol.containment import SignedTransaction
+from tocsin_protocol.containment.action import SignedTransaction
 
 from .abi import Function, decode_result, decode_revert, encode_call
 from .client import Answer, ChainClient, Sending

@@ -25,6 +25,7 @@ _COMMANDS = {
     "arm": ("operate", "Let a hook fire, once."),
     "disarm": ("operate", "Keep a hook from firing."),
     "adjudicate": ("operate", "Say what an incident was: whose word weighs what follows from it."),
+    "ledger": ("ledger", "Show and confirm the ledger of actions."),
     "resume": ("operate", "Publish again though no peer is in reach."),
     "simulate": ("simulate", "Replay incidents and false alarms under a policy."),
     "demo": ("demo", "Three protocols, one real incident, on a local chain."),

@@ -138,8 +138,11 @@ def explain(incident: str, home: Path, out: Output) -> None:
 @output_option
 def actions(limit: int, incident: str | None, home: Path, out: Output) -> None:
     """List containment actions, latest first; JSON: one object a line."""
+    from ..action_words import end_text, next_step
+    from ..clock import now_ms
     from ..views import action_view
 
+    now = now_ms()
     with open_store(open_config(home)) as reader:
         only = None if incident is None else _find(reader, incident).id
         rows = reader.actions(incident=only, limit=limit)
@@ -152,18 +155,17 @@ def actions(limit: int, incident: str | None, home: Path, out: Output) -> None:
         return
     out.table(
         "",
-        ("id", "created (UTC)", "hook", "target", "epoch", "state", "took", "transaction", "reason"),
+        ("id", "hook", "target", "state", "since (UTC)", "ends", "transaction", "what now"),
         (
             (
                 short_hex(row.action.action_id),
-                time_text(row.action.created_ms),
                 row.action.hook,
                 short_address(row.action.target),
-                str(row.action.arm_epoch),
                 styled(row.action.state.value),
-                f"{row.events[-1].at_ms - row.action.created_ms} ms" if row.events else "",
+                time_text(row.since_ms)[:-4],
+                end_text(row.action, now),
                 "0x" + short_hex(row.action.transactions[-1].hash) + "…" if row.action.transactions else "",
-                row.action.reason,
+                "\n".join(filter(None, (next_step(row.action), row.action.reason))),
             )
             for row in rows
         ),
@@ -280,11 +282,14 @@ def _named(subject: str, names: dict[str, str]) -> str:
 
 
 def _explain_action(out: Output, row: ActionRow) -> None:
+    from ..action_words import next_step
+
     action = row.action
     out.say("")
     out.say(("Action ", "bold"), short_hex(action.action_id), f"  {action.hook} at {action.target}")
     out.console.print("  state", styled(action.state.value), plain(action.reason), markup=False)
-    out.say(f"  {time_text(action.created_ms)}  intended")
+    out.say("  ", next_step(action))
+    out.say(f"  {time_text(action.created_ms)}  planned")
     for event in row.events:
         reason = f": {event.reason}" if event.reason else ""
         out.say(f"  {time_text(event.at_ms)}  {event.event.value}{reason}")

@@ -25,6 +25,7 @@ def show_status(out: Output, answer: dict[str, Any]) -> None:
         "members",
         "tolerated_faults",
         "publishing",
+        "ledger",
     ):
         if name in answer:
             out.console.print(f"  {name.replace('_', ' '):<16}", styled(_text(answer[name])))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from tocsin_protocol.containment import Event
+from tocsin_protocol.containment.life_cycle import Event
 
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
@@ -172,7 +172,7 @@ async def _wait_confirmed(nodes: list[NodeProcess]) -> None:
     with trio.move_on_after(SETTLE_SECONDS):
         for node in nodes:
             if node.name in HOOKS and node.name != UNTOUCHED:
-                await node.wait_status(lambda s: s["actions"].get("confirmed", 0) + s["actions"].get("refused", 0) > 0)
+                await node.wait_status(lambda s: s["actions"].get("effective", 0) + s["actions"].get("refused", 0) > 0)
 
 
 def _read_record(node: NodeProcess) -> list[Moment]:

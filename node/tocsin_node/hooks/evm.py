@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
-from tocsin_protocol.containment import Action, Event, State
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.ids import address_of
 
 from tocsin_node.chain.abi import parse_function
@@ -51,17 +52,17 @@ class EvmHook:
     def claim(self, action: Action) -> None:
         """Keep the nonce of a signed action that may still be sent."""
         # One that is too old is not sent again: its nonce must not stand in the way of the next action.
-        if action.transactions and not action.is_final and self._may_send(action):
+        if action.transactions and not action.is_settled and self._may_send(action):
             self._sender.hold_nonce(action.action_id, action.transactions[0].nonce)
 
     async def run(self, action: Action, journal: Journal) -> Action:
         """Drive the action to its end; UNKNOWN when the chain does not tell within `settle_ms`."""
         self.claim(action)
         try:
-            is_fresh = action.state is State.INTENDED
+            is_fresh = action.is_unsigned
             if is_fresh:
                 action = await self._begin(action, journal)
-            if action.is_final:
+            if action.is_settled:
                 return action
             pursuit = Pursuit(self._sender, self._address, journal, self._may_send)
             try:
@@ -74,7 +75,7 @@ class EvmHook:
             self._sender.release_nonce(action.action_id)
 
     def _may_send(self, action: Action) -> bool:
-        return action.state is State.MINED or self._now_ms() <= action.deadline_ms
+        return action.was_included or self._now_ms() <= action.deadline_ms
 
     async def _begin(self, action: Action, journal: Journal) -> Action:
         """Take an intent to signed and durable, or to its end without an effect."""
@@ -89,7 +90,9 @@ class EvmHook:
                         continue
                     if preparation.revert is None:
                         return await self._sign(action, preparation, journal)
-            except RpcUnavailable:
+            except RpcUnavailable as exc:
+                if action.state is State.PLANNED:
+                    action = await journal.record(action.action_id, Event.CHECK, {"reason": f"waiting: {exc}"})
                 left_ms = max(1, action.deadline_ms - self._now_ms() + 1)
                 await trio.sleep(min(delay_ms, left_ms) / 1_000)
                 delay_ms = min(delay_ms * 2, self._sender.client.config.rebroadcast_ms)

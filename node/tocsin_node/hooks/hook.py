@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tocsin_protocol.containment import Action, Detail, Event
+from tocsin_protocol.containment.action import Action, Detail
+from tocsin_protocol.containment.life_cycle import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Journal(Protocol):
     """Where actions are durable."""
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
-        """Apply one event and return the action after it; the event is durable before this returns.
+        """Apply one event and return the action after it; the event is durable before this returns, and of a first
+        SIGN or SEND the ledger's anchor tells as well.
 
         The first SIGN or SEND of a hook that was disarmed meanwhile becomes a LAPSE: look at the state returned
         before doing anything.
@@ -59,5 +61,5 @@ class Hook(Protocol):
         ...
 
     async def run(self, action: Action, journal: Journal) -> Action:
-        """Drive an action from the state it is in, fresh or left by a crash, to a final one, or to UNKNOWN."""
+        """Drive an action from the state it is in, fresh or left by a crash, until it is settled, or to UNKNOWN."""
         ...

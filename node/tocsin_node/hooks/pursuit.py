@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
-from tocsin_protocol.containment import Action, Event, SignedTransaction, State
+from tocsin_protocol.containment.action import Action, SignedTransaction
+from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.chain.receipts import Outlook, Receipt, Standing
 from tocsin_node.chain.sender import Sender
@@ -63,21 +64,19 @@ class Pursuit:
         self._nonce_looks = 0
         self._is_accepted = False
         self._is_underpriced = False
-        self._was_mined = False
         self._refusal = ""
         self._timing = self._start_timing()
 
     async def run(self, action: Action, *, is_fresh: bool) -> Action:
-        """Return the action in a final state, or in UNKNOWN; raises NonceUsed."""
+        """Return the settled action, or one in UNKNOWN; raises NonceUsed."""
         # What a crash left behind may have been sent: then only the bytes of the log may be sent, after a look.
         self._is_accepted = not is_fresh
-        self._was_mined = action.state is State.MINED
         if is_fresh:
             action = await self._send(action)
-        while not action.is_final:
+        while not action.is_settled:
             outlook = await self._sender.look(action.transactions)
             action = await self._follow(action, outlook)
-            if action.is_final:
+            if action.is_settled:
                 break
             if self._reorgs > MAX_REORGS or trio.current_time() >= self._timing.give_up_at:
                 return await self._lose(action, outlook)
@@ -99,26 +98,25 @@ class Pursuit:
                 self._sender.start_broadcast(action.transactions[-1])
                 self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
             return action
-        if action.state is State.MINED and outlook.answered >= self._config.witnesses:
+        if action.state is State.INCLUDED and outlook.answered >= self._config.witnesses:
             action = await self._leave_block(action)
-        if outlook.standing is Standing.NONCE_USED and action.state is not State.MINED:
+        if outlook.standing is Standing.NONCE_USED and action.state is not State.INCLUDED:
             if self._nonce_looks >= NONCE_LOOKS:
                 raise NonceUsed(outlook.note)
             return action
-        if action.state is not State.MINED:
+        if action.state is not State.INCLUDED:
             return await self._push(action, outlook)
         return action
 
     async def _include(self, action: Action, outlook: Outlook, receipt: Receipt) -> Action:
-        if action.state is State.MINED:
+        if action.state is State.INCLUDED:
             # While endpoints disagree or are silent, what is noted stays until none of them shows it.
             if outlook.answered < self._config.witnesses:
                 return action
             notable = (receipt,) if outlook.standing is Standing.SETTLED else outlook.claims
-            if any((item.block_hash, item.hash) == (action.block_hash, action.mined_hash) for item in notable):
+            if any((item.block_hash, item.hash) == (action.block_hash, action.included_hash) for item in notable):
                 return action
             action = await self._leave_block(action)
-        self._was_mined = True
         self._timing = self._start_timing()
         self._timing.send_at += self._config.rebroadcast_ms / 1_000
         return await self._journal.record(
@@ -135,7 +133,7 @@ class Pursuit:
     async def _push(self, action: Action, outlook: Outlook) -> Action:
         """Send again when it is time, for more when that did not help."""
         # What was in a block once is sent again however old it is: its effect was there and is to be again.
-        if not self._was_mined and not self._may_send(action):
+        if not self._may_send(action):
             self._refusal = "too old to be sent again"
             if action.state is not State.BROADCAST and outlook.answered >= self._config.witnesses:
                 self._timing.give_up_at = trio.current_time()

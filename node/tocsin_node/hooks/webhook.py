@@ -16,7 +16,8 @@ from pathlib import Path
 
 import httpx
 import trio
-from tocsin_protocol.containment import Action, Event, State
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import Event
 
 from tocsin_node.clock import now_ms as read_clock
 from tocsin_node.errors import ConfigError
@@ -103,7 +104,7 @@ class WebhookHook:
         """Post until confirmed, or until the tries or the time are used up; tries of earlier runs count."""
         reason = "not answered before a restart" if action.attempts else ""
         delay_ms = self._config.retry_min_ms
-        while not action.is_final:
+        while not action.is_settled:
             if self._now_ms() > action.deadline_ms:
                 return await self._give_up(action, journal, reason)
             if action.attempts >= self._config.max_attempts:
@@ -111,7 +112,7 @@ class WebhookHook:
                 return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
             # Durable first: a try that was begun counts, whatever became of it.
             action = await journal.record(action.action_id, Event.SEND, {})
-            if action.is_final:
+            if action.is_settled:
                 break
             status, reason = await self._post(action)
             if status is not None and 200 <= status < 300:
@@ -124,7 +125,7 @@ class WebhookHook:
         return action
 
     async def _give_up(self, action: Action, journal: Journal, reason: str) -> Action:
-        if action.state is State.INTENDED:
+        if action.is_unsigned:
             return await journal.record(action.action_id, Event.LAPSE, {"reason": "too old to be sent"})
         reason = f"{reason or 'not confirmed'}; too old to be sent again"
         return await journal.record(action.action_id, Event.FAIL, {"reason": reason})

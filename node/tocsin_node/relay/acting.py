@@ -12,13 +12,15 @@ from functools import partial
 
 import structlog
 import trio
-from tocsin_protocol.containment import Action, Detail, Event, State
+from tocsin_protocol.containment.action import Action, Detail
+from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
-from tocsin_node.store.actions import append_event, find_action, read_open_actions
+from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_open_actions
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.writer import Store
 
+from .ledger import Ledger
 from .metrics import Metrics
 
 # What a hook left open (outcome not known, or a fault of ours) is taken up again after this, doubling.
@@ -32,12 +34,16 @@ _log = structlog.get_logger("tocsin.acting")
 class Acting:
     """Starts a task for each action, and is the journal that the hooks write to."""
 
-    def __init__(self, store: Store, hooks: Mapping[str, Hook], metrics: Metrics, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, hooks: Mapping[str, Hook], metrics: Metrics, now_ms: Callable[[], int]
+    ) -> None:
         self._store = store
+        self._ledger = ledger
         self._hooks = hooks
         self._metrics = metrics
         self._now_ms = now_ms
         self._send, self._receive = trio.open_memory_channel[Action](MAX_WAITING_ACTIONS)
+        self._pursued: set[bytes] = set()
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
         """Journal.record: the event is on disk when this returns."""
@@ -45,36 +51,63 @@ class Acting:
         after = await self._store.writer.submit(
             lambda connection: append_event(connection, action_id, event, detail, now_ms)
         )
+        # [LEDGER] The anchor tells of an action's first step once that is durable, and before its first bytes go out.
+        if event in FIRST_STEPS and not after.is_settled:
+            await self._ledger.reach(action_id)
         # A step that the operator has taken back is recorded as a lapse.
         recorded = Event.LAPSE if after.state is State.LAPSED else event
         self._metrics.outcomes.labels(recorded.value).inc()
         _log.info("action", action=action_id, hook=after.hook, event_of=recorded.value, state=after.state.value)
+        # An approval that was granted, or a block that was taken back, is work for a hook that was not at it.
+        self._take_up(after)
         return after
 
     def start(self, filed: Filed, path: Path) -> None:
         """Take up the actions that a batch set off."""
         for decided in filed.decided:
             for action in decided.actions:
-                # Never full in practice: one action per hook and arm epoch. The next start takes up what did not fit.
-                try:
-                    self._send.send_nowait(action)
-                except trio.WouldBlock:
-                    _log.error(
-                        "too many actions at once; restart the node to take this one up", action=action.action_id
-                    )
+                self._take_up(action)
 
     async def run_acting(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take up what an earlier run left, then run every new action at once."""
+        """Take up what an earlier run left, then run every new action at once; nothing while the ledger is in doubt."""
+        if not self._ledger.confirmed.is_set():
+            task_status.started()
+            await self._ledger.confirmed.wait()
+            task_status = trio.TASK_STATUS_IGNORED
         open_actions = await self._store.writer.submit(read_open_actions)
         for action in open_actions:
             if action.hook in self._hooks:
                 self._hooks[action.hook].claim(action)
         async with trio.open_nursery() as nursery:
             for action in open_actions:
-                nursery.start_soon(self._pursue, action)
+                self._take_up(action)
             task_status.started()
             async for action in self._receive:
-                nursery.start_soon(self._pursue, action)
+                nursery.start_soon(self._run, action)
+
+    def _take_up(self, action: Action) -> None:
+        """Have an action pursued that has work for its hook, unless it is being pursued."""
+        if action.is_settled or action.state is State.AWAITING_APPROVAL or action.action_id in self._pursued:
+            return
+        # Never full in practice: one action per hook and arm epoch. The next start takes up what did not fit.
+        try:
+            self._send.send_nowait(action)
+        except trio.WouldBlock:
+            _log.error("too many actions at once; restart the node to take this one up", action=action.action_id)
+        else:
+            self._pursued.add(action.action_id)
+
+    async def _run(self, action: Action) -> None:
+        try:
+            await self._pursue(action)
+        finally:
+            self._pursued.discard(action.action_id)
+            self._ledger.forget(action.action_id)
+        try:
+            # A reorg may have been told of while the hook was ending.
+            self._take_up(await self._read(action))
+        except Exception:  # noqa: BLE001 - a fault of the store must not stop the node; the next start takes it up
+            _log.exception("an action could not be read again", action=action.action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)
@@ -83,16 +116,19 @@ class Acting:
             return
         retry_seconds = FIRST_RETRY_SECONDS
         is_again = False
-        while not action.is_final:
+        while not action.is_settled:
             try:
                 # What another run has left is read anew: to go on from an older state could mean a second effect.
                 action = await self._read(action) if is_again else action
-                if not action.is_final:
+                if not action.is_settled:
+                    # What was signed before a fault is sent at once by the next run.
+                    if is_again and not action.is_unsigned:
+                        await self._ledger.reach(action.action_id)
                     action = await hook.run(action, self)
             except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands
                 _log.exception("hook failed", hook=action.hook, action=action.action_id)
                 self._metrics.dropped.labels("hook-fault").inc()
-            if not action.is_final:
+            if not action.is_settled:
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
                 is_again = True

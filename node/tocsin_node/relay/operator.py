@@ -8,12 +8,14 @@ from typing import Any
 from tocsin_protocol.adjudication import Adjudication, Finding
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.outcomes import Tally
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.fields import enum_of, map_of, text_of
 from tocsin_protocol.roster import tolerated_faults
 from tocsin_protocol.roster_encoding import decode_signed_roster, encode_roster, encode_signed_roster, roster_hash
 from tocsin_protocol.taxonomy import Category
 
+from tocsin_node.action_words import end_text, next_step
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
 from tocsin_node.detect.finding import WatcherStatus
@@ -21,7 +23,7 @@ from tocsin_node.errors import ConfigError, ControlError
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.policy_file import LoadedPolicy
 from tocsin_node.signal_json import draft_signal
-from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, set_arm
+from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, read_expiring, set_arm
 from tocsin_node.store.adjudications import adjudicate, read_tallies
 from tocsin_node.store.audit import append_audit
 from tocsin_node.store.decisions import incidents_kept_from
@@ -30,6 +32,7 @@ from tocsin_node.store.rosters import read_equivocators, read_rosters
 from tocsin_node.store.writer import Connection, Store
 
 from .heartbeats import Heartbeats
+from .ledger import Ledger
 from .metrics import Metrics
 from .network import Network
 from .publishing import Publishing, Speech
@@ -50,6 +53,7 @@ class Operator:
     def __init__(
         self,
         store: Store,
+        ledger: Ledger,
         network: Network,
         supervisor: MeshSupervisor,
         publishing: Publishing,
@@ -64,6 +68,7 @@ class Operator:
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._network = network
         self._supervisor = supervisor
         self._publishing = publishing
@@ -97,12 +102,20 @@ class Operator:
     async def status(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the node knows about itself, most urgent first in `warnings`."""
         roster = self._network.index.roster
-        feeds, arms, actions, equivocators = await self._store.writer.submit(
-            lambda c: (read_feeds(c), read_arms(c), count_actions_by_state(c), read_equivocators(c))
+        now_ms = self._now_ms()
+        feeds, arms, actions, expiring, equivocators = await self._store.writer.submit(
+            lambda c: (
+                read_feeds(c),
+                read_arms(c),
+                count_actions_by_state(c),
+                read_expiring(c, now_ms),
+                read_equivocators(c),
+            )
         )
         members = len(roster.members)
         health = await self.health({})
         warnings = list(health["reasons"])
+        warnings += [_expiry_warning(action, now_ms) for action in expiring]
         if members < _MIN_MEMBERS_FOR_TOLERANCE:
             warnings.append(f"{members} members: below {_MIN_MEMBERS_FOR_TOLERANCE} nothing Byzantine is tolerated")
         warnings += [f"publisher 0x{p.hex()} has told two histories: its signals weigh nothing" for p in equivocators]
@@ -114,6 +127,7 @@ class Operator:
             "members": members,
             "tolerated_faults": tolerated_faults(members),
             "publishing": f"{self._publishing.speech}: {self._publishing.why}",
+            "ledger": f"in doubt: {self._ledger.doubt}" if self._ledger.doubt else "confirmed",
             "mesh": {
                 "up": self._supervisor.up.is_set(),
                 "listen": ", ".join(self._supervisor.listen),
@@ -139,6 +153,8 @@ class Operator:
     async def health(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Whether the node can hear, speak and write, and what stands in the way."""
         reasons = []
+        if self._ledger.doubt:
+            reasons.append(f"no hook acts: {self._ledger.doubt}; see `tocsin ledger show`")
         if not self._supervisor.up.is_set():
             reasons.append("the mesh is down")
         elif not self._supervisor.peers and len(self._network.index.publishers) > 1:
@@ -168,7 +184,9 @@ class Operator:
         return {"sealed": sealed, "drafts": sealing.drafts, "why": "" if sealed else self._publishing.why}
 
     async def arm(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Let a hook fire, once; refused while the policy may not be armed."""
+        """Let a hook fire, once; refused while the policy may not be armed or the ledger is in doubt."""
+        if self._ledger.doubt:
+            raise ControlError("ledger", f"no hook may be armed: {self._ledger.doubt}; see `tocsin ledger show`")
         if faults := self._rules().policy.faults():
             raise ControlError("policy", f"the policy may not be armed: {'; '.join(faults)}")
         return await self._set_arm(arguments, armed=True)
@@ -240,6 +258,8 @@ class Operator:
         arm = await self._store.writer.submit(
             lambda connection: set_arm(connection, name, armed=armed, now_ms=now_ms, by="operator")
         )
+        # The anchor tells of an arming before the operator is told.
+        await self._ledger.write_anchor()
         answer: dict[str, Any] = {"hook": name, "armed": arm.armed, "epoch": arm.epoch}
         if armed:
             kept = await self._store.writer.submit(
@@ -292,3 +312,7 @@ class Operator:
             for sample in samples
             if not sample.name.endswith("_created") and sample.value
         }
+
+
+def _expiry_warning(action: Action, now_ms: int) -> str:
+    return f"{action.hook} on {action.target} (end: {end_text(action, now_ms)}): {next_step(action)}"

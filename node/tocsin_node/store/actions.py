@@ -6,29 +6,28 @@ import sqlite3
 from dataclasses import dataclass
 
 from tocsin_protocol.audit import EntryKind
-from tocsin_protocol.containment import (
-    FINAL,
+from tocsin_protocol.containment.action import (
+    EXPIRY_NOTICE_MS,
     Action,
-    ContainmentError,
     Detail,
-    Event,
     IntentVerdict,
-    State,
     apply_event,
     judge_intent,
 )
+from tocsin_protocol.containment.life_cycle import SETTLED, ContainmentError, Event, State
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 
 from .audit import append_audit
+from .ledger import check_ledger, count_up
 
 MAX_EVENT_BYTES = 256 * 1024
 # Far above what a machine can hold open; a bound for the reads only.
 MAX_OPEN_ACTIONS = 10_000
 
-_COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms"
+_COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms, ends_ms"
 # After these an effect may follow, whatever anybody does: a transaction's is to be signed, a webhook's to be sent.
-_FIRST_STEPS = frozenset({Event.SIGN, Event.SEND})
-_FINAL_STATES = tuple(sorted(state.value for state in FINAL))
+FIRST_STEPS = frozenset({Event.SIGN, Event.SEND})
+_SETTLED_STATES = tuple(sorted(state.value for state in SETTLED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +47,29 @@ def read_arms(connection: sqlite3.Connection) -> dict[str, Arm]:
 
 
 def set_arm(connection: sqlite3.Connection, hook: str, *, armed: bool, now_ms: int, by: str) -> Arm:
-    """Arm a hook (a new epoch) or disarm it."""
+    """Arm a hook (a new epoch) or disarm it; raises LedgerError where the ledger may not be armed."""
+    if armed:
+        check_ledger(connection)
     before = read_arms(connection).get(hook)
     epoch = (before.epoch if before else 0) + (1 if armed else 0)
     connection.execute("INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?)", (hook, epoch, int(armed), now_ms))
+    count_up(connection)
     detail = {"verb": "arm" if armed else "disarm", "hook": hook, "epoch": epoch, "by": by}
     append_audit(connection, now_ms, EntryKind.OPERATOR, b"", detail)
     return Arm(hook, epoch, armed, now_ms)
 
 
 def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -> IntentVerdict:
-    """Make an intent durable, unless its key is used: the same again is SAME, anything else CONFLICT."""
+    """Make an intent durable, unless its key is used: the same again is SAME, anything else CONFLICT.
+
+    Raises LedgerError where the ledger may not be acted on.
+    """
+    # [ACT] An intent is durable, by the transaction of its decision, before anything of it is signed.
+    check_ledger(connection)
     verdict = judge_intent(find_action(connection, action.action_id), action)
     if verdict is IntentVerdict.NEW:
         connection.execute(
-            f"INSERT INTO actions ({_COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO actions ({_COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (
                 action.action_id,
                 action.hook,
@@ -73,6 +80,7 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
                 action.payload,
                 action.created_ms,
                 action.deadline_ms,
+                action.ends_ms,
                 action.state.value,
             ),
         )
@@ -82,7 +90,8 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
 
 
 def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int) -> Action:
-    """Apply one event to an action; raises ContainmentError when its life-cycle does not allow it.
+    """Apply one event to an action; raises ContainmentError when its life-cycle does not allow it, and LedgerError
+    where the ledger may not be acted on.
 
     The first step towards an effect of a hook that was disarmed or armed anew meanwhile is a LAPSE instead: what the
     operator took back before that is never done. Whoever asked for the step sees it in the state returned.
@@ -90,18 +99,29 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
     action = find_action(connection, action_id)
     if action is None:
         raise ContainmentError(f"action {action_id.hex()} is not in the journal")
-    if action.state is State.INTENDED and event in _FIRST_STEPS and (why := _taken_back(connection, action)):
-        event, detail = Event.LAPSE, {"reason": why}
+    # [ACT] The first signature or message of what was disarmed, or armed anew, meanwhile is a lapse.
+    if action.is_unsigned and event in FIRST_STEPS:
+        if why := _taken_back(connection, action):
+            event, detail = Event.LAPSE, {"reason": why}
+        else:
+            check_ledger(connection)
+            count_up(connection)
     after = apply_event(action, event, detail)
     connection.execute(
         "INSERT INTO action_events (action, at_ms, event, detail) VALUES (?, ?, ?, ?)",
         (action_id, now_ms, event.value, encode_canonical(dict(detail))),
     )
     connection.execute("UPDATE actions SET state = ? WHERE id = ?", (after.state.value, action_id))
-    kind = EntryKind.OUTCOME if after.is_final else EntryKind.ACTION
     shown = {"event": event.value, "state": after.state.value} | {k: v for k, v in detail.items() if k != "raw"}
-    append_audit(connection, now_ms, kind, action_id, shown)
+    append_audit(connection, now_ms, _entry_kind(after, event), action_id, shown)
     return after
+
+
+def _entry_kind(after: Action, event: Event) -> EntryKind:
+    # [ACT] The end of an effect that is near raises an alarm, whatever will end it.
+    if event is Event.EXPIRE:
+        return EntryKind.ALARM
+    return EntryKind.OUTCOME if after.is_settled else EntryKind.ACTION
 
 
 def _taken_back(connection: sqlite3.Connection, action: Action) -> str:
@@ -127,13 +147,44 @@ def find_action(connection: sqlite3.Connection, action_id: bytes) -> Action | No
 
 
 def read_open_actions(connection: sqlite3.Connection) -> list[Action]:
-    """Actions not yet at an end, oldest first."""
-    marks = ", ".join("?" * len(_FINAL_STATES))
+    """Actions whose hook has something left to do, oldest first."""
+    marks = ", ".join("?" * len(_SETTLED_STATES))
     rows = connection.execute(
         f"SELECT id FROM actions WHERE state NOT IN ({marks}) ORDER BY created_ms LIMIT ?",  # noqa: S608
-        (*_FINAL_STATES, MAX_OPEN_ACTIONS),
+        (*_SETTLED_STATES, MAX_OPEN_ACTIONS),
     ).fetchall()
     return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+
+
+def expire_due(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
+    """Let the actions in effect whose end is near be expiring; returns them."""
+    reason = "its end is near: hold it on purpose, or see to it that it is lifted"
+    due = _read_ending(connection, State.EFFECTIVE, now_ms)
+    return [append_event(connection, action.action_id, Event.EXPIRE, {"reason": reason}, now_ms) for action in due]
+
+
+def lapse_unapproved(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
+    """Let the actions lapse that nobody has approved until they were too old to send; returns them."""
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE state = ? AND deadline_ms < ? LIMIT ?",
+        (State.AWAITING_APPROVAL.value, now_ms, MAX_OPEN_ACTIONS),
+    ).fetchall()
+    lapse = {"reason": "nobody approved it in time"}
+    return [append_event(connection, action_id, Event.LAPSE, lapse, now_ms) for (action_id,) in rows]
+
+
+def read_expiring(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
+    """Actions whose end is near or past and that nobody has lifted, oldest first."""
+    return _read_ending(connection, State.EXPIRING, now_ms)
+
+
+def _read_ending(connection: sqlite3.Connection, state: State, now_ms: int) -> list[Action]:
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE state = ? AND ends_ms <= ? ORDER BY created_ms LIMIT ?",
+        (state.value, now_ms + EXPIRY_NOTICE_MS, MAX_OPEN_ACTIONS),
+    ).fetchall()
+    actions = [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+    return [action for action in actions if action.expires_ms is not None and action.expires_ms <= now_ms]
 
 
 def count_actions_by_state(connection: sqlite3.Connection) -> dict[State, int]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import IO
 
 from ..errors import NodeError
+from .ledger import hold_ledger
 from .schema import MIGRATIONS, SCHEMA_VERSION
 
 DATABASE_NAME = "tocsin.db"
 LOCK_NAME = "tocsin.lock"
 BUSY_TIMEOUT_MS = 10_000
+INSTANCE_BYTES = 8
 # Checkpoint each 4 MiB of log: readers stay fast and the file does not grow without end.
 WAL_AUTOCHECKPOINT_PAGES = 1000
 
@@ -27,21 +30,17 @@ def open_writer(data_dir: Path, publisher: bytes, network_id: bytes) -> tuple[sq
 
     Raises StoreError when the database is in use, not usable, of a newer schema, or of another node or network.
     """
-    path = data_dir / DATABASE_NAME
+    path, instance = data_dir / DATABASE_NAME, secrets.token_bytes(INSTANCE_BYTES)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = _lock(data_dir / LOCK_NAME)
+        lock = _lock(data_dir / LOCK_NAME, instance)
         path.touch(mode=0o600, exist_ok=True)
     except OSError as exc:
         raise StoreError(f"{data_dir}: cannot be used as the data directory ({exc.strerror})") from exc
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
-        _migrate(connection, path)
-        _check_owner(connection, path, publisher, network_id)
+        prepare_writer(connection, path, publisher, network_id)
+        hold_ledger(connection, instance)
     except sqlite3.DatabaseError as exc:
         connection.close()
         lock.close()
@@ -51,6 +50,16 @@ def open_writer(data_dir: Path, publisher: bytes, network_id: bytes) -> tuple[sq
         lock.close()
         raise
     return connection, lock
+
+
+def prepare_writer(connection: sqlite3.Connection, path: Path, publisher: bytes, network_id: bytes) -> None:
+    """Make a connection the durable writer of our own database; raises StoreError."""
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
+    _migrate(connection, path)
+    _check_owner(connection, path, publisher, network_id)
 
 
 def open_reader(data_dir: Path) -> sqlite3.Connection:
@@ -68,16 +77,16 @@ def open_reader(data_dir: Path) -> sqlite3.Connection:
     return connection
 
 
-def _lock(path: Path) -> IO[bytes]:
+def _lock(path: Path, instance: bytes) -> IO[bytes]:
     lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
-        owner = lock.read(32).decode(errors="replace").strip() or "unknown"
+        owner = lock.read(64).decode(errors="replace").strip() or "unknown"
         lock.close()
         raise StoreError(f"{path.parent}: already in use by process {owner}; one node per database") from exc
     lock.truncate(0)
-    lock.write(str(os.getpid()).encode())
+    lock.write(f"{os.getpid()} (instance {instance.hex()})".encode())
     lock.flush()
     return lock
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin_protocol.audit import EntryKind
-from tocsin_protocol.containment import Action, IntentVerdict, new_action
+from tocsin_protocol.containment.action import Action, IntentVerdict, new_action
 from tocsin_protocol.decision.decide import Choice
 from tocsin_protocol.decision.judge import Judgement, Sighting, explain_judgement, weigh_incident
 from tocsin_protocol.decision.tiers import Tier
@@ -24,6 +24,7 @@ from .sightings import load_sightings
 
 DECISION_ID_BYTES = 8
 MAX_DECISIONS_READ = 100
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ def _intend(
     hook = rules.hooks[choice.lever.hook]
     epoch = read_arms(connection)[hook.name].epoch
     target = action_target(choice.lever, hook.target, incident)
-    action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms)
+    # A notice holds nothing still, so there is nothing to end.
+    ends_ms = now_ms + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
+    action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms)
     if insert_intent(connection, action, now_ms) is not IntentVerdict.NEW:
         return None
     if choice.lever.tier >= Tier.TIGHTEN:
@@ -95,6 +98,7 @@ def _new_action(
     judgement: Judgement,
     sightings: Sequence[Sighting],
     now_ms: int,
+    ends_ms: int | None,
 ) -> Action:
     signals = [s.signal for s in sightings if s.digest in judgement.reports]
     worst = max(signals, key=lambda signal: signal.severity.rank)
@@ -116,6 +120,7 @@ def _new_action(
         payload=hook.payload(occasion),
         created_ms=now_ms,
         deadline_ms=max(actionable_until_ms(signal) for signal in signals),
+        ends_ms=ends_ms,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from tocsin_protocol.containment import Action, State
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, State
 from tocsin_protocol.decision.budget import GROUP_BUDGET_MS, Charge
 from tocsin_protocol.decision.decide import Choice, LeverState
 from tocsin_protocol.decision.levers import MAX_BUCKET, Lever
@@ -17,8 +18,8 @@ from .actions import Arm, read_arms
 MAX_CHARGES = 10_000
 _MINUTE_MS = 60_000
 _INCIDENT_CHARS = 12
-# Nothing came of these, so they were no uses.
-_WITHOUT_EFFECT = frozenset({State.REFUSED, State.FAILED, State.LAPSED, State.REVERTED})
+# Nothing is held by these: it never was, is not yet, or is no more.
+_NOT_IN_EFFECT = WITHOUT_EFFECT | {State.AWAITING_APPROVAL, State.LIFTED}
 
 
 def read_lever_states(
@@ -44,12 +45,12 @@ def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, incide
         is_armed=arm is not None and arm.armed,
         is_spent=arm is not None and any(epoch == arm.epoch and on.endswith(suffix) for epoch, _, _, on in rows),
         is_in_effect=any(
-            State(state) not in _WITHOUT_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
+            State(state) not in _NOT_IN_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
             # Who arms it anew says that it may be used again.
             for epoch, created_ms, state, _ in rows
             if arm is not None and epoch == arm.epoch
         ),
-        uses_ms=tuple(created_ms for _, created_ms, state, _ in rows if State(state) not in _WITHOUT_EFFECT),
+        uses_ms=tuple(created_ms for _, created_ms, state, _ in rows if State(state) not in WITHOUT_EFFECT),
     )
 
 

@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.audit import AuditEntry
 from tocsin_protocol.body import decode_body
-from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.correlation import Tie
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.envelope import Envelope, decode_envelope
@@ -100,6 +102,11 @@ class ActionRow:
 
     action: Action
     events: tuple[ActionEvent, ...]
+
+    @property
+    def since_ms(self) -> int:
+        """Since when it is in its state, or since its last step there."""
+        return self.events[-1].at_ms if self.events else self.action.created_ms
 
 
 class Reader:
@@ -197,18 +204,22 @@ class Reader:
 
     def incident(self, id_prefix: str) -> IncidentRow:
         """The one incident whose hex id begins so; raises StoreError when none or several do."""
+        columns = "SELECT id, family, hint, first_ms, last_ms FROM incidents"
+        row: tuple[bytes, str, str, int, int] = self._only("incident", columns, id_prefix)
+        return self._incident_row(row)
+
+    def _only(self, what: str, columns: str, id_prefix: str) -> Any:
         prefix = id_prefix.lower().removeprefix("0x")
         if len(prefix) < MIN_PREFIX_CHARS:
-            raise StoreError(f"incident {id_prefix!r}: give at least {MIN_PREFIX_CHARS} hex digits of its id")
+            raise StoreError(f"{what} {id_prefix!r}: give at least {MIN_PREFIX_CHARS} hex digits of its id")
         rows = []
         with suppress(ValueError):  # not hex digits: no id begins so
             least, most = (bytes.fromhex(prefix[:ID_CHARS].ljust(ID_CHARS, digit)) for digit in "0f")
-            query = "SELECT id, family, hint, first_ms, last_ms FROM incidents WHERE id BETWEEN ? AND ? LIMIT 2"
-            rows = self._connection.execute(query, (least, most)).fetchall()
+            rows = self._connection.execute(f"{columns} WHERE id BETWEEN ? AND ? LIMIT 2", (least, most)).fetchall()
         if len(rows) != 1:
-            found = "no incident has" if not rows else "several incidents have"
-            raise StoreError(f"incident {id_prefix!r}: {found} an id that begins so; see `tocsin incidents`")
-        return self._incident_row(rows[0])
+            found = f"no {what} has" if not rows else f"several {what}s have"
+            raise StoreError(f"{what} {id_prefix!r}: {found} an id that begins so; see `tocsin {what}s`")
+        return rows[0]
 
     def incident_subjects(self, incident: bytes) -> list[str]:
         """The subjects that tie an incident together."""
@@ -244,6 +255,11 @@ class Reader:
             (*(before or (2**62, b"")), incident, _page(limit)),
         ).fetchall()
         return [self._action_row(action_id) for (action_id,) in rows]
+
+    def find_action(self, id_prefix: str) -> ActionRow:
+        """The one action whose hex id begins so; raises StoreError when none or several do."""
+        (action_id,) = self._only("action", "SELECT id FROM actions", id_prefix)
+        return self._action_row(action_id)
 
     def action(self, action_id: bytes) -> ActionRow | None:
         """One action by id."""

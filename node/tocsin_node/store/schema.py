@@ -180,6 +180,23 @@ MIGRATIONS = (
         detail BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    -- Until when its effect should last; nothing for what has nothing to end.
+    ALTER TABLE actions ADD COLUMN ends_ms INTEGER;
+    UPDATE actions SET state = CASE state
+        WHEN 'intended' THEN 'planned' WHEN 'mined' THEN 'included' WHEN 'confirmed' THEN 'effective' ELSE state END;
+
+    -- Which ledger of actions this is, and how many intents and armings it has counted. instance: the process that
+    -- holds it. doubt: why the operator has to say that it may act, or nothing.
+    CREATE TABLE ledger (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        id BLOB NOT NULL,
+        sequence INTEGER NOT NULL,
+        instance BLOB NOT NULL,
+        doubt TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO ledger VALUES (1, randomblob(16), 0, x'', '');
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -22,7 +22,8 @@ from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario
 from tocsin_node.hooks.config import EvmHookConfig
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.hooks.hook import Occasion
-from tocsin_protocol.containment import Action, Detail, Event, State, apply_event, new_action
+from tocsin_protocol.containment.action import Action, Detail, apply_event, new_action
+from tocsin_protocol.containment.life_cycle import Event, State
 
 GUARDIAN_KEYS = tuple(hashlib.sha256(f"guardian {name}".encode()).digest() for name in ("lender", "dex", "vault"))
 FAR_MS = 600_000

@@ -15,12 +15,14 @@ from tocsin_node.demo.scenario_chain import is_paused
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.relay import acting as acting_module
 from tocsin_node.relay.acting import Acting
+from tocsin_node.relay.ledger import Ledger
 from tocsin_node.relay.metrics import Metrics
 from tocsin_node.store.actions import find_action, insert_intent, set_arm
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.decisions import Decided
 from tocsin_node.store.writer import Store
-from tocsin_protocol.containment import Action, State
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import State
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Desk:
         with trio.fail_after(DEADLINE_S):
             while True:
                 stored = await self.store.writer.submit(lambda connection: find_action(connection, action.action_id))
-                if stored is not None and stored.is_final:
+                if stored is not None and stored.is_settled:
                     return stored
                 await trio.sleep(0.02)
 
@@ -57,10 +59,12 @@ class Desk:
 @asynccontextmanager
 async def open_desk(folder: FilePath, hook: EvmHook) -> AsyncIterator[Desk]:
     store, metrics = Store(folder, b"\1" * 20, b"\2" * 32), Metrics()
-    acting = Acting(store, {hook.name: hook}, metrics, now_ms)
+    ledger = Ledger(store, now_ms)
+    acting = Acting(store, ledger, {hook.name: hook}, metrics, now_ms)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)
+            await ledger.load()
             await nursery.start(acting.run_acting)
             yield Desk(store, acting, metrics)
             nursery.cancel_scope.cancel()
@@ -74,7 +78,7 @@ async def test_an_armed_hook_acts(bench: Bench, tmp_path: FilePath) -> None:
         await desk.arm()
         await desk.decide(action)
         done = await desk.wait_final(action)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert await is_paused(bench.anvil, bench.scenario.dex)
 
 
@@ -122,5 +126,5 @@ async def test_a_store_that_fails_for_a_while_ends_no_pursuit(
             await bench.wait_for(lambda: desk.faults >= 3)
             await desk.store.writer.submit(lambda c: c.execute("ALTER TABLE away RENAME TO actions"))
             done = await desk.wait_final(action)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert await bench.count_sent() == 1

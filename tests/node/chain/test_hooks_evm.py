@@ -3,12 +3,12 @@ from __future__ import annotations
 import trio
 from chain_kit import Bench, open_proxy
 from tocsin_node.demo.scenario_chain import is_paused, unpause
-from tocsin_protocol.containment import Event, State
+from tocsin_protocol.containment.life_cycle import Event, State
 
 
 async def test_pause_is_sent_mined_and_confirmed(bench: Bench) -> None:
     done = await bench.run(bench.intend())
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert bench.journal.events == [Event.SIGN, Event.SEND, Event.INCLUDE, Event.CONFIRM]
     assert await is_paused(bench.anvil, bench.scenario.dex)
     assert await bench.count_sent() == 1
@@ -61,7 +61,7 @@ async def test_an_unpaused_pool_is_paused_again_under_a_new_epoch(bench: Bench) 
     await bench.run(bench.intend())
     await unpause(bench.anvil, bench.scenario, bench.scenario.dex)
     done = await bench.run(bench.intend(epoch=2))
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert await bench.count_pauses() == 2
 
 
@@ -69,14 +69,14 @@ async def test_without_a_simulation_it_acts(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.lie = lambda method, result: 7 if method == "eth_call" else result
         done = await bench.run(bench.intend(), proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
 
 
 async def test_a_revert_that_one_endpoint_invents_does_not_forbid(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.errors["eth_call"] = {"code": 3, "message": "execution reverted", "data": "0xd93c0665"}  # EnforcedPause()
         done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
-        assert done.state is State.CONFIRMED
+        assert done.state is State.EFFECTIVE
         alone = await bench.run(bench.intend(epoch=2), proxy.url)
         assert alone.state is State.REFUSED
 
@@ -90,8 +90,8 @@ async def test_a_revert_that_one_endpoint_invents_does_not_forbid_while_the_othe
             nursery.start_soon(hook.run, action, bench.journal)
             await bench.wait_paused()
             silent.is_down = False
-            await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_final)
-    assert bench.journal.actions[action.action_id].state is State.CONFIRMED
+            await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_settled)
+    assert bench.journal.actions[action.action_id].state is State.EFFECTIVE
 
 
 async def test_a_revert_that_two_endpoints_show_forbids(bench: Bench) -> None:
@@ -106,7 +106,7 @@ async def test_a_revert_that_says_nothing_does_not_forbid(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.errors["eth_call"] = {"code": -32000, "message": "execution reverted"}
         done = await bench.run(bench.intend(), proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
 
 
 async def test_one_dead_endpoint_delays_nothing_but_the_second_witness(bench: Bench) -> None:
@@ -131,7 +131,7 @@ async def test_with_a_witness_missing_for_good_the_outcome_is_unknown(bench: Ben
         assert "2 are wanted, 1 answer" in done.reason
         proxy.is_down = False
         done = await bench.run(done, bench.anvil.url, proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert await bench.count_sent() == 1
 
 
@@ -149,7 +149,7 @@ async def test_one_lying_endpoint_cannot_confirm(bench: Bench) -> None:
         assert Event.CONFIRM not in bench.journal.events
         proxy.lie = lambda method, result: result
         done = await bench.run(done, bench.anvil.url, proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert await bench.count_sent() == 1
 
 
@@ -205,7 +205,7 @@ async def test_one_endpoint_of_two_cannot_stop_the_pause_by_nonce_or_fee(bench: 
     async with open_proxy(bench.anvil) as proxy:
         proxy.lie = exaggerate
         done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert done.transactions[0].nonce == 0
 
 
@@ -220,7 +220,7 @@ async def test_an_endpoint_that_understates_the_fee_is_corrected_by_a_bump(bench
     async with open_proxy(bench.anvil) as proxy:
         proxy.lie = understate
         done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert len(done.transactions) > 1
     assert await bench.count_sent() == 1
 
@@ -231,8 +231,7 @@ async def test_endpoints_down_at_first_are_tried_until_they_are_back(bench: Benc
         action = bench.intend()
         async with trio.open_nursery() as nursery, bench.open_hook(proxy.url) as hook:
             nursery.start_soon(hook.run, action, bench.journal)
-            await trio.sleep(0.3)
-            assert bench.journal.events == []
+            await bench.wait_for(lambda: bench.journal.events == [Event.CHECK])
             proxy.is_down = False
             await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
     assert await bench.count_sent() == 1
@@ -250,7 +249,7 @@ async def test_a_broadcast_whose_answer_is_lost_is_found_on_chain(bench: Bench) 
     async with open_proxy(bench.anvil) as proxy:
         proxy.loses_answers_to = "eth_sendRawTransaction"
         done = await bench.run(bench.intend(), proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert await bench.count_sent() == 1
 
 
@@ -268,7 +267,7 @@ async def test_endpoints_that_fall_silent_after_signing_leave_the_outcome_unknow
         proxy.is_down = False
         first = done.transactions[0].raw
         done = await bench.run(done, proxy.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert [item.raw for item in done.transactions] == [first]
     assert await bench.count_sent() == 1
 
@@ -320,7 +319,7 @@ async def test_a_stuck_transaction_is_bumped_at_the_same_nonce(bench: Bench) -> 
     for low, high in zip(done.transactions, done.transactions[1:], strict=False):
         assert high.max_fee_wei * 1_000 >= low.max_fee_wei * 1_125
         assert high.priority_fee_wei * 1_000 >= low.priority_fee_wei * 1_125
-    assert done.mined_hash == done.transactions[2].hash
+    assert done.included_hash == done.transactions[2].hash
     assert await bench.count_sent() == 1
 
 
@@ -340,7 +339,7 @@ async def test_a_call_that_reverts_on_chain_is_reverted(bench: Bench) -> None:
         await bench.wait_for(lambda: Event.SEND in bench.journal.events)
         await bench.anvil.call("anvil_setStorageAt", bench.scenario.dex, "0x1", "0x" + "00" * 32)  # another guardian
         await bench.anvil.mine()
-        await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_final)
+        await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_settled)
     assert bench.journal.actions[action.action_id].state is State.REVERTED
 
 
@@ -353,7 +352,7 @@ async def test_signed_but_never_sent_past_the_deadline_is_not_sent(bench: Bench)
             before = bench.journal.events.count(Event.SEND)
             done = await hook.run(signed, bench.journal)
     assert bench.journal.events.count(Event.SEND) == before
-    assert done.state in (State.UNKNOWN, State.CONFIRMED)
+    assert done.state in (State.UNKNOWN, State.EFFECTIVE)
 
 
 async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
@@ -364,9 +363,9 @@ async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
         nursery.start_soon(hook.run, second, bench.journal)
         await bench.wait_for(lambda: bench.journal.events.count(Event.SEND) >= 2)
         await bench.anvil.mine()
-        await bench.wait_for(lambda: all(item.is_final for item in bench.journal.actions.values()))
+        await bench.wait_for(lambda: all(item.is_settled for item in bench.journal.actions.values()))
     states = sorted(item.state for item in bench.journal.actions.values())
-    assert states == [State.CONFIRMED, State.REVERTED]
+    assert states == [State.EFFECTIVE, State.REVERTED]
     assert {item.transactions[0].nonce for item in bench.journal.actions.values()} == {0, 1}
 
 
@@ -383,4 +382,4 @@ async def test_a_new_action_leaves_the_nonce_of_a_signed_one_alone(bench: Bench)
                 nursery.start_soon(hook.run, signed, bench.journal)
     nonces = {item.arm_epoch: item.transactions[0].nonce for item in bench.journal.actions.values()}
     assert nonces == {1: 0, 2: 1}
-    assert bench.journal.actions[signed.action_id].state is State.CONFIRMED
+    assert bench.journal.actions[signed.action_id].state is State.EFFECTIVE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import trio
 from chain_kit import DEADLINE_S, Bench
 from tocsin_node.demo.scenario_chain import is_paused
-from tocsin_protocol.containment import Action, State
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import State
 
 MAX_STEPS = 400
 """More than a run has; the loop ends with the first run that is over before its death."""
@@ -49,7 +50,7 @@ async def test_one_death_at_every_await_leaves_one_pause(bench: Bench) -> None:
         is_killed = await run_until_killed(bench, action, at_step)
         action = bench.intend()  # what a restarted process finds: the same intent, in the state that is durable
         done = await bench.run(action)
-        assert done.state is State.CONFIRMED, (at_step, done)
+        assert done.state is State.EFFECTIVE, (at_step, done)
         assert await bench.count_sent() == 1, at_step
         assert await bench.count_pauses() == 1, at_step
         assert len(done.transactions) == 1, at_step
@@ -66,11 +67,11 @@ async def test_death_after_death_leaves_one_pause(bench: Bench) -> None:
         bench.journal.actions.clear()
         for _ in range(MAX_DEATHS_IN_A_ROW):
             action = bench.intend()
-            if action.is_final or not await run_until_killed(bench, action, stride):
+            if action.is_settled or not await run_until_killed(bench, action, stride):
                 break
             stride += 1
         done = await bench.run(bench.intend())
-        assert done.state is State.CONFIRMED
+        assert done.state is State.EFFECTIVE
         assert await bench.count_sent() == 1
         assert await is_paused(bench.anvil, bench.scenario.dex)
         await bench.anvil.restore(before)
@@ -89,7 +90,7 @@ async def test_death_while_the_transaction_waits_for_a_block_leaves_one_pause(be
         for epoch, at_step in enumerate(range(10, 150, 7), 1):
             await run_until_killed(bench, bench.intend(epoch=epoch), at_step)
             done = await bench.run(bench.intend(epoch=epoch))
-            assert done.state is State.CONFIRMED, (at_step, done)
+            assert done.state is State.EFFECTIVE, (at_step, done)
             assert await bench.count_sent() == epoch, at_step
             await bench.unpause()
         nursery.cancel_scope.cancel()

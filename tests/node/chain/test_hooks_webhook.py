@@ -19,7 +19,8 @@ from tocsin_node.errors import ConfigError
 from tocsin_node.hooks.config import WebhookHookConfig
 from tocsin_node.hooks.webhook import WebhookHook, read_secret
 from tocsin_node.outbound import open_client
-from tocsin_protocol.containment import Action, Detail, Event, State, new_action
+from tocsin_protocol.containment.action import Action, Detail, new_action
+from tocsin_protocol.containment.life_cycle import Event, State
 
 SECRET = bytes(range(32))
 
@@ -91,7 +92,7 @@ async def test_a_webhook_is_signed_as_the_standard_wants_and_confirmed_by_a_2xx(
     journal = MemoryJournal()
     async with open_receiver(Reply(status=204, body=b"")) as receiver:
         done = await run(journal, intend(journal), receiver.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert done.reason == "answered 204"
     assert journal.events == [Event.SEND, Event.CONFIRM]
     assert judge(receiver.calls[0])["data"] == {
@@ -119,7 +120,7 @@ async def test_failures_are_tried_again_under_one_id() -> None:
     journal = MemoryJournal()
     async with open_receiver(Reply(status=500), None, Reply(status=429), Reply(status=200)) as receiver:
         done = await run(journal, intend(journal), receiver.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert done.attempts == 4
     assert {call.headers["webhook-id"] for call in receiver.calls} == {done.action_id.hex()}
     for call in receiver.calls:
@@ -164,7 +165,7 @@ async def test_an_endless_answer_is_cut_off() -> None:
     journal = MemoryJournal()
     async with open_receiver(Reply(body=b"x" * 10_000_000)) as receiver:
         done = await run(journal, intend(journal), receiver.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert len(receiver.calls) == 1
 
 
@@ -189,7 +190,7 @@ async def test_a_try_that_a_crash_cut_off_counts_and_keeps_its_id() -> None:
         left = journal.actions[action.action_id]
         assert left.state is State.BROADCAST
         done = await run(journal, left, receiver.url)
-    assert done.state is State.CONFIRMED
+    assert done.state is State.EFFECTIVE
     assert done.attempts == 2
     assert {call.headers["webhook-id"] for call in receiver.calls} == {action.action_id.hex()}
 

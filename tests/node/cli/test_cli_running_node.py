@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -107,6 +109,19 @@ def test_hook_is_armed_and_disarmed(tocsin: Any, lines: Any, at: Any) -> None:
     assert (status["hooks"][0]["armed"], status["hooks"][0]["epoch"]) == (False, armed["epoch"])
 
 
+def test_ledger_is_shown_and_only_confirmed_when_in_doubt(tocsin: Any, lines: Any, at: Any) -> None:
+    assert "The ledger is confirmed" in tocsin("ledger", "show", *at).stdout
+    (shown,) = lines(tocsin("ledger", "show", "--json", *at))
+    assert (shown["doubt"], shown["anchor"]) == ("", shown["database"])
+    assert tocsin("ledger", "confirm", *at).exit_code == 2  # no terminal to ask at
+    refused = tocsin("ledger", "confirm", "--yes", *at)
+    assert refused.exit_code == 1
+    assert "nothing to confirm" in refused.stderr
+    unknown = tocsin("ledger", "lifted", "abcdef", "--yes", *at)
+    assert unknown.exit_code == 1
+    assert "no action has an id that begins so" in unknown.stderr
+
+
 def test_hook_that_is_not_configured_is_refused(tocsin: Any, at: Any) -> None:
     for command in (("arm", "pauze", "--yes"), ("disarm", "pauze")):
         result = tocsin(*command, *at)
@@ -205,3 +220,29 @@ def test_incident_is_adjudicated(tocsin: Any, lines: Any, at: Any) -> None:
     assert [reference["relation"] for reference in shared["signal"]["references"]] == ["disputes"]
     assert tocsin("adjudicate", row["incident"], "perhaps", "--yes", *at).exit_code == 2
     assert tocsin("adjudicate", "ffff" * 16, "false", "--yes", *at).exit_code != 0
+
+
+def test_actions_are_told_with_their_end_and_what_to_do_and_lifted_by_the_operator(
+    tocsin: Any, lines: Any, node: Any
+) -> None:
+    action_id, ends_ms = bytes.fromhex("ab" * 32), 8
+    with contextlib.closing(sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO actions VALUES (?, 'page', 'on-call', 99, x'01', x'02', x'03', 1, 2, 'expiring', ?)",
+            (action_id, ends_ms),
+        )
+        for event in ("send", "confirm", "expire"):
+            connection.execute("INSERT INTO action_events VALUES (NULL, ?, 7, ?, x'80')", (action_id, event))
+    at = ("--home", node.home)
+    (told,) = lines(tocsin("actions", "--json", *at))
+    assert (told["state"], told["since_ms"], told["ends_ms"]) == ("expiring", 7, ends_ms)
+    assert told["next"].endswith("tocsin ledger lifted abababababab")
+    shown = tocsin("actions", *at).stdout
+    assert "expiring" in shown
+    assert "tocsin ledger lifted" in shown
+    assert any(warning.startswith("page on on-call (end: ") for warning in node.ask("status")["warnings"])
+    assert tocsin("ledger", "lifted", "abababab", "--yes", *at).exit_code == 0
+    assert lines(tocsin("actions", "--json", *at))[0]["state"] == "lifted"
+    again = tocsin("ledger", "lifted", "abababab", "--yes", *at)
+    assert again.exit_code == 1
+    assert "event lift is not possible in state lifted" in again.stderr

@@ -14,6 +14,7 @@ from tocsin_node.meshlink import Message, Publish, Published
 from tocsin_node.relay.acting import Acting
 from tocsin_node.relay.catching_up import CatchingUp
 from tocsin_node.relay.intake import Intake
+from tocsin_node.relay.ledger import Ledger
 from tocsin_node.relay.mesh_state import MeshState
 from tocsin_node.relay.metrics import Metrics
 from tocsin_node.relay.network import Network
@@ -78,6 +79,7 @@ class Bench:
     publishing: Publishing
     catching_up: CatchingUp
     mesh_state: MeshState
+    ledger: Ledger
     acting: Acting
     mesh: Hand
     metrics: Metrics
@@ -161,7 +163,9 @@ async def open_bench(
             mesh_state.send = mesh.send
             intake = Intake(store, the_rules, metrics, now_ms)
             publishing = Publishing(store, intake, mesh, the_rules, own.secret, own.publisher, now_ms)  # type: ignore[arg-type]
-            acting = Acting(store, hooks, metrics, now_ms)
+            ledger = Ledger(store, now_ms)
+            await ledger.load()
+            acting = Acting(store, ledger, hooks, metrics, now_ms)
 
             def proof_found(proof: bytes) -> None:
                 mesh_state.proof_found(proof)
@@ -196,6 +200,7 @@ async def open_bench(
                 publishing,
                 catching_up,
                 mesh_state,
+                ledger,
                 acting,
                 mesh,
                 metrics,

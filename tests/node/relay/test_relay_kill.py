@@ -23,7 +23,8 @@ from tocsin_node.store.database import StoreError, open_reader
 from tocsin_node.store.feeds import read_feeds, read_range
 from tocsin_node.store.outbox import read_outbox
 from tocsin_node.store.reader import Reader
-from tocsin_protocol.containment import Action, State
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import State
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.ids import NO_DIGEST
 
@@ -85,7 +86,7 @@ async def run_script(folder: FilePath) -> None:
             await bench.publishing.publish([make_standard(text=f"{number}"), make_signal(text=f"{number}")])
             bench.receipts()
         with trio.fail_after(DEADLINE_SECONDS):
-            while await bench.store.writer.submit(count_actions_by_state) != {State.CONFIRMED: 1}:  # noqa: ASYNC110
+            while await bench.store.writer.submit(count_actions_by_state) != {State.EFFECTIVE: 1}:  # noqa: ASYNC110
                 await trio.sleep(0.001)
             while await bench.store.writer.submit(partial(read_outbox, publisher=bench.store.publisher)):
                 bench.receipts()
@@ -177,7 +178,7 @@ def check_end(folder: FilePath) -> None:
     """After one more run the intent has come to its end, once, and everything sealed was sent."""
     with Reader(folder / "data") as reader:
         (row,) = reader.actions()
-        assert (row.action.hook, row.action.state) == (HOOK, State.CONFIRMED)
+        assert (row.action.hook, row.action.state) == (HOOK, State.EFFECTIVE)
         assert set(lines(folder / "effects")) == {row.action.action_id.hex()}
         decided = [decision for incident in reader.incidents() for decision in reader.decisions(incident.id)]
         assert sum(decision.acts for decision in decided) == 1

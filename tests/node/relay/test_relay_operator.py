@@ -131,6 +131,43 @@ async def test_what_cannot_be_published_is_refused_with_the_field(tmp_path: Path
             await node.ask(Verb.PUBLISH, signals=signals)
 
 
+async def test_a_node_whose_database_is_gone_hears_and_speaks_and_arms_nothing_until_confirmed(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    async with open_node(home) as node:
+        await node.ask(Verb.ARM, hook="tell-us")
+        data_dir = node.relay.store.data_dir
+    for path in data_dir.glob("tocsin.db*"):
+        path.unlink()
+    async with open_node(home) as node:
+        with pytest.raises(ControlError, match="no hook may be armed: the database is empty") as refused:
+            await node.ask(Verb.ARM, hook="tell-us")
+        assert refused.value.code == "ledger"
+        status = await node.ask(Verb.STATUS)
+        assert status["ledger"].startswith("in doubt: the database is empty")
+        assert status["warnings"][0].startswith("no hook acts: the database is empty")
+        with trio.fail_after(60):
+            while node.relay.publishing.speech is not Speech.OPEN:  # noqa: ASYNC110 - no event for it
+                await trio.sleep(0.02)
+        assert (await node.ask(Verb.PUBLISH, signals=[signal_about()]))["sealed"]
+        shown = await node.ask(Verb.LEDGER)
+        assert (shown["anchor"]["sequence"], shown["database"]["sequence"]) == (1, 0)
+        assert shown["hooks"] == [{"hook": "tell-us", "target": "desk", "anchor_epoch": 1, "database_epoch": 0}]
+        assert (await node.ask(Verb.CONFIRM_LEDGER))["sequence"] == 2
+        with pytest.raises(ControlError, match="nothing to confirm"):
+            await node.ask(Verb.CONFIRM_LEDGER)
+        assert (await node.ask(Verb.ARM, hook="tell-us"))["epoch"] == 2
+    async with open_node(home) as node:
+        assert (await node.ask(Verb.STATUS))["ledger"] == "confirmed"
+
+
+async def test_only_an_action_that_holds_can_be_lifted(tmp_path: Path) -> None:
+    async with open_node(make_home(tmp_path)) as node:
+        for wrong, code in ((None, "malformed"), ("zz", "malformed"), ("ab" * 32, "unknown-action")):
+            with pytest.raises(ControlError) as refused:
+                await node.ask(Verb.LIFTED, action=wrong)
+            assert refused.value.code == code
+
+
 async def test_rosters_go_out_and_bad_ones_do_not_come_in(tmp_path: Path) -> None:
     async with open_node(make_home(tmp_path, "alba", "brook")) as node:
         signed = (await node.ask(Verb.ROSTER))["roster"]

@@ -21,7 +21,7 @@ from tocsin_node.store.arrivals import Path
 from tocsin_node.store.database import StoreError
 from tocsin_node.store.reader import Reader
 from tocsin_node.store.writer import Store
-from tocsin_protocol.containment import Action
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.errors import RosterError
 from tocsin_protocol.feed import FeedHead
 from tocsin_protocol.heartbeat import Heartbeat, decode_heartbeat, encode_heartbeat

@@ -14,11 +14,13 @@ from tocsin_node.hooks.hook import Journal, Occasion
 from tocsin_node.relay.intake import verify_batch
 from tocsin_node.store.actions import set_arm
 from tocsin_node.store.arrivals import Filed, Path, file_arrivals
+from tocsin_node.store.ledger import hold_ledger
 from tocsin_node.store.rules import Rules
 from tocsin_node.store.schema import MIGRATIONS
 from tocsin_protocol.belief.outcomes import Tally
 from tocsin_protocol.belief.reputation import Pin
-from tocsin_protocol.containment import Action, Event
+from tocsin_protocol.containment.action import Action
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.decision.levers import Lever as PolicyLever
 from tocsin_protocol.decision.policy import Policy
 from tocsin_protocol.decision.tiers import Quorum, Tier
@@ -42,6 +44,7 @@ class Lever:
     last: Event = Event.CONFIRM
     claimed: list[bytes] = field(default_factory=list)
     ran: list[bytes] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
     done: trio.Event = field(default_factory=trio.Event)
 
     def payload(self, occasion: Occasion) -> bytes:
@@ -53,6 +56,7 @@ class Lever:
     async def run(self, action: Action, journal: Journal) -> Action:
         self.ran.append(action.action_id)
         action = await journal.record(action.action_id, Event.SEND, {})
+        self.posted.append(action.action_id)
         action = await journal.record(action.action_id, self.last, {"reason": "the lever says so"})
         self.done.set()
         return action
@@ -111,6 +115,7 @@ def memory_database() -> Iterator[sqlite3.Connection]:
         for migration in MIGRATIONS:
             connection.executescript(migration)
         connection.execute("INSERT INTO node VALUES (1, ?, ?, x'')", (Feed(OWN).publisher, NETWORK_ID))
+        hold_ledger(connection, b"instance")
         yield connection
     finally:
         connection.close()

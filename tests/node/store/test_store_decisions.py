@@ -25,7 +25,8 @@ from tocsin_node.store.outbox import MAX_OUTBOX_READ, clear_outbox, publish_sign
 from tocsin_node.store.rules import Rules
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.body import encode_body
-from tocsin_protocol.containment import Action, ContainmentError, Event, IntentVerdict, State, new_action
+from tocsin_protocol.containment.action import Action, IntentVerdict, new_action
+from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 from tocsin_protocol.correlation import CORRELATION_WINDOW_MS
 from tocsin_protocol.envelope import decode_envelope
 from tocsin_protocol.freshness import FRESHNESS_MS
@@ -132,7 +133,7 @@ def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connecti
     assert (short.actions, "lacks one more independent group" in short.sentence) == ((), True)
     decided = only(file(database, [fresh("cedar").seal()]).decided)
     (action,) = decided.actions
-    assert (action.hook, action.target, action.arm_epoch, action.state) == (HOOK, VAULT, epoch, State.INTENDED)
+    assert (action.hook, action.target, action.arm_epoch, action.state) == (HOOK, VAULT, epoch, State.PLANNED)
     assert action.deadline_ms == NOW_MS + FRESHNESS_MS[Category.ASSET_DRAIN] + 1
     assert decided.sentence.startswith(f"Tighten with {HOOK} for 15 min")
     assert read_open_actions(database) == [action]
@@ -270,7 +271,7 @@ def test_hook_target_and_arm_epoch_have_one_action(database: sqlite3.Connection)
     with pytest.raises(sqlite3.IntegrityError):
         database.execute(
             "INSERT INTO actions SELECT x'00', hook, target, arm_epoch, incident, decision, payload, created_ms,"
-            " deadline_ms, state FROM actions LIMIT 1"
+            " deadline_ms, state, ends_ms FROM actions LIMIT 1"
         )
 
 
@@ -284,11 +285,11 @@ def test_an_action_is_found_in_the_state_its_events_left_it_in(database: sqlite3
     included = {"block_number": 7, "block_hash": b"\6" * 32, "hash": b"\3" * 32}
     after = append_event(database, action.action_id, Event.INCLUDE, included, NOW_MS)
     assert find_action(database, action.action_id) == after
-    assert (after.state, after.transactions[0].nonce, after.attempts, after.block_number) == (State.MINED, 4, 1, 7)
+    assert (after.state, after.transactions[0].nonce, after.attempts, after.block_number) == (State.INCLUDED, 4, 1, 7)
     assert read_open_actions(database) == [after]
     append_event(database, action.action_id, Event.CONFIRM, {}, NOW_MS)
     assert read_open_actions(database) == []
-    assert count_actions_by_state(database) == {State.CONFIRMED: 1}
+    assert count_actions_by_state(database) == {State.EFFECTIVE: 1}
     assert audit_kinds(database) == ["operator", "action", "action", "action", "action", "outcome"]
     assert all(b"raw" not in detail for (detail,) in database.execute("SELECT detail FROM audit"))
 

@@ -106,7 +106,7 @@ def test_the_record_of_an_incident_is_whole(tmp_path: FilePath) -> None:
         assert signal_view(signal, roster)["member"] == "brook"
         assert incident_view(row, roster)["members"] == ["brook"]
         assert decision_view(decision)["levers"][0]["verdict"] == "fires"
-        assert action_view(action)["state"] == "intended"
+        assert action_view(action)["state"] == "planned"
         assert reader.incident_subjects(row.id)
         assert reader.arms()[HOOK].armed
 

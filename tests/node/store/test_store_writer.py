@@ -161,7 +161,9 @@ def test_a_second_node_on_one_database_is_refused_with_the_process_that_has_it(t
     connection, lock = open_writer(data_dir, OWNER, NETWORK_ID)
     with pytest.raises(StoreError) as refused:
         open_writer(data_dir, OWNER, NETWORK_ID)
-    assert str(refused.value) == f"{data_dir}: already in use by process {os.getpid()}; one node per database"
+    (instance,) = connection.execute("SELECT instance FROM ledger").fetchone()
+    holder = f"process {os.getpid()} (instance {instance.hex()})"
+    assert str(refused.value) == f"{data_dir}: already in use by {holder}; one node per database"
     connection.close()
     lock.close()
     open_and_close(data_dir)

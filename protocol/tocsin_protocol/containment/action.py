@@ -1,4 +1,4 @@
-"""The life of one containment action, from durable intent to a known end.
+"""One use of a hook, from durable intent to a known end.
 
 Intent is durable before anything is signed, the signed bytes are durable before anything is sent, and one key
 (hook, target, arm epoch) has one action: so whatever dies when, there is at most one effect.
@@ -11,93 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .errors import ProtocolError
+from .life_cycle import FINAL, SETTLED, UNSIGNED, ContainmentError, Event, State, advance
 
 MAX_TRANSACTIONS = 8
 """Signed transactions of one action, all of one nonce: the first and its fee bumps."""
+MAX_APPROVALS = 32
+"""Approvals of one action."""
 MAX_REASON_CHARS = 400
+EXPIRY_NOTICE_MS = 5 * 60 * 1000
+"""An action is expiring from this long before its end, or for the last third of its time where that is less: time to
+look, to hold, or to reopen."""
 _INTENT_DOMAIN = b"tocsin/intent/1"
-
-
-class ContainmentError(ProtocolError):
-    """A transition or a detail that the life-cycle does not allow; the message names it."""
-
-
-class State(StrEnum):
-    """Where an action is."""
-
-    INTENDED = "intended"
-    SIGNED = "signed"
-    BROADCAST = "broadcast"
-    MINED = "mined"
-    CONFIRMED = "confirmed"
-    REVERTED = "reverted"
-    REFUSED = "refused"
-    FAILED = "failed"
-    LAPSED = "lapsed"
-    UNKNOWN = "unknown"
-
-
-class Event(StrEnum):
-    """What happened to an action."""
-
-    SIGN = "sign"
-    SEND = "send"
-    INCLUDE = "include"
-    REORG = "reorg"
-    CONFIRM = "confirm"
-    REVERT = "revert"
-    REFUSE = "refuse"
-    FAIL = "fail"
-    LAPSE = "lapse"
-    LOSE = "lose"
-
-
-TRANSITIONS: Mapping[tuple[State, Event], State] = {
-    # A transaction: sign once durable, then send the same bytes as often as it takes.
-    (State.INTENDED, Event.SIGN): State.SIGNED,
-    (State.SIGNED, Event.SEND): State.BROADCAST,
-    (State.BROADCAST, Event.SEND): State.BROADCAST,
-    # A bump: another transaction of the same nonce, so still one effect.
-    (State.SIGNED, Event.SIGN): State.SIGNED,
-    (State.BROADCAST, Event.SIGN): State.SIGNED,
-    # In a block, whatever its status; the status counts once the block has held.
-    (State.SIGNED, Event.INCLUDE): State.MINED,
-    (State.BROADCAST, Event.INCLUDE): State.MINED,
-    (State.MINED, Event.REORG): State.BROADCAST,
-    (State.MINED, Event.CONFIRM): State.CONFIRMED,
-    (State.MINED, Event.REVERT): State.REVERTED,
-    # A webhook: sent, then answered.
-    (State.INTENDED, Event.SEND): State.BROADCAST,
-    (State.BROADCAST, Event.CONFIRM): State.CONFIRMED,
-    # Ends without an effect of ours.
-    (State.INTENDED, Event.REFUSE): State.REFUSED,
-    (State.INTENDED, Event.LAPSE): State.LAPSED,
-    (State.INTENDED, Event.FAIL): State.FAILED,
-    (State.SIGNED, Event.FAIL): State.FAILED,
-    (State.BROADCAST, Event.FAIL): State.FAILED,
-    # Not known: leaves only by what the chain says, or by sending the same bytes again.
-    (State.SIGNED, Event.LOSE): State.UNKNOWN,
-    (State.BROADCAST, Event.LOSE): State.UNKNOWN,
-    (State.MINED, Event.LOSE): State.UNKNOWN,
-    (State.UNKNOWN, Event.SEND): State.BROADCAST,
-    (State.UNKNOWN, Event.INCLUDE): State.MINED,
-    (State.UNKNOWN, Event.FAIL): State.FAILED,
-}
-
-FINAL = frozenset({State.CONFIRMED, State.REVERTED, State.REFUSED, State.FAILED, State.LAPSED})
-"""States that nothing leaves. UNKNOWN is not one of them: it waits to be reconciled, for as long as that takes."""
-
-
-def advance(state: State, event: Event) -> State:
-    """Return the state after `event`.
-
-    Raises ContainmentError for an event that the table does not have in that state.
-    """
-    after = TRANSITIONS.get((state, event))
-    if after is None:
-        raise ContainmentError(f"action: event {event.value} is not possible in state {state.value}")
-    return after
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +40,7 @@ class Action:
     """One use of a hook, with everything needed to take it up again after a crash.
 
     `payload` is the calldata of a transaction or the body of a webhook; past `deadline_ms` an action that
-    was not sent is too old to send.
+    was not sent is too old to send. `ends_ms` is when its effect should be over, None where it has nothing to end.
     """
 
     action_id: bytes
@@ -128,18 +52,38 @@ class Action:
     payload: bytes
     created_ms: int
     deadline_ms: int
-    state: State = State.INTENDED
+    ends_ms: int | None = None
+    state: State = State.PLANNED
+    approvals: tuple[bytes, ...] = ()
     transactions: tuple[SignedTransaction, ...] = ()
     attempts: int = 0
     block_number: int | None = None
     block_hash: bytes | None = None
-    mined_hash: bytes | None = None
+    included_hash: bytes | None = None
+    was_included: bool = False
     reason: str = ""
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether nothing of it is signed or sent yet."""
+        return self.state in UNSIGNED
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its hook has nothing left to do; its end may still come, and a reorg may undo it."""
+        return self.state in SETTLED
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more can happen to it."""
         return self.state in FINAL
+
+    @property
+    def expires_ms(self) -> int | None:
+        """From when on it is expiring, None where it has nothing to end."""
+        if self.ends_ms is None:
+            return None
+        return self.ends_ms - min(EXPIRY_NOTICE_MS, (self.ends_ms - self.created_ms) // 3)
 
 
 class IntentVerdict(StrEnum):
@@ -170,6 +114,7 @@ def new_action(
     payload: bytes,
     created_ms: int,
     deadline_ms: int,
+    ends_ms: int | None = None,
 ) -> Action:
     """Build an intent; its id is its key, so the store's UNIQUE and a webhook's id are the same thing."""
     return Action(
@@ -182,6 +127,7 @@ def new_action(
         payload=payload,
         created_ms=created_ms,
         deadline_ms=deadline_ms,
+        ends_ms=ends_ms,
     )
 
 
@@ -190,6 +136,7 @@ def judge_intent(existing: Action | None, new: Action) -> IntentVerdict:
 
     Only the payload counts: a fresh incident or decision id does not fire a lever twice.
     """
+    # [ACT] One key (hook, target, arm epoch) has one action: the same payload is the same, any other is refused.
     if existing is None:
         return IntentVerdict.NEW
     if existing.action_id != new.action_id:
@@ -198,8 +145,8 @@ def judge_intent(existing: Action | None, new: Action) -> IntentVerdict:
 
 
 Detail = Mapping[str, int | str | bytes]
-"""What an event carries: raw, hash, nonce, max_fee_wei, priority_fee_wei (SIGN); block_number, block_hash,
-hash (INCLUDE); reason (any)."""
+"""What an event carries: approval (APPROVE), the bytes that were checked; raw, hash, nonce, max_fee_wei,
+priority_fee_wei (SIGN); block_number, block_hash, hash (INCLUDE); reason (any)."""
 
 
 def apply_event(action: Action, event: Event, detail: Detail) -> Action:
@@ -210,6 +157,10 @@ def apply_event(action: Action, event: Event, detail: Detail) -> Action:
     after = replace(action, state=advance(action.state, event))
     if "reason" in detail:
         after = replace(after, reason=_text(detail, "reason")[:MAX_REASON_CHARS])
+    if event is Event.APPROVE:
+        if len(action.approvals) >= MAX_APPROVALS:
+            raise ContainmentError(f"action: more than {MAX_APPROVALS} approvals")
+        return replace(after, approvals=(*action.approvals, _octets(detail, "approval")))
     if event is Event.SIGN:
         return replace(after, transactions=(*action.transactions, _read_transaction(action, detail)))
     if event is Event.SEND:
@@ -219,10 +170,11 @@ def apply_event(action: Action, event: Event, detail: Detail) -> Action:
             after,
             block_number=_integer(detail, "block_number"),
             block_hash=_octets(detail, "block_hash"),
-            mined_hash=_octets(detail, "hash"),
+            included_hash=_octets(detail, "hash"),
+            was_included=True,
         )
     if event is Event.REORG:
-        return replace(after, block_number=None, block_hash=None, mined_hash=None)
+        return replace(after, block_number=None, block_hash=None, included_hash=None)
     return after
 
 
@@ -235,7 +187,7 @@ def _read_transaction(action: Action, detail: Detail) -> SignedTransaction:
         priority_fee_wei=_integer(detail, "priority_fee_wei"),
     )
     if action.transactions and action.transactions[0].nonce != signed.nonce:
-        # A second nonce would be a second effect.
+        # [ACT] All transactions of an action have one nonce, so at most one of them has an effect.
         raise ContainmentError(f"action: nonce {signed.nonce} where {action.transactions[0].nonce} is signed")
     if len(action.transactions) >= MAX_TRANSACTIONS:
         raise ContainmentError(f"action: more than {MAX_TRANSACTIONS} signed transactions")
