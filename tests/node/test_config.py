@@ -150,7 +150,7 @@ def test_each_fault_is_named(tmp_path: Path, old: str, new: str, wanted: str) ->
         (CHAIN + HOOK + HOOK, "hook[1].name = 'pause': is taken by another [[hook]] already"),
         (CHAIN + CHAIN, "chain[1].chain = 'eip155:1': is taken by another [[chain]] already"),
         (CHAIN + WATCHER + WATCHER, "watcher[1].name = 'outflow': is taken"),
-        (CHAIN + HOOK.replace('"evm"', '"safe"'), "hook[0].kind = 'safe': one of 'evm', 'webhook' is wanted"),
+        (CHAIN + HOOK.replace('"evm"', '"safe"'), "hook[0].kind = 'safe': one of 'evm', 'safe-module', "),
         (CHAIN + HOOK.replace('kind = "evm"', ""), "hook[0].kind: is missing"),
         (CHAIN + HOOK.replace("target", "tarjet"), "hook[0].tarjet: is no known key"),
         (CHAIN + HOOK + "colour = 1", "hook[0].colour: is no known key"),

@@ -16,9 +16,11 @@ from tocsin_node.chain.sender import Sender
 from tocsin_node.errors import ConfigError
 from tocsin_node.outbound import open_client
 
-from .config import EvmHookConfig, HookConfig, WebhookHookConfig
+from .config import ContractHookConfig, HookConfig, SafeModuleHookConfig
 from .evm import EvmHook
 from .hook import Hook
+from .message_config import WebhookHookConfig
+from .routes import ModuleRoute
 from .webhook import WebhookHook, read_secret
 
 
@@ -51,12 +53,18 @@ async def open_hooks(
         senders = {chain: Sender(client, guardian) for chain, client in clients.items()}
         hooks: dict[str, Hook] = {}
         for config in configs:
-            if isinstance(config, EvmHookConfig):
-                hooks[config.name] = EvmHook(config, senders[chain_of(config.target)])
+            if isinstance(config, ContractHookConfig):
+                hooks[config.name] = _open_contract_hook(config, senders[chain_of(config.target)])
             else:
                 client = await stack.enter_async_context(open_client())
                 hooks[config.name] = WebhookHook(config, secrets[config.name], client)
         yield Levers(hooks, clients)
+
+
+def _open_contract_hook(config: ContractHookConfig, sender: Sender) -> Hook:
+    if isinstance(config, SafeModuleHookConfig):
+        return EvmHook(config, sender, route=ModuleRoute(config, sender.guardian.address, sender.client))
+    return EvmHook(config, sender)
 
 
 def _check_hooks(configs: Sequence[HookConfig], chains: Sequence[ChainConfig], config_file: Path) -> None:
@@ -68,6 +76,6 @@ def _check_hooks(configs: Sequence[HookConfig], chains: Sequence[ChainConfig], c
         if config.name in names:
             raise ConfigError(config_file, "hooks.name", "each name once is wanted", found=config.name)
         names.add(config.name)
-        if isinstance(config, EvmHookConfig) and chain_of(config.target) not in known:
+        if isinstance(config, ContractHookConfig) and chain_of(config.target) not in known:
             key = f"hooks.{config.name}.target"
             raise ConfigError(config_file, key, "a chain of [[chains]] is wanted", found=config.target)

@@ -24,8 +24,8 @@ from tocsin_node.errors import ConfigError
 from tocsin_node.outbound import post_json
 from tocsin_node.private_files import read_private_file
 
-from .config import WebhookHookConfig
 from .hook import Journal, Occasion
+from .message_config import WebhookHookConfig
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the spelling of the standard, not a secret
 MIN_SECRET_BYTES = 24

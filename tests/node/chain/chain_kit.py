@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 from http_server import Call, Reply, serve_http
+from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.guardian import Guardian
@@ -107,7 +108,7 @@ class Bench:
             arm_epoch=epoch,
             incident_id=OCCASION.incident_id,
             decision_id=OCCASION.decision_id,
-            payload=self.hook_config().calldata(),
+            payload=encode_call(parse_function("pause()")),
             created_ms=now,
             deadline_ms=now + for_ms,
         )
