@@ -50,9 +50,7 @@ async def bench_chains(
     done: list[Action] = []
     async with AsyncExitStack() as stack:
         desk = await stack.enter_async_context(open_desk())
-        places = [
-            await _open_place(stack, FIRST_CHAIN_ID + number, key, actions_each) for number in range(chains)
-        ]
+        places = [await _open_place(stack, FIRST_CHAIN_ID + number, key, actions_each) for number in range(chains)]
         for hook in [hook for place in places for hook in place.hooks]:
             await desk.arm(hook)
         advance()
@@ -86,6 +84,7 @@ async def _open_place(stack: AsyncExitStack, chain_id: int, key: bytes, actions:
     await anvil.send(scenario.owner, scenario.token, mint)
     client = await stack.enter_async_context(open_chain(ChainConfig(chain=anvil.chain, endpoints=[anvil.url])))
     sender = Sender(client, guardian)
+    await client.nursery.start(sender.run_warm)
     hooks = [
         EvmHook(
             EvmHookConfig(

@@ -54,8 +54,8 @@ class _TimedSender(Sender):
 
     accepted = trio.Event()
 
-    def start_broadcast(self, transaction: SignedTransaction) -> Sending:
-        return _TimedSending(super().start_broadcast(transaction), self.accepted)
+    def start_broadcast(self, transaction: SignedTransaction, *, in_private: bool = False) -> Sending:
+        return _TimedSending(super().start_broadcast(transaction, in_private=in_private), self.accepted)
 
 
 @dataclass
@@ -133,7 +133,9 @@ async def _decide_and_send(desk: Desk, case: _Case) -> float:
 
 async def _used_nonce(case: _Case) -> int:
     """The nonce of the last action: a node that follows its action to the receipt notes it by itself."""
-    count = await case.sender.client.endpoints[0].call("eth_getTransactionCount", case.sender.guardian.address, "latest")
+    count = await case.sender.client.endpoints[0].call(
+        "eth_getTransactionCount", case.sender.guardian.address, "latest"
+    )
     return int(count, 16) - 1
 
 
@@ -145,9 +147,7 @@ async def _wait_paused_and_reopen(anvil: Anvil, scenario: Scenario, target: str)
 
 async def _broadcast_bare(anvil: Anvil, stranger: Guardian, to: str, nonce: int) -> float:
     """ms to hand over bytes that were signed before the clock started."""
-    signed = stranger.sign(
-        chain_id=anvil.chain_id, nonce=nonce, to=to, calldata=b"", gas_limit=21_000, fees=_BARE_FEES
-    )
+    signed = stranger.sign(chain_id=anvil.chain_id, nonce=nonce, to=to, calldata=b"", gas_limit=21_000, fees=_BARE_FEES)
     began = time.perf_counter()
     await anvil.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
     return 1000 * (time.perf_counter() - began)
@@ -161,6 +161,7 @@ async def _open_case(
     config = EvmHookConfig(kind="evm", name=name.replace(" ", "-"), target=scenario.account(target))
     async with open_chain(ChainConfig(chain=anvil.chain, endpoints=[anvil.url, *others])) as client:
         sender = _TimedSender(client, Guardian(key))
+        await client.nursery.start(sender.run_warm)
         yield _Case(name, target, EvmHook(config, sender), sender)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -121,18 +121,12 @@ def describe(done: Action, effects: int) -> str:
 @asynccontextmanager
 async def open_endpoints(bench: Bench, fault: Fault, where: Where) -> AsyncIterator[list[RpcProxy]]:
     """Three doors to the chain, with the fault at one, at all or at none of them."""
-    async with (
-        open_rpc_proxy(bench.anvil.url) as first,
-        open_rpc_proxy(bench.anvil.url) as second,
-        open_rpc_proxy(bench.anvil.url) as third,
-        open_anvil() as fork,
-    ):
-        proxies = [first, second, third]
-        ill = {Where.ONE: proxies[:1], Where.EVERY: proxies, Where.CHAIN: []}[where]
-        for proxy in ill:
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(open_rpc_proxy(bench.anvil.url)) for _ in range(ENDPOINTS)]
+        for proxy in {Where.ONE: proxies[:1], Where.EVERY: proxies, Where.CHAIN: []}[where]:
             proxy.fault = fault
             if fault is Fault.OTHER_FORK:
-                proxy.target = fork.url
+                proxy.target = (await stack.enter_async_context(open_anvil())).url
         yield proxies
 
 
@@ -143,7 +137,9 @@ async def run_lever(
     patience = {"request_timeout_ms": 2_000, "grace_ms": 200, "bump_ms": 150}
     config = bench.chain_config(*(proxy.url for proxy in proxies), **(patience | settings))
     async with open_chain(config) as client:
-        hook = lever.open(bench, Sender(client, Guardian(GUARDIAN_KEYS[1])))
+        sender = Sender(client, Guardian(GUARDIAN_KEYS[1]))
+        await client.nursery.start(sender.run_warm)
+        hook = lever.open(bench, sender)
         return await hook.run(intend(bench, hook, for_ms), bench.journal)
 
 

@@ -1,4 +1,4 @@
-"""Each fault with each hook: one effect on chain or a refusal that says why, as specs/containment-faults.md lists it."""
+"""Each fault with each hook: one effect on chain, or a refusal that says why. The page lists what came of each."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ async def test_a_fault_leaves_one_effect_or_a_named_refusal(
 ) -> None:
     await give_tokens(bench)
     outcome = await run_case(bench, LEVERS[lever], fault, where)
+    print(f"FACT | `{fault}` | {where} | {lever} | {outcome} |")
     assert f"| `{fault}` | {where} | {lever} | {outcome} |" in PAGE.read_text().splitlines()
 
 
