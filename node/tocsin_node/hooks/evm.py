@@ -5,14 +5,17 @@ The signed bytes are durable before they are sent, and every later transaction o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import trio
 from tocsin_protocol.containment.action import Action, Detail
 from tocsin_protocol.containment.life_cycle import Event, State
 
-from tocsin_node.chain.errors import RpcUnavailable
+from tocsin_node.chain.client import Answer as Said
+from tocsin_node.chain.errors import CapReached, RpcUnavailable
+from tocsin_node.chain.preflight import Objection
 from tocsin_node.chain.sender import Preparation, Sender
 from tocsin_node.clock import now_ms as read_clock
 
@@ -21,7 +24,7 @@ from .config import ContractHookConfig
 from .hook import Check, Journal, Occasion, Proposal
 from .probing import probe_call
 from .pursuit import RETRY_MIN_MS, NonceUsed, Pursuit, sign_detail
-from .reading import ask_agreed, code_of, is_without_code
+from .reading import ask_agreed
 from .refusals import IN_EFFECT, describe
 from .routes import DirectRoute, NotYetError, Route, sent_calldata
 
@@ -43,7 +46,6 @@ class EvmHook:
         self._now_ms = now_ms
         self._route = route or DirectRoute(config.contract)
         self._call = ContractCall(config, sender.guardian.address)
-        self._has_code = False
 
     @property
     def name(self) -> str:
@@ -88,7 +90,7 @@ class EvmHook:
             is_fresh = action.is_unsigned
             if is_fresh:
                 action = await self._begin(action, journal)
-            if action.is_settled:
+            if action.is_settled and action.block_hash is None:
                 return action
             return await self._pursue(action, journal, is_fresh=is_fresh)
         finally:
@@ -126,6 +128,8 @@ class EvmHook:
                         continue
                     if refusal is None:
                         return await self._sign(action, calldata, preparation, journal)
+            except CapReached as exc:
+                refusal = str(exc)
             except (RpcUnavailable, NotYetError) as exc:
                 waited_for = str(exc)
                 if action.state is State.PLANNED:
@@ -163,35 +167,37 @@ class EvmHook:
                 preparation = exc
         if isinstance(preparation, RpcUnavailable):
             raise preparation
-        if obstacle is None and preparation.revert is not None:
-            obstacle = describe(preparation.revert)
+        if obstacle is None and preparation.objection is not None:
+            obstacle = _describe(preparation.objection)
         return preparation, obstacle
 
     async def _find_obstacle(self, action: Action) -> str | None:
-        called = self._route.unwrap(action.payload)
-        questions = self._route.questions(action.payload)
-        checked = self._call.questions(called)
-        looked = [] if self._has_code else [code_of(self._config.contract), code_of(self._route.to)]
-        if not questions and not checked and not looked:
+        """Ask what else than a revert could forbid; as with those, one endpoint alone cannot."""
+        own = self._route.questions(action.payload)
+        questions = [*own, *self._call.questions(self._route.unwrap(action.payload))]
+        if not questions:
             return None
-        results = await ask_agreed(self._sender.client, [*questions, *checked, *looked])
-        asked, checks, codes = (
-            results[: len(questions)],
-            results[len(questions) :][: len(checked)],
-            results[len(questions) + len(checked) :],
-        )
-        # [HOOK] Where there is no code, nothing is called: such a call goes through and does nothing.
-        if any(is_without_code(code) for code in codes):
-            where = self._config.contract if is_without_code(codes[0]) else self._route.to
-            return f"there is no contract at {where} on {self._sender.client.config.chain}"
-        self._has_code = self._has_code or all(code is not None for code in codes)
+
+        def read(said: Said) -> str | None:
+            return self._read_obstacle(said.results[: len(own)], said.results[len(own) :])
+
+        client = self._sender.client
+        answers = await client.ask_until(lambda _: questions, lambda some: any(read(said) == "" for said in some))
+        heard = [read(said) for said in answers]
+        obstacles = [text for text in heard if text]
+        return None if "" in heard or len(obstacles) < client.config.witnesses else obstacles[0]
+
+    def _read_obstacle(self, own: Sequence[Any], checks: Sequence[Any]) -> str | None:
+        """Return what one endpoint says is in the way, nothing where all is clear, None where it does not tell."""
+        is_in_effect = self._call.is_in_effect(checks[0]) if checks else False
         # [HOOK] What is in effect already is not done again.
-        if checks and self._call.is_in_effect(checks[0]):
+        if is_in_effect:
             return f"{IN_EFFECT}: {self._config.check} says so"
-        return self._route.obstacle(asked) if questions else None
+        obstacle = self._route.obstacle(own)
+        return None if is_in_effect is None and obstacle == "" else obstacle
 
     async def _sign(self, action: Action, calldata: bytes, preparation: Preparation, journal: Journal) -> Action:
-        signed = self._sender.sign_first(self._route.to, calldata, preparation)
+        signed = self._sender.sign_first(self._route.to, calldata, preparation.quote)
         self._sender.hold_nonce(action.action_id, signed.nonce)
         return await journal.record(action.action_id, Event.SIGN, sign_detail(signed))
 
@@ -232,3 +238,7 @@ class _EffectJournal:
         if is_in_effect is False:
             return Event.REVERT, {"reason": "the transaction went through and had no effect: the check says no"}
         return Event.CONFIRM, detail
+
+
+def _describe(objection: Objection) -> str:
+    return objection.sentence if objection.revert is None else describe(objection.revert)

@@ -8,8 +8,9 @@ from tocsin_node.chain.client import Answer as Said
 from tocsin_node.chain.client import ChainClient
 from tocsin_node.chain.errors import RpcRefused, RpcUnavailable
 from tocsin_node.chain.fees import first_fees
+from tocsin_node.chain.preflight import read_revert
 from tocsin_node.chain.rpc import read_count, read_quantity
-from tocsin_node.chain.sender import Sender, read_revert
+from tocsin_node.chain.sender import Sender
 
 from .call import ContractCall
 from .config import ContractHookConfig

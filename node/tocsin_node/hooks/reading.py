@@ -8,8 +8,8 @@ from typing import Any
 from tocsin_node.chain.abi import Argument, Function, decode_result, encode_call
 from tocsin_node.chain.client import ChainClient
 from tocsin_node.chain.errors import AbiError, RpcRefused, RpcUnavailable
+from tocsin_node.chain.preflight import read_revert
 from tocsin_node.chain.rpc import Request, read_data
-from tocsin_node.chain.sender import read_revert
 
 LATEST = "latest"
 
@@ -58,11 +58,3 @@ def values_of(function: Function, result: Any) -> tuple[Any, ...] | None:
         return decode_result(function, read_data(result))
     except (AbiError, RpcUnavailable):
         return None
-
-
-async def read_view(
-    client: ChainClient, to: str, function: Function, arguments: Sequence[Argument] = ()
-) -> tuple[Any, ...] | None:
-    """Return what a view returns now, None unless enough endpoints answer and all agree."""
-    (result,) = await ask_agreed(client, [call_of(to, function, arguments)])
-    return values_of(function, result)

@@ -72,7 +72,7 @@ class Route(Protocol):
         ...
 
     def obstacle(self, results: Sequence[Any]) -> str | None:
-        """Return why not, by the answers to the questions."""
+        """Return why not by one endpoint's answers, nothing where they allow it, None where they do not tell."""
         ...
 
     async def probe(self, payload: bytes) -> tuple[Check, ...]:
@@ -108,7 +108,7 @@ class DirectRoute:
 
     def obstacle(self, results: Sequence[Any]) -> str | None:
         """Nothing stands in the way."""
-        return None
+        return ""
 
     async def probe(self, payload: bytes) -> tuple[Check, ...]:
         """Nothing of its own."""
@@ -139,9 +139,9 @@ class ModuleRoute(DirectRoute):
     def obstacle(self, results: Sequence[Any]) -> str | None:
         """Return the module's own refusal."""
         values = values_of(_PROBE, results[0])
-        if values is None or values[0] == _ALLOWED:
+        if values is None:
             return None
-        return _verdict(values[0])
+        return "" if values[0] == _ALLOWED else _verdict(values[0])
 
     async def probe(self, payload: bytes) -> tuple[Check, ...]:
         """Grant, budget, and whether the scope is the call that is configured."""
