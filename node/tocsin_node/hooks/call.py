@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.ids import account_of, chain_of
 
 from tocsin_node.chain.abi import Argument, Function, decode_result, encode_arguments, encode_call, parse_function
@@ -12,6 +13,7 @@ from tocsin_node.chain.rpc import Request
 from .config import ContractHookConfig, plain
 from .hook import Occasion, Proposal
 from .reading import LATEST, values_of
+from .rights import describe_end
 from .templates import ANY, Filling, NoArgumentError, repeat_arguments, takes_from_signals
 
 _STAND_IN_ADDRESS = "0x" + "00" * 19 + "01"
@@ -52,6 +54,13 @@ class ContractCall:
         occasion = Occasion(bytes(32), b"", "", "", subjects, "", now_ms)
         calldata = self.encode(occasion)
         return calldata or self._function.selector
+
+    def refusal(self, action: Action, now_ms: int) -> str | None:
+        """Return why an intent is not even begun."""
+        # [HOOK] Without the argument that a signal should have named, nothing is called.
+        if not action.payload:
+            return "the incident does not name one thing, and one only, that this hook may be used on"
+        return describe_end(self._config, now_ms)
 
     def questions(self, called: bytes, block: int | None = None) -> list[Request]:
         """Return the request of the check, none where there is none."""

@@ -130,6 +130,13 @@ class SafeModuleHookConfig(ContractHookConfig):
     module: Address
     scope: int = Field(ge=1, lt=2**63, description="the id under which the Safe allowed the call")
 
+    @model_validator(mode="after")
+    def _check_words(self) -> SafeModuleHookConfig:
+        inputs = parse_function(self.function).inputs
+        if any(kind in ("string", "bytes") or "[" in kind for kind in inputs):
+            raise ValueError(f"function: the module takes whole words only, and {self.function!r} has others")
+        return self
+
 
 class SafeOwnersHookConfig(ContractHookConfig):
     """A Safe calls the contract once enough of its owners have signed; the guardian sends what they signed."""
@@ -144,7 +151,14 @@ class SafeProposalHookConfig(ContractHookConfig):
 
     kind: Literal["safe-proposal"]
     safe: Address
-    folder: Path = Field(strict=False)
+    folder: Path = Field(strict=False, description="where the transaction is put")
+
+    @model_validator(mode="after")
+    def _check_effect(self) -> SafeProposalHookConfig:
+        # [HOOK] A proposal has a check: only the chain says whether people did what was proposed.
+        if self.check is None:
+            raise ValueError("check: is wanted, or nobody would know whether the Safe's owners did it")
+        return self
 
 
 HookConfig = Annotated[

@@ -113,7 +113,7 @@ class EvmHook:
     async def _begin(self, action: Action, journal: Journal) -> Action:
         """Take an intent to signed and durable, or to its end without an effect."""
         delay_ms, waited_for = RETRY_MIN_MS, ""
-        refusal = self._refuse_at_once(action)
+        refusal = self._call.refusal(action, self._now_ms())
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
         while True:
@@ -132,6 +132,10 @@ class EvmHook:
                 refusal = str(exc)
             except (RpcUnavailable, NotYetError) as exc:
                 waited_for = str(exc)
+                # While people sign, others of them may have done it by hand.
+                if isinstance(exc, NotYetError) and await self.read_effect(action):
+                    reason = f"{IN_EFFECT}: {self._config.check} says so"
+                    return await journal.record(action.action_id, Event.REFUSE, {"reason": reason})
                 if action.state is State.PLANNED:
                     action = await journal.record(action.action_id, Event.CHECK, {"reason": f"waiting: {exc}"})
                 left_ms = max(1, action.deadline_ms - self._now_ms() + 1)
@@ -139,16 +143,6 @@ class EvmHook:
                 delay_ms = min(delay_ms * 2, self._sender.client.config.rebroadcast_ms)
                 continue
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
-
-    def _refuse_at_once(self, action: Action) -> str | None:
-        # [HOOK] Without the argument that a signal should have named, nothing is called.
-        if not action.payload:
-            return "the incident does not name one thing, and one only, that this hook may be used on"
-        until_ms = self._config.valid_until_ms
-        # [HOOK] What we have no right to use any more is not used.
-        if until_ms is not None and self._now_ms() > until_ms:
-            return f"our right to use it ended at {self._config.capability_valid_until:%Y-%m-%d %H:%M} (config)"
-        return None
 
     async def _look(self, action: Action, calldata: bytes) -> tuple[Preparation, str | None]:
         """Simulate and prepare, and meanwhile ask whether anything forbids it; raises RpcUnavailable."""

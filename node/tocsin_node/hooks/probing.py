@@ -15,9 +15,9 @@ from tocsin_node.chain.sender import Sender
 from .call import ContractCall
 from .config import ContractHookConfig
 from .hook import Answer, Check
-from .message_config import BaseHookConfig
 from .reading import LATEST, ask_agreed, code_of, is_without_code
 from .refusals import IN_EFFECT, meaning_of, name_of
+from .rights import probe_right
 from .routes import Route
 
 ACTIONS_FUNDED = 4
@@ -25,17 +25,6 @@ ACTIONS_FUNDED = 4
 MAX_HEAD_LAG = 8
 """Blocks that an endpoint may be behind the most advanced one."""
 _WEI = 10**18
-
-
-def probe_right(config: BaseHookConfig, now_ms: int) -> tuple[Check, ...]:
-    """Whether our right to use the lever holds, where the operator gave it an end."""
-    until_ms = config.valid_until_ms
-    if until_ms is None:
-        return ()
-    until = f"{config.capability_valid_until:%Y-%m-%d %H:%M}"
-    if now_ms > until_ms:
-        return (Check("capability", Answer.NOT_OK, f"our right to use it ended at {until} (config)", until_ms),)
-    return (Check("capability", Answer.OK, f"our right to use it holds until {until} (config)", until_ms),)
 
 
 async def probe_call(
