@@ -19,7 +19,9 @@ from .presets import expand
 from .templates import ANY, MAX_AMONG, check_arguments, read_slot, takes_from_signals
 
 MAX_ARGUMENTS = 16
-_FROM_PRESET = ("function", "arguments", "check", "check_arguments", "check_position", "check_is", "undo")
+FROM_PRESET = (
+    *("function", "arguments", "check", "check_arguments", "check_position", "check_is", "undo", "undo_arguments"),
+)
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _NAMEABLE = re.compile(r"\*|0x(?:[0-9a-f]{40}|[0-9a-f]{64})")
 
@@ -59,7 +61,7 @@ class ContractHookConfig(BaseHookConfig):
     def _expand_preset(cls, data: Any) -> Any:
         if not isinstance(data, dict) or data.get("preset") is None:
             return data
-        doubled = [key for key in _FROM_PRESET if key in data]
+        doubled = [key for key in FROM_PRESET if key in data]
         if doubled:
             raise ValueError(f"{doubled[0]}: the preset {str(data['preset'])[:80]!r} says that already")
         return data | expand(data["preset"], data.get("parameters"))

@@ -12,8 +12,8 @@ for folder in (HERE, HERE.parent / "chain", HERE.parents[1] / "contracts"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from contract_kit import START_S
-from tocsin_node.demo.anvil import Anvil, open_anvil
+from contract_kit import START_S  # noqa: E402
+from tocsin_node.demo.anvil import Anvil, open_anvil  # noqa: E402
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every lever on a real chain: deploys what it acts on, opens the hook, and counts its effects by the contract's events.
+"""Every lever on a real chain: deploys what it acts on, opens the hook, counts its effects by the contract's events.
 
 For a matrix of another test, each of MAKERS is one line:
 
@@ -30,7 +30,7 @@ from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import Anvil
 from tocsin_node.hooks.build import open_contract_hook
-from tocsin_node.hooks.config import HookConfig
+from tocsin_node.hooks.config import FROM_PRESET, HookConfig
 from tocsin_node.hooks.hook import Hook, Occasion
 from tocsin_protocol.containment.action import Action, new_action
 from tocsin_protocol.ids import account_of
@@ -65,7 +65,9 @@ class Stage:
 
     def changed(self, **settings: Any) -> Stage:
         """The same with other settings."""
-        data = {key: value for key, value in self.config.model_dump(exclude_unset=True).items()}
+        data = self.config.model_dump(exclude_unset=True)
+        if data.get("preset") is not None and "preset" not in settings:
+            data = {key: value for key, value in data.items() if key not in FROM_PRESET}
         return Stage(self.anvil, self.contract, HOOKS.validate_python(data | settings), self.event, self.key)
 
     def chain_config(self, *urls: str, **settings: Any) -> ChainConfig:
@@ -110,6 +112,13 @@ class Stage:
         with trio.fail_after(DEADLINE_S):
             async with self.open_alone(*urls, **settings) as hook:
                 return await hook.run(action or await self.intend(journal), journal)
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what happens on a chain or in a file, which set no event."""
+    with trio.fail_after(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - see above
+            await trio.sleep(0.005)
 
 
 Maker = Callable[[Anvil, bytes, Path], Awaitable[Stage]]

@@ -14,9 +14,7 @@ from tocsin_protocol.containment.life_cycle import State
 
 
 @pytest.mark.parametrize("name", MAKERS)
-async def test_a_lever_fires_once_and_what_is_in_effect_is_left_alone(
-    anvil: Anvil, tmp_path: Path, name: str
-) -> None:
+async def test_a_lever_fires_once_and_what_is_in_effect_is_left_alone(anvil: Anvil, tmp_path: Path, name: str) -> None:
     stage = await MAKERS[name](anvil, GUARDIAN_KEY, tmp_path)
     journal, before = MemoryJournal(), await stage.count()
     async with stage.open_alone() as hook:
