@@ -1,7 +1,7 @@
 """A signal gate with attesters whose keys we hold.
 
-    bench = await open_gate(anvil, attesters=5, threshold=3)
-    await bench.attest(Attestation(bench.scope, …), bench.keys[:3])
+bench = await open_gate(anvil, attesters=5, threshold=3)
+await bench.attest(Attestation(bench.scope, …), bench.keys[:3])
 """
 
 from __future__ import annotations
@@ -108,8 +108,7 @@ class GateBench:
 
     async def refused(self, attestation: Attestation, signatures: bytes) -> Refusal:
         """Why the gate refuses."""
-        refusal = await self.gate.refusal(self.stranger, "attest", *attestation.arguments(signatures))
-        return refusal
+        return await self.gate.refusal(self.stranger, "attest", *attestation.arguments(signatures))
 
     async def level(self) -> Level:
         """Of SCOPE."""

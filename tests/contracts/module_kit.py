@@ -1,9 +1,9 @@
-"""A Safe with a guardian module that may restrict the targets of the tests, for the tests of contracts and of Safe hooks.
+"""A Safe with a guardian module that may restrict the targets, for the tests of contracts and of Safe hooks.
 
-    ward = await open_ward(anvil, "1.5.0")
-    await ward.grant(ward.guardian)
-    pause = await ward.allow(pause_scope(ward.pausable))
-    await ward.module.must(ward.guardian, "execute", pause, [])
+ward = await open_ward(anvil, "1.5.0")
+await ward.grant(ward.guardian)
+pause = await ward.allow(pause_scope(ward.pausable))
+await ward.module.must(ward.guardian, "execute", pause, [])
 """
 
 from __future__ import annotations
@@ -170,5 +170,3 @@ def address_word(address: str) -> bytes:
 def _arity(signature: str) -> int:
     types = signature[signature.index("(") + 1 : -1]
     return len(types.split(",")) if types else 0
-
-

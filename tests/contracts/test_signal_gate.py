@@ -109,9 +109,7 @@ async def test_a_signature_for_something_else_is_worthless_here(bench: GateBench
     assert await bench.gate.call("digest", SCOPE, INCIDENT, 2, made.issued, made.expires) == made.digest(
         bench.gate.address
     )
-    twin = await deploy(
-        bench.anvil, "TocsinSignalGate", bench.owner, [address_of_secret(key) for key in bench.keys], 3
-    )
+    twin = await deploy(bench.anvil, "TocsinSignalGate", bench.owner, [address_of_secret(key) for key in bench.keys], 3)
     digests = [
         made.digest(twin.address),
         made.digest(bench.gate.address, chain_id=1),
