@@ -1,6 +1,15 @@
 """Deploys a compiled contract on anvil and calls it by its ABI: values in, values and the names of errors out.
 
-`deploy(anvil, "MarketTarget", owner, admin)` deploys the demo's contracts, the levers and the targets alike.
+`deploy(anvil, "MarketTarget", owner, admin)` deploys the demo's contracts, the levers and these targets alike:
+
+- `PausableTarget(owner, guardian)`: OpenZeppelin Pausable; `work()` is what users do
+- `ManagedTarget(manager)` and `TestAccessManager(admin)`: roles by OpenZeppelin's AccessManager; `pause()`, `setCap`
+- `TestTimelock(delay, proposers, executors, admin)`: OpenZeppelin's TimelockController; proposers may cancel
+- `OracleTarget(owner, guardian, primary, secondary)`: `switchToFallback()`, `freeze()`; the owner restores
+- `MarketTarget(owner, risk admin)`: caps, leverage, rate, freeze and order types of each market, in either direction
+- `FaultyTarget()`: `setMode` says how `pause()` goes wrong: with text, error, panic, nothing; or it does nothing
+- `ReentrantTarget()`: `setCall` says whom it calls back while it is paused
+- `GatedTarget(gate, scope)`, `ExpiringTarget(owner, guardian)`, `BrokenVault(token, breaker)`: behind our own levers
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Seen:
 
 
 @given(story=st.lists(acts, min_size=5, max_size=30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_nothing_opens_and_no_budget_is_exceeded(story: list[tuple[Any, ...]]) -> None:
     trio.run(live_through, story)
 

@@ -98,6 +98,29 @@ async def test_the_second_word_of_an_answer_may_be_what_counts(ward: Ward) -> No
     await ward.execute(ward.guardian, borrow, MARKET, word(499))
 
 
+async def test_leverage_is_lowered_and_an_order_type_closed(ward: Ward) -> None:
+    market = ward.market
+    await market.must(ward.anvil.accounts[0], "setMaxLeverage", MARKET, 50_000)
+    leverage = await ward.allow(
+        Scope(
+            market.address,
+            "setMaxLeverage(bytes32,uint256)",
+            "maxLeverage(bytes32)",
+            10_000,
+            direction=Direction.LOWER,
+            moved=1,
+        )
+    )
+    await ward.execute(ward.guardian, leverage, MARKET, word(20_000))
+    assert await market.call("maxLeverage", MARKET) == 20_000
+    getter = "isOrderTypeClosed(bytes32,uint8)"
+    pins = ((2, word(1)),)
+    close = Scope(market.address, "setOrderTypeClosed(bytes32,uint8,bool)", getter, 1, pins=pins)
+    await ward.execute(ward.guardian, await ward.allow(close), MARKET, word(3), word(1))
+    assert await market.call("isOrderTypeClosed", MARKET, 3)
+    assert not await market.call("isOrderTypeClosed", MARKET, 2)
+
+
 async def test_only_the_safe_configures(ward: Ward) -> None:
     """[MODULE] Only the Safe grants, revokes, allows and disallows, and it does so at once."""
     scope = pause_scope(ward.pausable)
