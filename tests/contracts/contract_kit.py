@@ -9,6 +9,7 @@
 - `MarketTarget(owner, risk admin)`: caps, leverage, rate, freeze and order types of each market, in either direction
 - `FaultyTarget()`: `setMode` says how `pause()` goes wrong: with text, error, panic, nothing; or it does nothing
 - `ReentrantTarget()`: `setCall` says whom it calls back while it is paused
+- `RefusingGuard()`: a Safe's guard that lets nothing pass
 - `GatedTarget(gate, scope)`, `ExpiringTarget(owner, guardian)`, `BrokenVault(token, breaker)`: behind our own levers
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from contract_kit import START_S, Contract, Refusal, deploy, go_to, send_raw, time_of
+from contract_kit import START_S, Contract, Refusal, call_raw, deploy, go_to, send_raw, time_of
 from module_kit import (
     DAY_S,
     MARKET,
@@ -23,7 +23,8 @@ from module_kit import (
     supply_cap_scope,
     word,
 )
-from safe_kit import MAINNET, call_data
+from safe_kit import DELEGATECALL, MAINNET, call_data
+from tocsin_node.chain.abi import decode_result, encode_call, parse_function
 from tocsin_node.demo.anvil import Anvil
 
 ZERO = "0x" + "00" * 20
@@ -394,6 +395,41 @@ async def test_a_target_that_calls_back_gains_nothing(ward: Ward) -> None:
     await evil.must(ward.stranger, "setCall", ward.module.address, grant)
     await ward.execute(ward.guardian, pause)
     assert (await ward.probe(ward.stranger, pause))[0] is Verdict.NO_GRANT
+
+
+async def test_a_module_guard_may_refuse_and_a_transaction_guard_does_not_see_modules(anvil: Anvil) -> None:
+    guard = await deploy(anvil, "RefusingGuard")
+    for version, setter, is_refused in (("1.4.1", "setGuard", False), ("1.5.0", "setModuleGuard", True)):
+        ward = await open_ward(anvil, version)
+        await ward.grant(ward.guardian)
+        pause = await ward.allow(pause_scope(ward.pausable))
+        assert (await ward.safe.exec(ward.safe.address, call_data(f"{setter}(address)", guard.address))).is_success
+        if is_refused:
+            assert (await ward.module.refusal(ward.guardian, "execute", pause, [])).name == "guarded"
+        else:
+            await ward.execute(ward.guardian, pause)
+
+
+async def test_a_safe_that_delegates_to_the_module_configures_nothing(ward: Ward) -> None:
+    until = await time_of(ward.anvil) + DAY_S
+    for data in (
+        ward.module.data("grant", ward.stranger, until, 60, 9),
+        ward.module.data("allow", pause_scope(ward.pausable).to_abi()),
+        ward.module.data("execute", 1, []),
+    ):
+        assert not (await ward.safe.exec(ward.module.address, data, operation=DELEGATECALL)).is_success
+    assert (await ward.probe(ward.stranger, 1))[0] is Verdict.NO_GRANT
+    assert await ward.module.call("scopeCount") == 0
+
+
+async def test_the_nodes_own_encoder_writes_the_call(ward: Ward) -> None:
+    freeze = await ward.allow(freeze_scope(ward.market))
+    words = ["0x" + value.hex() for value in (MARKET, word(1))]
+    calldata = encode_call(parse_function("execute(uint256,bytes32[])"), [freeze, words])
+    assert calldata == ward.module.data("execute", freeze, [MARKET, word(1)])
+    probe = parse_function("probe(address,uint256,bytes32[])(uint8,uint16,uint64,uint64)")
+    answer = await call_raw(ward.anvil, ward.module.address, encode_call(probe, [ward.guardian, freeze, words]))
+    assert decode_result(probe, answer)[:2] == (Verdict.ALLOWED, 3)
 
 
 async def test_a_module_belongs_to_a_contract(anvil: Anvil) -> None:
