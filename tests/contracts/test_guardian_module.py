@@ -250,6 +250,16 @@ async def test_a_call_without_its_effect_is_undone(ward: Ward) -> None:
     await ward.execute(ward.guardian, pause)
 
 
+async def test_a_forgotten_pin_does_not_open(ward: Ward) -> None:
+    loose = await ward.allow(replace(freeze_scope(ward.market), pins=()))
+    refusal = await ward.module.refusal(ward.guardian, "execute", loose, [MARKET, word(0)])
+    assert (refusal.name, refusal.values) == ("NoEffect", (0, 1))
+    await ward.execute(ward.guardian, loose, MARKET, word(1))
+    assert (await ward.probe(ward.guardian, loose, MARKET, word(0)))[0] is Verdict.IN_EFFECT
+    assert (await ward.module.must(ward.guardian, "execute", loose, [MARKET, word(0)])).events == ("AlreadyInEffect",)
+    assert await ward.market.call("isFrozen", MARKET)
+
+
 async def test_a_stranger_and_a_guardian_whose_time_is_over_are_refused(ward: Ward) -> None:
     """[MODULE] Only a guardian whose grant has not ended acts."""
     pause = await ward.allow(pause_scope(ward.pausable))
