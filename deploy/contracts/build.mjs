@@ -15,7 +15,7 @@ const wanted = [
     out: 'tests/contracts/artifacts',
     names: [
       'BrokenVault', 'ExpiringTarget', 'FaultyTarget', 'GatedTarget', 'ManagedTarget', 'MarketTarget', 'OracleTarget',
-      'PausableTarget', 'ReentrantTarget', 'TestAccessManager', 'TestTimelock'
+      'PausableTarget', 'ReentrantTarget', 'RefusingGuard', 'TestAccessManager', 'TestTimelock'
     ]
   }
 ]

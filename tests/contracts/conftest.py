@@ -14,6 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the kits, which importlib 
 from contract_kit import START_S
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-gas", action="store_true", help="write the gas table of specs/contracts.md anew")
+
+
 @pytest.fixture
 async def anvil() -> AsyncIterator[Anvil]:
     async with open_anvil("--timestamp", str(START_S)) as chain:

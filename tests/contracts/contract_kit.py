@@ -1,6 +1,16 @@
 """Deploys a compiled contract on anvil and calls it by its ABI: values in, values and the names of errors out.
 
-`deploy(anvil, "MarketTarget", owner, admin)` deploys the demo's contracts, the levers and the targets alike.
+`deploy(anvil, "MarketTarget", owner, admin)` deploys the demo's contracts, the levers and these targets alike:
+
+- `PausableTarget(owner, guardian)`: OpenZeppelin Pausable; `work()` is what users do
+- `ManagedTarget(manager)` and `TestAccessManager(admin)`: roles by OpenZeppelin's AccessManager; `pause()`, `setCap`
+- `TestTimelock(delay, proposers, executors, admin)`: OpenZeppelin's TimelockController; proposers may cancel
+- `OracleTarget(owner, guardian, primary, secondary)`: `switchToFallback()`, `freeze()`; the owner restores
+- `MarketTarget(owner, risk admin)`: caps, leverage, rate, freeze and order types of each market, in either direction
+- `FaultyTarget()`: `setMode` says how `pause()` goes wrong: with text, error, panic, nothing; or it does nothing
+- `ReentrantTarget()`: `setCall` says whom it calls back while it is paused
+- `RefusingGuard()`: a Safe's guard that lets nothing pass
+- `GatedTarget(gate, scope)`, `ExpiringTarget(owner, guardian)`, `BrokenVault(token, breaker)`: behind our own levers
 """
 
 from __future__ import annotations
@@ -69,7 +79,7 @@ class Contract:
         return selector_of(item) + encode(types_of(item["inputs"]), arguments)
 
     async def call(self, name: str, *arguments: Any, sender: str | None = None) -> Any:
-        """Return what a function would return now, a tuple if it is several; raises Refusal."""
+        """Return what a view says in the latest block; by a sender, what the next block would do. Raises Refusal."""
         data = await call_raw(self.anvil, self.address, self.data(name, *arguments), sender)
         values = decode(types_of(self._function(name)["outputs"]), data)
         return values[0] if len(values) == 1 else values
@@ -117,12 +127,12 @@ async def deploy(anvil: Anvil, name: str, *arguments: Any, sender: str | None = 
 
 
 async def call_raw(anvil: Anvil, to: str | None, data: bytes, sender: str | None = None) -> bytes:
-    """Return what a call returns; raises Refusal."""
+    """Return what a call returns: in the latest block, or, by a sender, in the next one. Raises Refusal."""
     request = {"data": "0x" + data.hex(), "gas": hex(GAS_LIMIT), "from": sender or anvil.accounts[9]}
     if to is not None:
         request["to"] = to
     try:
-        answer = await anvil.call("eth_call", request, "pending")
+        answer = await anvil.call("eth_call", request, "pending" if sender else "latest")
     except RpcRefused as exc:
         raise _read_refusal(exc) from None
     return bytes.fromhex(str(answer)[2:])
@@ -133,7 +143,7 @@ async def send_raw(anvil: Anvil, sender: str, to: str, data: bytes) -> Sent:
     request = {"from": sender, "to": to, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
     sent = await anvil.call("eth_sendTransaction", request)
     with trio.fail_after(MINE_TIMEOUT_S):
-        while (receipt := await anvil.call("eth_getTransactionReceipt", sent)) is None:
+        while (receipt := await anvil.call("eth_getTransactionReceipt", sent)) is None:  # noqa: ASYNC110 - a chain sets no event
             await trio.sleep(0.005)
     topics = [log["topics"][0] for log in receipt["logs"] if log["topics"]]
     names = tuple(_events()[topic] for topic in topics if topic in _events())

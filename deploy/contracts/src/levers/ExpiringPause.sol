@@ -24,6 +24,7 @@ abstract contract ExpiringPause is Ownable2Step {
     constructor(address owner_, address guardian_) Ownable(owner_) {
         guardian = guardian_;
         emit GuardianSet(guardian_);
+        _pause.reset();
     }
 
     modifier onlyGuardian() {

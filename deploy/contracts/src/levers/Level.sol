@@ -8,10 +8,12 @@ enum Level {
     HALTED
 }
 
-/// The highest level since the owner last reset, and when a halt ends.
+/// The highest level since the owner last reset, when a halt ends, and how often the owner reset. One slot, and never
+/// empty once it was reset: to close then costs the same each time.
 struct Restriction {
     Level reached;
     uint64 haltedUntil;
+    uint64 epoch;
 }
 
 /// The one state machine of everything here that closes: up by a signal or a guardian, half-way down by time, down by the owner.
@@ -26,8 +28,8 @@ library Restrictions {
     }
 
     function reset(Restriction storage restriction) internal {
-        restriction.reached = Level.NORMAL;
-        restriction.haltedUntil = 0;
+        (restriction.reached, restriction.haltedUntil) = (Level.NORMAL, 0);
+        restriction.epoch += 1;
     }
 
     function level(Restriction storage restriction) internal view returns (Level) {

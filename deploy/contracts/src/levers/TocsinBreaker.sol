@@ -143,11 +143,12 @@ contract TocsinBreaker is ExpiringPause {
         emit AssetLevelRaised(asset, to, held.restriction.haltedUntil, msg.sender);
     }
 
-    // [BREAKER] The limit is the larger of a share of the balance at the window's start and the least amount; restricted it is the smaller share alone, halted nothing.
     function _limit(Asset storage held, int128 settled, Level found) private view returns (uint256) {
-        if (found == Level.HALTED) return 0;
         uint256 base = settled > 0 ? uint256(uint128(settled)) : 0;
+        // [BREAKER] Restricted, the limit is the smaller share alone; halted, it is nothing.
+        if (found == Level.HALTED) return 0;
         if (found == Level.RESTRICTED) return base * held.params.restrictedBps / BPS;
+        // [BREAKER] The limit is a share of the balance at the window's start, or the least amount where that is more.
         uint256 share = base * held.params.maxOutflowBps / BPS;
         return share > held.params.minOutflow ? share : held.params.minOutflow;
     }

@@ -165,9 +165,9 @@ contract TocsinGuardianModule {
         );
         if (!success) _revertWith(returned);
         // [MODULE] A call that does not bring about its effect is undone, and costs nothing of the budget.
-        (, uint256 found) = _read(scope.reading, arguments);
+        (bool isRead, uint256 found) = _read(scope.reading, arguments);
         uint256 wanted = scope.direction == Direction.SWITCH ? scope.bound : uint256(arguments[scope.moved]);
-        if (found != wanted) revert NoEffect(found, wanted);
+        if (!isRead || found != wanted) revert NoEffect(found, wanted);
         emit Restricted(msg.sender, id, arguments, callsLeft);
         return true;
     }

@@ -20,11 +20,10 @@ contract TocsinSignalGate is EIP712, Ownable2Step {
         "Attestation(bytes32 scope,uint64 epoch,bytes32 incident,uint8 level,uint64 issued,uint64 expires)"
     );
 
-    /// What may be closed: armed when `haltSeconds` is not 0. The epoch counts how often the owner armed or disarmed it.
+    /// What may be closed: armed when `haltSeconds` is not 0. Its epoch counts how often the owner armed or disarmed it.
     struct Scope {
         Restriction restriction;
         uint64 haltSeconds;
-        uint64 epoch;
     }
 
     uint256 public threshold;
@@ -88,7 +87,7 @@ contract TocsinSignalGate is EIP712, Ownable2Step {
         }
         _check(digest(scope, incident, level, issued, expires), signatures);
         held.restriction.raiseTo(Level(level), held.haltSeconds);
-        emit Attested(scope, held.epoch, incident, Level(level), held.restriction.haltedUntil, msg.sender);
+        emit Attested(scope, held.restriction.epoch, incident, Level(level), held.restriction.haltedUntil, msg.sender);
     }
 
     /// What attesters sign: EIP-712, bound to this chain, this gate, the scope and its epoch.
@@ -100,7 +99,7 @@ contract TocsinSignalGate is EIP712, Ownable2Step {
         // [GATE] A signature is for one chain, gate, scope, epoch, incident, level and time.
         return _hashTypedDataV4(
             keccak256(
-                abi.encode(ATTESTATION_TYPEHASH, scope, _scopes[scope].epoch, incident, level, issued, expires)
+                abi.encode(ATTESTATION_TYPEHASH, scope, _scopes[scope].restriction.epoch, incident, level, issued, expires)
             )
         );
     }
@@ -116,7 +115,7 @@ contract TocsinSignalGate is EIP712, Ownable2Step {
 
     /// The epoch to sign for, and how long a halt would last; 0 seconds when the scope is not armed.
     function armOf(bytes32 scope) external view returns (uint64 epoch, uint64 haltSeconds) {
-        return (_scopes[scope].epoch, _scopes[scope].haltSeconds);
+        return (_scopes[scope].restriction.epoch, _scopes[scope].haltSeconds);
     }
 
     function attesters() external view returns (address[] memory) {
@@ -142,11 +141,11 @@ contract TocsinSignalGate is EIP712, Ownable2Step {
         }
     }
 
-    function _renew(bytes32 scope, uint64 haltSeconds) private returns (uint64 epoch) {
+    function _renew(bytes32 scope, uint64 haltSeconds) private returns (uint64) {
         Scope storage held = _scopes[scope];
         held.restriction.reset();
         held.haltSeconds = haltSeconds;
-        epoch = ++held.epoch;
+        return held.restriction.epoch;
     }
 
     function _setAttesters(address[] memory attesters_, uint256 threshold_) private {

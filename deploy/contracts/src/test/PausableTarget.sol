@@ -12,10 +12,4 @@ contract PausableTarget is GuardianPausable {
     function work() external whenNotPaused {
         done += 1;
     }
-
-    /// Two words that a wallet may get wrong: it takes none of them.
-    function pauseWith(address, bytes32) external {
-        if (msg.sender != guardian) revert NotGuardian(msg.sender);
-        _pause();
-    }
 }
