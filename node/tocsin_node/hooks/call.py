@@ -73,7 +73,14 @@ class ContractCall:
     def is_in_effect(self, result: Any) -> bool | None:
         """Return what the answer to the check means; None where that is not known."""
         values = None if self._check is None else values_of(self._check, result)
-        return None if values is None else bool(values[self._config.check_position] == self._wanted)
+        return None if values is None else self._is_wanted(values[self._config.check_position])
+
+    def _is_wanted(self, value: Any) -> bool:
+        compare = self._config.check_compare
+        # [HOOK] A limit that is as tight already, or tighter, is in effect: no hook loosens what it finds.
+        if compare == "at-most":
+            return bool(value <= self._wanted) and not (value == 0 and self._config.check_zero_is_open)
+        return bool(value >= self._wanted) if compare == "at-least" else bool(value == self._wanted)
 
     def undo(self, called: bytes) -> Proposal | None:
         """Return the configured undo of a call."""

@@ -20,7 +20,8 @@ from .templates import ANY, MAX_AMONG, check_arguments, read_slot, takes_from_si
 
 MAX_ARGUMENTS = 16
 FROM_PRESET = (
-    *("function", "arguments", "check", "check_arguments", "check_position", "check_is", "undo", "undo_arguments"),
+    *("function", "arguments", "undo", "undo_arguments"),
+    *("check", "check_arguments", "check_position", "check_is", "check_compare", "check_zero_is_open"),
 )
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _NAMEABLE = re.compile(r"\*|0x(?:[0-9a-f]{40}|[0-9a-f]{64})")
@@ -53,6 +54,10 @@ class ContractHookConfig(BaseHookConfig):
     check_arguments: Values = Field(default_factory=list)
     check_position: int = Field(default=0, ge=0, lt=MAX_ARGUMENTS)
     check_is: Value = True
+    check_compare: Literal["is", "at-most", "at-least"] = Field(
+        default="is", description="how what the view returns stands to check_is while the effect is there"
+    )
+    check_zero_is_open: bool = Field(default=False, description="0 is no limit at all, as in a cap")
     undo: str | None = None
     undo_arguments: Values = Field(default_factory=list)
 
@@ -111,6 +116,13 @@ class ContractHookConfig(BaseHookConfig):
             encode_arguments("check_is", view.outputs[self.check_position :][:1], [self.check_is])
         except AbiError as exc:
             raise AbiError(f"check: {exc}") from exc
+
+        is_number = type(self.check_is) is int
+        # [HOOK] Where 0 is no limit, no hook sets 0.
+        if self.check_zero_is_open and (self.check_compare != "at-most" or not is_number or self.check_is == 0):
+            raise AbiError("check_is: 0 is no limit there; a number from 1, and at-most, are wanted")
+        if self.check_compare != "is" and not is_number:
+            raise AbiError(f"check_is: {self.check_is!r} is no number that could be {self.check_compare}")
 
     @property
     def contract(self) -> str:
@@ -189,7 +201,21 @@ def _check_call(
         check_arguments(function.inputs, arguments, of_call=of_call)
     except AbiError as exc:
         raise AbiError(f"{function.name}: {exc}") from exc
+    for kind, value in zip(function.inputs, arguments, strict=True):
+        _check_size(function.name, kind, value)
     encode_call(function, [_stand_in(kind, value) for kind, value in zip(function.inputs, arguments, strict=True)])
+
+
+def _check_size(name: str, kind: str, value: Argument) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _check_size(name, kind.rpartition("[")[0], item)
+    size = kind.removeprefix("bytes")
+    # [HOOK] Bytes of a fixed size have that size: the ABI would fill them up, and a slip would name another market.
+    if size.isdecimal() and kind != size and isinstance(value, str) and read_slot(value) is None:
+        found = len(value.removeprefix("0x"))
+        if found != 2 * int(size):
+            raise AbiError(f"{name}: {value[:80]!r} has {found} hex digits where {2 * int(size)} are wanted for {kind}")
 
 
 def _stand_in(kind: str, value: Argument) -> Argument:

@@ -12,8 +12,8 @@ Value = str | int | bool
 class Preset:
     """One lever. `{name}` stands for a parameter of the hook, `{argument.0}` for what the call was given.
 
-    `position` is which value of the view counts, `wants` what it is while the effect is there. Without `undo`, people
-    choose what comes after: no hook knows what a cap should be tomorrow.
+    `position` is which value of the view counts, `wants` what it is, or is at most or at least, while the effect is
+    there. Without `undo`, people choose what comes after: no hook knows what a cap should be tomorrow.
     """
 
     sentence: str
@@ -23,6 +23,8 @@ class Preset:
     check_arguments: tuple[Value, ...] = ()
     position: int = 0
     wants: Value = True
+    compare: str = "is"
+    zero_is_open: bool = False
     undo: str = ""
     undo_arguments: tuple[Value, ...] = ()
 
@@ -62,6 +64,7 @@ PRESETS: Mapping[str, Preset] = {
         "let users leave and not enter",
         *("restrict()", (), "level()(uint8)"),
         wants=1,
+        compare="at-least",
         undo="reset()",
     ),
     "breaker-trip": Preset(
@@ -75,6 +78,7 @@ PRESETS: Mapping[str, Preset] = {
         "ERC-7265 style breaker: put one asset under its restricted limit",
         *("tighten(address)", ("{asset}",), "levelOf(address)(uint8)", _FIRST),
         wants=1,
+        compare="at-least",
         undo="resetAsset(address)",
         undo_arguments=_FIRST,
     ),
@@ -98,17 +102,22 @@ PRESETS: Mapping[str, Preset] = {
         "lower what one market takes in",
         *("setSupplyCap(bytes32,uint256)", ("{market}", "{cap}"), "supplyCap(bytes32)(uint256)", _FIRST),
         wants="{cap}",
+        compare="at-most",
+        zero_is_open=True,
     ),
     "borrow-cap": Preset(
         "lower what one market lends",
         *("setBorrowCap(bytes32,uint256)", ("{market}", "{cap}"), "caps(bytes32)(uint256,uint256)", _FIRST),
         position=1,
         wants="{cap}",
+        compare="at-most",
+        zero_is_open=True,
     ),
     "max-leverage": Preset(
         "lower the leverage that one market allows",
         *("setMaxLeverage(bytes32,uint256)", ("{market}", "{bps}"), "maxLeverage(bytes32)(uint256)", _FIRST),
         wants="{bps}",
+        compare="at-most",
     ),
     "interest-rate": Preset(
         "set what borrowing in one market costs",
@@ -148,6 +157,8 @@ def expand(name: object, parameters: object) -> dict[str, object]:
         "check_arguments": [put(value) for value in preset.check_arguments],
         "check_position": preset.position,
         "check_is": put(preset.wants),
+        "check_compare": preset.compare,
+        "check_zero_is_open": preset.zero_is_open,
         "undo": preset.undo,
         "undo_arguments": [put(value) for value in preset.undo_arguments],
     }

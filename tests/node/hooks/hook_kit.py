@@ -192,6 +192,7 @@ async def stage_oracle(preset: str, event: str, anvil: Anvil, key: bytes, folder
 
 async def stage_market(preset: str, extra: dict[str, int], anvil: Anvil, key: bytes, folder: Path) -> Stage:
     contract = await deploy(anvil, "MarketTarget", anvil.accounts[0], await _fund(anvil, key))
+    await contract.must(anvil.accounts[0], "setMaxLeverage", bytes.fromhex(MARKET[2:]), 100_000)
     config = _config(contract, preset=preset, parameters={"market": MARKET} | extra)
     return Stage(anvil, contract, config, "MarketChanged(bytes32)", key)
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from chain_kit import MemoryJournal, open_proxy
 from contract_kit import START_S, deploy, go_to
-from hook_kit import GUARDIAN_KEY, MAKERS, Stage, stage_module, stage_pausable, wait_for
+from hook_kit import ASSET, GUARDIAN_KEY, MAKERS, MARKET, Stage, stage_module, stage_pausable, wait_for
 from tocsin_node.chain.guardian import Guardian
 from tocsin_node.demo.anvil import Anvil
 from tocsin_node.hooks.hook import Answer, Check
@@ -228,3 +228,28 @@ async def test_one_endpoint_that_calls_it_in_effect_does_not_stop_the_pause(anvi
         done = await stage.run(MemoryJournal(), None, proxy.url, anvil.url)
     assert done.state is not State.REFUSED
     assert await stage.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "setter", "function"),
+    [
+        ("supply-cap", "setSupplyCap", "supplyCap"),
+        ("max-leverage", "setMaxLeverage", "maxLeverage"),
+    ],
+)
+async def test_a_limit_that_is_tighter_already_is_not_loosened(
+    anvil: Anvil, name: str, setter: str, function: str
+) -> None:
+    stage = await MAKERS[name](anvil, GUARDIAN_KEY, Path())
+    await stage.contract.must(anvil.accounts[0], setter, bytes.fromhex(MARKET[2:]), 7)
+    done = await act(stage)
+    assert done.state is State.REFUSED
+    assert done.reason.startswith("already in effect")
+    assert await stage.contract.call(function, bytes.fromhex(MARKET[2:])) == 7
+
+
+async def test_a_breaker_that_is_tripped_already_is_not_tightened(anvil: Anvil) -> None:
+    stage = await MAKERS["breaker-tighten"](anvil, GUARDIAN_KEY, Path())
+    await stage.contract.must(anvil.accounts[0], "trip", ASSET)
+    done = await act(stage)
+    assert (done.state, done.reason) == (State.REFUSED, "already in effect: levelOf(address)(uint8) says so")
