@@ -48,7 +48,7 @@ class BaseHookConfig(BaseModel):
         default=None, ge=1, le=10_080, description="the receiving side ends the effect by itself after this"
     )
     capability_valid_until: AwareDatetime | None = Field(
-        default=None, description="when our right to use it ends, where no chain can be asked"
+        default=None, strict=False, description="when our right to use it ends, where no chain can be asked"
     )
 
     @property
