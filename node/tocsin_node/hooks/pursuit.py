@@ -71,6 +71,7 @@ class Pursuit:
         self._is_accepted = False
         self._is_underpriced = False
         self._refusal = ""
+        self._cap = ""
         self._timing = self._start_timing()
 
     async def run(self, action: Action, *, is_fresh: bool) -> Action:
@@ -222,14 +223,14 @@ class Pursuit:
         try:
             signed = await self._sender.sign_bump(self._address, action.payload, action.transactions[-1])
         except CapReached as exc:
-            self._refusal = str(exc)
+            self._cap = str(exc)
             return action
         return await self._journal.record(action.action_id, Event.SIGN, sign_detail(signed))
 
     async def _lose(self, action: Action, outlook: Outlook) -> Action:
         if action.state is State.UNKNOWN:
             return action
-        reason = f"{outlook.note}; {self._refusal}" if self._refusal else outlook.note
+        reason = "; ".join(text for text in (outlook.note, self._refusal, self._cap) if text)
         return await self._record(action, Event.LOSE, reason=f"outcome not known, asked again until it is: {reason}")
 
     async def _record(self, action: Action, event: Event, *, reason: str) -> Action:
