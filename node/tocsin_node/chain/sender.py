@@ -127,6 +127,7 @@ class Sender:
         return Preparation(Quote(nonce, quote.base_fee_wei, quote.tip_wei), objection)
 
     def _fresh_quotes(self) -> Sequence[Quote]:
+        # [SEND] Nonce and fees heard within the last three looks are used as they are; older ones are asked for.
         bound_s = FRESH_ROUNDS * self.client.config.warm_ms / 1_000
         return self._warm.quotes if trio.current_time() - self._warm.at <= bound_s else ()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
 from chain_kit import DEADLINE_S, Bench, open_bench, open_proxy
+from test_acting import open_desk
 from tocsin_node.chain.finality import _Sight, judge_sights
 from tocsin_node.demo.anvil import open_anvil
 from tocsin_node.demo.scenario_chain import is_paused
@@ -28,7 +30,6 @@ async def test_a_reorg_after_it_was_effective_has_the_same_bytes_sent_again(benc
             assert first.state is State.EFFECTIVE
             await bench.anvil.restore(before)
             assert not await is_paused(bench.anvil, bench.scenario.dex)
-            await bench.wait_paused()
             await bench.wait_for(lambda: Event.REORG in bench.journal.events)
             # Whoever keeps the journal takes up what was taken back.
             again = await hook.run(bench.journal.actions[first.action_id], bench.journal)
@@ -57,6 +58,31 @@ async def test_an_effective_action_is_watched_again_after_a_restart(bench: Bench
     assert bench.journal.actions[done.action_id].state is State.BROADCAST
 
 
+async def test_what_was_lifted_meanwhile_is_not_sent_again(bench: Bench) -> None:
+    before = await bench.anvil.snapshot()
+    async with open_proxy(bench.anvil) as proxy, bench.open_hook(proxy.url, watch_ms=20) as hook:
+        done = await hook.run(bench.intend(), bench.journal)
+        lifted = await bench.journal.record(done.action_id, Event.LIFT, {})
+        proxy.asked.clear()
+        await bench.anvil.restore(before)
+        await bench.wait_for(lambda: not hook._sender._watched)
+        assert "eth_sendRawTransaction" not in proxy.asked
+    assert bench.journal.actions[done.action_id] == lifted
+
+
+async def test_the_relay_takes_up_what_a_reorg_took_back(bench: Bench, tmp_path: Path) -> None:
+    before = await bench.anvil.snapshot()
+    action = bench.intend()
+    async with bench.open_hook(watch_ms=20) as hook, open_desk(tmp_path, hook) as desk:
+        await desk.arm()
+        await desk.decide(action)
+        assert (await desk.wait_final(action)).state is State.EFFECTIVE
+        await bench.anvil.restore(before)
+        await bench.wait_paused()
+        assert (await desk.wait_final(action)).state is State.EFFECTIVE
+    assert await bench.count_pauses() == 1
+
+
 async def test_a_fault_in_the_journal_ends_the_watch_and_nothing_else(bench: Bench) -> None:
     before = await bench.anvil.snapshot()
 
@@ -67,7 +93,6 @@ async def test_a_fault_in_the_journal_ends_the_watch_and_nothing_else(bench: Ben
         await hook.run(bench.intend(), bench.journal)
         bench.journal.on_record = fail
         await bench.anvil.restore(before)
-        await bench.wait_paused()
         await bench.wait_for(lambda: not hook._sender._watched)
 
 
