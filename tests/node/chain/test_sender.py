@@ -20,7 +20,7 @@ from tocsin_node.hooks.evm import EvmHook
 from tocsin_protocol.containment.life_cycle import Event, State
 from trio.testing import MockClock
 
-QUOTING = {"eth_getTransactionCount", "eth_maxPriorityFeePerGas", "eth_chainId"}
+QUOTING = {"eth_maxPriorityFeePerGas", "eth_chainId"}
 THROUGH = Trial(True, None)
 BLIND = Trial(False, None)
 REVERTS = Trial(False, Objection("the simulation reverts with NotGuardian", "NotGuardian"))
@@ -44,7 +44,7 @@ async def test_with_warm_values_only_the_simulation_is_asked_for(bench: Bench) -
         await sender.client.nursery.start(sender.run_warm)
         proxy.asked.clear()
         assert await prepare(bench, sender) == (0, None)
-        assert proxy.asked == ["eth_getCode", "eth_simulateV1"]
+        assert proxy.asked == ["eth_getTransactionCount", "eth_getCode", "eth_simulateV1"]
 
 
 async def test_values_that_are_too_old_are_asked_for_anew(bench: Bench) -> None:
@@ -72,6 +72,31 @@ async def test_a_warm_nonce_is_not_given_twice(bench: Bench) -> None:
         sender.release_nonce(b"living")
         sender.note_mined(0)
         assert (await prepare(bench, sender))[0] == 1
+
+
+async def test_a_transaction_that_another_hand_sent_meanwhile_is_counted(bench: Bench) -> None:
+    await bench.anvil.call("anvil_impersonateAccount", bench.guardian)
+    async with (
+        open_proxy(bench.anvil) as second,
+        open_sender(bench, bench.anvil.url, second.url, warm_ms=60_000) as sender,
+    ):
+        await sender.client.nursery.start(sender.run_warm)
+        await bench.anvil.send(bench.guardian, bench.scenario.owner, b"")
+        assert (await prepare(bench, sender))[0] == 1
+
+
+async def test_one_endpoint_of_two_cannot_move_a_warm_nonce(bench: Bench) -> None:
+    def exaggerate(method: str, result: object) -> object:
+        return "0x63" if method == "eth_getTransactionCount" else result
+
+    async with (
+        open_proxy(bench.anvil) as liar,
+        open_proxy(bench.anvil) as silent,
+        open_sender(bench, liar.url, silent.url, warm_ms=60_000, grace_ms=100) as sender,
+    ):
+        await sender.client.nursery.start(sender.run_warm)
+        liar.lie, silent.is_down = exaggerate, True
+        assert (await prepare(bench, sender))[0] == 0
 
 
 async def test_a_hanging_endpoint_is_not_waited_for(bench: Bench) -> None:
