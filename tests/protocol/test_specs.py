@@ -73,12 +73,29 @@ RULES = {
         "protocol/tocsin_protocol/exposure/local_loss.py",
         "protocol/tocsin_protocol/ladder.py",
     ),
+    "sending": (
+        *(
+            f"node/tocsin_node/chain/{name}.py"
+            for name in (
+                "key_lock",
+                "quotes",
+                "preflight",
+                "spending",
+                "sender",
+                "client",
+                "fees",
+                "receipts",
+                "finality",
+            )
+        ),
+        "node/tocsin_node/hooks/pursuit.py",
+    ),
     "encoding": (),
     "sync": (),
 }
 # Other pages speak about these, or they are no part of what nodes agree on.
 ELSEWHERE = {"action", "life_cycle", "outflow"}
-TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM)\]"
+TAG = r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|SEND)\]"
 
 
 def page(name: str) -> str:
@@ -120,7 +137,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", RULES)
 def test_rules_are_those_of_the_code_in_its_order(name: str) -> None:
     in_spec = re.findall(rf"^- ({TAG} .+)$", page(name), re.MULTILINE)
     in_code: list[str] = []

@@ -93,6 +93,7 @@ async def bench_latency(group: str, advance: Callable[[], None], rounds: int = R
                 for case in cases:
                     case.took_ms.append(await _decide_and_send(desk, case))
                     await _wait_paused_and_reopen(anvil, scenario, case.target)
+                    case.sender.note_mined(await _used_nonce(case))
             advance()
     return _figures(group, bare_ms, cases)
 
@@ -127,12 +128,11 @@ async def _decide_and_send(desk: Desk, case: _Case) -> float:
         await case.sender.accepted.wait()
         took_ms = 1000 * (time.perf_counter() - began)
         nursery.cancel_scope.cancel()
-    case.sender.note_mined(await _used_nonce(case))
     return took_ms
 
 
 async def _used_nonce(case: _Case) -> int:
-    """The nonce of the last action: a node that follows its action to the receipt notes it by itself."""
+    """The nonce of the last action, once it is mined: a node that follows it to the receipt notes that by itself."""
     count = await case.sender.client.endpoints[0].call(
         "eth_getTransactionCount", case.sender.guardian.address, "latest"
     )

@@ -196,6 +196,7 @@ class ChainClient:
 
         The slower ones go on in the background whoever waits: they may be the ones that reach a block builder.
         """
+        # [SEND] Bytes go to every endpoint at once; the first that accepts is enough, and acceptance is not inclusion.
         text = "0x" + raw.hex()
         public = len(self.endpoints)
         doors = range(public, public + len(self.relays)) if in_private else range(public)
@@ -252,7 +253,7 @@ async def _close(door: RpcEndpoint | PrivateRelay) -> None:
 
 def _judge_errors(errors: list[RpcRefused | RpcUnavailable], endpoints: int) -> Broadcast:
     refusals = [error for error in errors if isinstance(error, RpcRefused)]
-    # A used nonce is no refusal: our own transaction, mined already, is the usual cause. The receipts will tell.
+    # [SEND] That the transaction is known is success, that its nonce is used no refusal: the receipts will tell.
     firm = [error for error in refusals if not _says(error, _NONCE_USED) and not _says(error, _UNDERPRICED)]
     shown = (firm or refusals or errors)[:1]
     return Broadcast(

@@ -35,9 +35,6 @@ def _check_url(url: str) -> str:
     return url
 
 
-Url = Annotated[str, AfterValidator(_check_url)]
-
-
 class RelayForm(StrEnum):
     """How a private relay wants to be asked."""
 
@@ -50,7 +47,7 @@ class RelayConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    url: Url
+    url: Annotated[str, AfterValidator(_check_url)]
     form: RelayForm = Field(default=RelayForm.FLASHBOTS, strict=False)
 
 
@@ -60,7 +57,7 @@ class ChainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     chain: EvmChain
-    endpoints: list[Url] = Field(min_length=1, max_length=MAX_ENDPOINTS)
+    endpoints: list[str] = Field(min_length=1, max_length=MAX_ENDPOINTS)
     private_relays: list[RelayConfig] = Field(default=[], max_length=MAX_RELAYS)
     private_ms: int = Field(default=30_000, ge=100, le=600_000, description="then to every endpoint, in public")
     confirmations: int = Field(default=1, ge=1, le=1_024, description="blocks, the one it is in included")
@@ -82,6 +79,8 @@ class ChainConfig(BaseModel):
     @field_validator("endpoints")
     @classmethod
     def _check_endpoints(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            _check_url(url)
         if len(set(urls)) != len(urls):
             raise ValueError("an endpoint is named twice: two names are not two witnesses")
         return urls

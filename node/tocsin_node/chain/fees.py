@@ -19,6 +19,7 @@ def first_fees(base_fee_wei: int, suggested_tip_wei: int, *, min_tip_wei: int, m
 
 def bump_fees(last: Fees, base_fee_wei: int, *, max_fee_wei: int) -> Fees:
     """Return caps that replace `last`; raises CapReached when the operator's cap does not leave room for both."""
+    # [SEND] A bump keeps the nonce and raises both caps by an eighth at least, up to the operator's cap.
     tip = _raise(last.priority_fee_wei)
     fee = max(_raise(last.max_fee_wei), base_fee_wei * BASE_FEE_HEADROOM + tip)
     fee = min(fee, max_fee_wei)

@@ -60,6 +60,7 @@ def _read_sight(results: Sequence[Any], block_hash: bytes) -> _Sight | None:
 
 def judge_sights(sights: Sequence[_Sight], block_number: int, witnesses: int) -> bool | None:
     """Say whether the block is final (True), replaced (False) or neither yet."""
+    # [SEND] Until its block is final a transaction stays watched; when the block is replaced, the same bytes are sent.
     shown = [sight for sight in sights if sight.shows]
     missed = len(sights) - len(shown)
     if missed >= witnesses and missed > len(shown):

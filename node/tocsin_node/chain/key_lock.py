@@ -19,6 +19,7 @@ def hold_key(folder: Path, chain_id: int, address: str) -> Iterator[None]:
 
     Raises ChainConfigError when another process is.
     """
+    # [SEND] One process sends for one key on one chain; a second one does not start.
     path = folder / f"guardian-{chain_id}-{address}.lock"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

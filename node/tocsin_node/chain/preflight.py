@@ -56,12 +56,10 @@ def read_trial(results: Sequence[Any], to: str) -> Trial:
 
 
 def judge_trials(trials: Sequence[Trial], witnesses: int) -> Objection | None:
-    """Return why the call must not be signed, or None to go ahead.
-
-    One endpoint cannot forbid, not even while the others are silent: an objection counts when as many have one as are
-    wanted for a receipt, and nobody's simulation went through. A call that reverts in a block costs its gas.
-    """
+    """Return why the call must not be signed, or None to go ahead. A call that reverts in a block costs its gas."""
+    # [SEND] A decoded revert, or an account without code, forbids when as many endpoints as confirm a receipt say so.
     objections = [trial.objection for trial in trials if trial.objection is not None]
+    # [SEND] One simulation that goes through outweighs them all; with nobody able to simulate, the node acts.
     if len(objections) < witnesses or any(trial.went_through for trial in trials):
         return None
     return objections[0]

@@ -37,6 +37,7 @@ def read_quote(results: Sequence[Any], chain_id: int) -> Quote:
     """Return the quote in an endpoint's answers; raises RpcUnavailable that says why there is none."""
     chain, count, block, tip = results[:REQUESTS]
     found = read_quantity(chain)
+    # [SEND] An endpoint that serves another chain has no say in what is signed.
     if found != chain_id:
         raise RpcUnavailable(f"an endpoint serves eip155:{found} where eip155:{chain_id} is wanted")
     if not isinstance(block, dict):
@@ -50,6 +51,7 @@ def read_quote(results: Sequence[Any], chain_id: int) -> Quote:
 
 def merge_quotes(quotes: Sequence[Quote], floor: int) -> Quote:
     """Return what to sign with, given quotes of at least one endpoint and the lowest nonce that may be free."""
+    # [SEND] The nonce is what most endpoints name, else the lowest that may be free; of fees the lower median.
     return Quote(
         nonce=choose_nonce([quote.nonce for quote in quotes], floor),
         # Too low is refused and bumped; too high may be more than the guardian has, and there is no way back.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_high
 
 import trio
@@ -16,9 +16,9 @@ from .errors import AbiError, RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian
 from .preflight import Objection, Trial, judge_trials, read_revert, read_trial, trial_requests
-from .quotes import REQUESTS, Quote, merge_quotes, quote_requests, read_quote
+from .quotes import REQUESTS, Quote, choose_nonce, merge_quotes, quote_requests, read_quote
 from .receipts import Outlook, judge, look
-from .rpc import Request, read_data, read_quantity
+from .rpc import Request, read_count, read_data, read_quantity
 from .spending import Spending
 
 FRESH_ROUNDS = 3
@@ -96,39 +96,66 @@ class Sender:
             await trio.sleep(self.client.config.warm_ms / 1_000)
 
     async def prepare(self, to: str, calldata: bytes) -> Preparation:
-        """Simulate in one round trip to every endpoint, and fetch nonce and fees with it where none are warm.
+        """Simulate in one round trip to every endpoint, and fetch fees with it where none are warm.
 
-        Returns with the first endpoint whose simulation goes through, where nonce and fees are known by then.
+        Returns with the first endpoint whose simulation goes through, where the nonce is known by then.
         Raises RpcUnavailable when no endpoint gives nonce and fees.
         """
         call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
         call["gas"] = hex(self.client.config.gas_limit)
-        known = self._fresh_quotes()
-        asking = () if known else quote_requests(self.guardian.address)
+        # [SEND] Fees heard within the last three looks are used as they are; older ones are asked for.
+        bound_s = FRESH_ROUNDS * self.client.config.warm_ms / 1_000
+        if self._warm.quotes and trio.current_time() - self._warm.at <= bound_s:
+            return await self._prepare_warm(call, merge_quotes(self._warm.quotes, self._next_nonce))
+        return await self._prepare_cold(call)
 
-        def requests_of(index: int) -> Sequence[Request]:
-            return (*asking, *trial_requests(call, by_simulation=self.client.simulates(index)))
+    async def _prepare_warm(self, call: dict[str, str], warm: Quote) -> Preparation:
+        planned = self._skip_held(warm.nonce)
+        counting: Request = ("eth_getTransactionCount", (self.guardian.address, "pending"))
 
         def is_enough(answers: Sequence[Answer]) -> bool:
-            quotes = known or self._read_quotes(answers)[0]
-            agreed = bool(known) or self._agree(quotes)
-            return agreed and any(trial.went_through for trial in self._read_trials(answers, to))
+            if not any(nonce <= planned for nonce in _read_nonces(answers)):
+                return False
+            return any(trial.went_through for trial in self._read_trials(answers, call["to"]))
 
-        answers = await self.client.ask_until(requests_of, is_enough)
-        quotes, faults = (known, []) if known else self._read_quotes(answers)
+        answers = await self._try_out(call, [counting], is_enough)
+        # [SEND] A warm nonce is overtaken when as many endpoints as confirm a receipt have counted further.
+        ahead = [nonce for nonce in _read_nonces(answers) if nonce > planned]
+        overtaken = len(ahead) >= self.client.config.witnesses
+        nonce = self._skip_held(choose_nonce(ahead, planned)) if overtaken else planned
+        return self._judge(answers, Quote(nonce, warm.base_fee_wei, warm.tip_wei), call["to"])
+
+    async def _prepare_cold(self, call: dict[str, str]) -> Preparation:
+        def is_enough(answers: Sequence[Answer]) -> bool:
+            if not self._agree(self._read_quotes(answers)[0]):
+                return False
+            return any(trial.went_through for trial in self._read_trials(answers, call["to"]))
+
+        answers = await self._try_out(call, quote_requests(self.guardian.address), is_enough)
+        quotes, faults = self._read_quotes(answers)
         if not quotes:
             why = faults[0] if faults else "none answers"
             raise RpcUnavailable(f"no endpoint gives nonce and fees: {why}")
         quote = merge_quotes(quotes, self._next_nonce)
-        nonce = quote.nonce
+        return self._judge(answers, replace(quote, nonce=self._skip_held(quote.nonce)), call["to"])
+
+    async def _try_out(
+        self, call: dict[str, str], asking: Sequence[Request], is_enough: Callable[[Sequence[Answer]], bool]
+    ) -> list[Answer]:
+        """Ask every endpoint this and what the call would do."""
+
+        def requests_of(index: int) -> Sequence[Request]:
+            return (*asking, *trial_requests(call, by_simulation=self.client.simulates(index)))
+
+        return await self.client.ask_until(requests_of, is_enough)
+
+    def _judge(self, answers: Sequence[Answer], quote: Quote, to: str) -> Preparation:
+        return Preparation(quote, judge_trials(self._read_trials(answers, to), self.client.config.witnesses))
+
+    def _skip_held(self, nonce: int) -> int:
         while nonce in self._held.values():
             nonce += 1
-        objection = judge_trials(self._read_trials(answers, to), self.client.config.witnesses)
-        return Preparation(Quote(nonce, quote.base_fee_wei, quote.tip_wei), objection)
-
-    def _fresh_quotes(self) -> Sequence[Quote]:
-        bound_s = FRESH_ROUNDS * self.client.config.warm_ms / 1_000
-        return self._warm.quotes if trio.current_time() - self._warm.at <= bound_s else ()
+        return nonce
 
     def _agree(self, quotes: Sequence[Quote]) -> bool:
         """Whether as many endpoints as are wanted for a receipt name one nonce: no need to hear the others."""
@@ -146,13 +173,13 @@ class Sender:
         return quotes, faults
 
     def _read_trials(self, answers: Sequence[Answer], to: str) -> list[Trial]:
-        """Return what the simulations say, without those of an endpoint that serves another chain."""
+        """Return what the simulations say, without those of an endpoint that says that it serves another chain."""
         trials = []
         for answer in answers:
-            *quote, code, outcome = answer.results
+            *asked, code, outcome = answer.results
             with suppress(RpcUnavailable):
-                if len(quote) == REQUESTS:
-                    read_quote(quote, self.client.config.chain_id)
+                if len(asked) == REQUESTS:
+                    read_quote(asked, self.client.config.chain_id)
                 trials.append(read_trial((code, outcome), to))
         return trials
 
@@ -238,3 +265,12 @@ class Sender:
         if len(values) != 1 or len(answers) < self.client.config.witnesses:
             return None
         return values.pop()
+
+
+def _read_nonces(answers: Sequence[Answer]) -> list[int]:
+    """Return the counts of transactions that the first result of each answer holds."""
+    nonces = []
+    for answer in answers:
+        with suppress(RpcUnavailable):
+            nonces.append(read_count(answer.results[0]))
+    return nonces

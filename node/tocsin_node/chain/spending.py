@@ -23,6 +23,7 @@ class Spending:
         """Note that the transaction of this nonce may cost so much; raises CapReached, and then notes nothing."""
         since = trio.current_time() - DAY_S
         self._by_nonce = {key: entry for key, entry in self._by_nonce.items() if entry[0] > since}
+        # [SEND] What is signed within a day may not cost more than the operator's cap, whatever it does cost.
         others = sum(spent for key, (_, spent) in self._by_nonce.items() if key != nonce)
         if others + wei > self._max_wei:
             raise CapReached(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
-from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 
 from tocsin_node.chain.errors import CapReached
 from tocsin_node.chain.finality import wait_final
@@ -71,13 +71,15 @@ class Pursuit:
         self._is_accepted = False
         self._is_underpriced = False
         self._refusal = ""
+        self._cap = ""
         self._timing = self._start_timing()
 
     async def run(self, action: Action, *, is_fresh: bool) -> Action:
         """Return the settled action, or one in UNKNOWN; raises NonceUsed."""
-        # What a crash left behind may have been sent: then only the bytes of the log may be sent, after a look.
+        # [SEND] What a crash left behind is looked for on chain first; then the same bytes are sent, and no others.
         self._is_accepted = not is_fresh
         if is_fresh:
+            # [SEND] Private relays alone have it for a bounded time, or until they refuse; then every endpoint.
             if self._sender.client.relays:
                 self._timing.public_at = trio.current_time() + self._config.private_ms / 1_000
             action = await self._send(action)
@@ -99,15 +101,15 @@ class Pursuit:
             self._sender.client.nursery.start_soon(self._watch, action)
 
     async def _watch(self, action: Action) -> None:
-        """Send the same bytes again, and have the action pursued anew, when its block is replaced after all."""
+        """Note it when the block is replaced after all: whoever keeps the journal then has the action pursued anew."""
         try:
             stays = await self._ask_final(action)
             if stays is False:
-                # The bytes are in the log: they go out first. Whoever keeps the journal then takes the action up.
-                self._sender.start_broadcast(_included(action))
                 await self._record(action, Event.REORG, reason=f"block {action.block_number} was replaced")
             elif stays is None:
                 _log.warning("not final, and no longer watched", action=action.action_id, block=action.block_number)
+        except ContainmentError:
+            pass  # lifted meanwhile: nobody wants it back
         except Exception:  # noqa: BLE001 - the action was effective: a fault in watching it must not stop the chain
             _log.exception("watching until final failed", action=action.action_id)
         finally:
@@ -128,7 +130,7 @@ class Pursuit:
                     return await self._record(action, Event.CONFIRM, reason="")
                 why = await self._sender.explain_revert(self._address, action.payload)
                 return await self._record(action, Event.REVERT, reason=f"the transaction was mined and reverted: {why}")
-            # Whoever does not show it may never have had it: an endpoint may invent a receipt and keep the bytes.
+            # [SEND] Until enough endpoints show the receipt, the bytes are sent again: one may invent a receipt.
             if trio.current_time() >= self._timing.send_at:
                 self._sender.start_broadcast(action.transactions[-1])
                 self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
@@ -136,6 +138,7 @@ class Pursuit:
         if action.state is State.INCLUDED and outlook.answered >= self._config.witnesses:
             action = await self._leave_block(action)
         if outlook.standing is Standing.NONCE_USED and action.state is not State.INCLUDED:
+            # [SEND] An action whose nonce went to another transaction has failed; it never gets a second nonce.
             if self._nonce_looks >= NONCE_LOOKS:
                 self._sender.note_mined(action.transactions[0].nonce)
                 raise NonceUsed(outlook.note)
@@ -168,7 +171,7 @@ class Pursuit:
 
     async def _push(self, action: Action, outlook: Outlook) -> Action:
         """Send again when it is time, for more when that did not help."""
-        # What was in a block once is sent again however old it is: its effect was there and is to be again.
+        # [SEND] Past its deadline an action is sent again only if it was in a block before.
         if not self._may_send(action):
             self._refusal = "too old to be sent again"
             if action.state is not State.BROADCAST and outlook.answered >= self._config.witnesses:
@@ -222,14 +225,14 @@ class Pursuit:
         try:
             signed = await self._sender.sign_bump(self._address, action.payload, action.transactions[-1])
         except CapReached as exc:
-            self._refusal = str(exc)
+            self._cap = str(exc)
             return action
         return await self._journal.record(action.action_id, Event.SIGN, sign_detail(signed))
 
     async def _lose(self, action: Action, outlook: Outlook) -> Action:
         if action.state is State.UNKNOWN:
             return action
-        reason = f"{outlook.note}; {self._refusal}" if self._refusal else outlook.note
+        reason = "; ".join(text for text in (outlook.note, self._refusal, self._cap) if text)
         return await self._record(action, Event.LOSE, reason=f"outcome not known, asked again until it is: {reason}")
 
     async def _record(self, action: Action, event: Event, *, reason: str) -> Action:
@@ -245,8 +248,3 @@ class Pursuit:
             poll_s=self._config.poll_min_ms / 1_000,
             resend_s=RETRY_MIN_MS / 1_000,
         )
-
-
-def _included(action: Action) -> SignedTransaction:
-    """The one of its transactions that was in the block."""
-    return next(item for item in action.transactions if item.hash == action.included_hash)

@@ -24,10 +24,9 @@ from tocsin_protocol.containment.action import Action, new_action
 from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, Event, State
 
 ENDPOINTS = 3
-SOON_MS = 1_000
-"""How long an action may wait for endpoints of which none will ever answer."""
 
-Open = Callable[[Bench, Sender], Hook]
+Clock = Callable[[], int]
+Open = Callable[[Bench, Sender, Clock], Hook]
 Count = Callable[[Bench], Awaitable[int]]
 
 
@@ -47,18 +46,17 @@ class Lever:
     count: Count
 
 
-def _open_pause(bench: Bench, sender: Sender) -> Hook:
-    return EvmHook(bench.hook_config(), sender)
+def _open_pause(bench: Bench, sender: Sender, clock: Clock) -> Hook:
+    return EvmHook(bench.hook_config(), sender, clock)
 
 
-def _open_transfer(bench: Bench, sender: Sender) -> Hook:
+def _open_transfer(bench: Bench, sender: Sender, clock: Clock) -> Hook:
     """Paying one unit away: a call that, unlike a pause, would happen twice if it were sent twice."""
     target = bench.scenario.account(bench.scenario.token)
     arguments = [bench.scenario.thief, 1]
     function = "transfer(address,uint256)"
-    return EvmHook(
-        bench.hook_config(name="pay", target=target, function=function, arguments=arguments, check=""), sender
-    )
+    config = bench.hook_config(name="pay", target=target, function=function, arguments=arguments, check="")
+    return EvmHook(config, sender, clock)
 
 
 async def count_transfers(bench: Bench) -> int:
@@ -99,8 +97,9 @@ async def run_case(bench: Bench, lever: Lever, fault: Fault, where: Where) -> st
             if where is Where.CHAIN:
                 done = await _CHAIN_CASES[fault](bench, lever, proxies)
             else:
-                hurry = where is Where.EVERY and fault in MUTE
-                done = await run_lever(bench, lever, proxies, for_ms=SOON_MS if hurry else FAR_MS, settle_ms=2_000)
+                is_mute = where is Where.EVERY and fault in MUTE
+                clock = _clock_that_runs_out(bench) if is_mute else now_ms
+                done = await run_lever(bench, lever, proxies, clock=clock, settle_ms=2_000)
             if not done.is_settled:
                 for proxy in proxies:
                     proxy.fault = None
@@ -130,8 +129,13 @@ async def open_endpoints(bench: Bench, fault: Fault, where: Where) -> AsyncItera
         yield proxies
 
 
+def _clock_that_runs_out(bench: Bench) -> Clock:
+    """A clock that stands past the deadline as soon as the hook has said that it waits."""
+    return lambda: now_ms() + (2 * FAR_MS if Event.CHECK in bench.journal.events else 0)
+
+
 async def run_lever(
-    bench: Bench, lever: Lever, proxies: list[RpcProxy], *, for_ms: int = FAR_MS, **settings: int
+    bench: Bench, lever: Lever, proxies: list[RpcProxy], *, clock: Clock = now_ms, **settings: int
 ) -> Action:
     """One run of the hook, as a process would after a start."""
     patience = {"request_timeout_ms": 2_000, "grace_ms": 200, "bump_ms": 150}
@@ -139,11 +143,11 @@ async def run_lever(
     async with open_chain(config) as client:
         sender = Sender(client, Guardian(GUARDIAN_KEYS[1]))
         await client.nursery.start(sender.run_warm)
-        hook = lever.open(bench, sender)
-        return await hook.run(intend(bench, hook, for_ms), bench.journal)
+        hook = lever.open(bench, sender, clock)
+        return await hook.run(intend(bench, hook), bench.journal)
 
 
-def intend(bench: Bench, hook: Hook, for_ms: int) -> Action:
+def intend(bench: Bench, hook: Hook) -> Action:
     """Make the intent durable, or return what has become of it."""
     now = now_ms()
     action = new_action(
@@ -154,7 +158,7 @@ def intend(bench: Bench, hook: Hook, for_ms: int) -> Action:
         decision_id=OCCASION.decision_id,
         payload=hook.payload(OCCASION),
         created_ms=now,
-        deadline_ms=now + for_ms,
+        deadline_ms=now + FAR_MS,
     )
     return bench.journal.add(action)
 

@@ -19,8 +19,8 @@ async def test_a_fault_leaves_one_effect_or_a_named_refusal(
 ) -> None:
     await give_tokens(bench)
     outcome = await run_case(bench, LEVERS[lever], fault, where)
-    print(f"FACT | `{fault}` | {where} | {lever} | {outcome} |")
-    assert f"| `{fault}` | {where} | {lever} | {outcome} |" in PAGE.read_text().splitlines()
+    row = f"| `{fault}` | {where} | {lever} | {outcome} |"
+    assert row in PAGE.read_text().splitlines(), "the page has another row"
 
 
 def test_the_page_lists_every_fault_and_nothing_else() -> None:
