@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 from http_server import Call, Reply, serve_http
+from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.guardian import Guardian
@@ -98,7 +99,7 @@ class Bench:
     def hook_config(self, **settings: Any) -> EvmHookConfig:
         return EvmHookConfig(**({"kind": "evm", "name": "pause-pool", "target": self.target} | settings))
 
-    def intend(self, *, epoch: int = 1, for_ms: int = FAR_MS) -> Action:
+    def intend(self, *, epoch: int = 1, for_ms: int = FAR_MS, payload: bytes | None = None) -> Action:
         """Make an intent durable, or return what has become of the one that is."""
         now = now_ms()
         action = new_action(
@@ -107,7 +108,7 @@ class Bench:
             arm_epoch=epoch,
             incident_id=OCCASION.incident_id,
             decision_id=OCCASION.decision_id,
-            payload=self.hook_config().calldata(),
+            payload=payload or encode_call(parse_function("pause()")),
             created_ms=now,
             deadline_ms=now + for_ms,
         )
