@@ -69,7 +69,7 @@ class ContractHookConfig(BaseHookConfig):
         doubled = [key for key in FROM_PRESET if key in data]
         if doubled:
             raise ValueError(f"{doubled[0]}: the preset {str(data['preset'])[:80]!r} says that already")
-        return data | expand(data["preset"], data.get("parameters"))
+        return data | expand(data["preset"], data.get("parameters"), data.get("ends_after_minutes"))
 
     @field_validator("target")
     @classmethod

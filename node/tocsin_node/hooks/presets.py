@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 Value = str | int | bool
 
@@ -13,7 +14,8 @@ class Preset:
     """One lever. `{name}` stands for a parameter of the hook, `{argument.0}` for what the call was given.
 
     `position` is which value of the view counts, `wants` what it is, or is at most or at least, while the effect is
-    there. Without `undo`, people choose what comes after: no hook knows what a cap should be tomorrow.
+    there. Without `undo`, people choose what comes after: no hook knows what a cap should be tomorrow. `ends` is how
+    the contract ends the effect by itself: after as many seconds as that parameter says, or as it is set up.
     """
 
     sentence: str
@@ -23,10 +25,11 @@ class Preset:
     check_arguments: tuple[Value, ...] = ()
     position: int = 0
     wants: Value = True
-    compare: str = "is"
+    compare: Literal["is", "at-most", "at-least"] = "is"
     zero_is_open: bool = False
     undo: str = ""
     undo_arguments: tuple[Value, ...] = ()
+    ends: Literal["", "seconds", "set-up"] = ""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -59,6 +62,7 @@ PRESETS: Mapping[str, Preset] = {
         "a pause that ends by itself, to restricted",
         *("pauseFor(uint32)", ("{seconds}",), "paused()(bool)"),
         undo="reset()",
+        ends="seconds",
     ),
     "restrict": Preset(
         "let users leave and not enter",
@@ -73,6 +77,7 @@ PRESETS: Mapping[str, Preset] = {
         wants=2,
         undo="resetAsset(address)",
         undo_arguments=_FIRST,
+        ends="set-up",
     ),
     "breaker-tighten": Preset(
         "ERC-7265 style breaker: put one asset under its restricted limit",
@@ -136,8 +141,11 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-def expand(name: object, parameters: object) -> dict[str, object]:
-    """Return the settings of a hook that a preset stands for; raises ValueError naming the preset or parameter."""
+def expand(name: object, parameters: object, minutes: object) -> dict[str, object]:
+    """Return the settings of a hook that a preset stands for; raises ValueError naming what is wrong.
+
+    `minutes` are after how many the contract ends the effect, where the operator says so.
+    """
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         raise ValueError(f"preset: {str(name)[:80]!r} is none of {', '.join(PRESETS)}")
@@ -145,6 +153,11 @@ def expand(name: object, parameters: object) -> dict[str, object]:
     if set(given) != set(preset.parameters):
         wanted = ", ".join(preset.parameters) or "none"
         raise ValueError(f"parameters: {', '.join(map(str, given)) or 'none'} where {wanted} is wanted for {name}")
+    # [HOOK] No hook claims an end that its contract does not enforce.
+    if minutes is not None and preset.ends != "set-up":
+        known = "its seconds say that already" if preset.ends else "no such contract ends it by itself"
+        raise ValueError(f"ends_after_minutes: {known} ({name})")
+    seconds = given.get("seconds") if preset.ends == "seconds" else None
 
     def put(value: Value) -> object:
         key = value[1:-1] if isinstance(value, str) and value.startswith("{") else None
@@ -161,4 +174,5 @@ def expand(name: object, parameters: object) -> dict[str, object]:
         "check_zero_is_open": preset.zero_is_open,
         "undo": preset.undo,
         "undo_arguments": [put(value) for value in preset.undo_arguments],
+        "ends_after_minutes": -(-seconds // 60) if isinstance(seconds, int) else minutes,
     }

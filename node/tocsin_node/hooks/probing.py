@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from tocsin_node.chain.client import Answer as Said
+import trio
+
 from tocsin_node.chain.client import ChainClient
-from tocsin_node.chain.errors import RpcRefused, RpcUnavailable
+from tocsin_node.chain.errors import ChainError, RpcRefused, RpcUnavailable
 from tocsin_node.chain.fees import first_fees
 from tocsin_node.chain.preflight import read_revert
-from tocsin_node.chain.rpc import read_count, read_quantity
+from tocsin_node.chain.rpc import Request, read_count, read_quantity
 from tocsin_node.chain.sender import Sender
 
 from .call import ContractCall
@@ -54,15 +57,15 @@ async def probe_call(
 
 async def probe_endpoints(client: ChainClient) -> Check:
     """Whether as many endpoints as are wanted serve this chain, keep up, and have the same block."""
-    answers = await client.ask_all([("eth_chainId", ()), ("eth_blockNumber", ())])
+    answers = await _ask_each(client, [("eth_chainId", ()), ("eth_blockNumber", ())])
     heads: dict[int, int] = {}
-    for answer in answers:
-        chain, head = _read_head(answer)
+    for index, results in answers.items():
+        chain, head = _read_head(results)
         if chain is not None and chain != client.config.chain_id:
-            name = client.endpoints[answer.index].name
+            name = client.endpoints[index].name
             return Check("endpoints", Answer.NOT_OK, f"{name} serves eip155:{chain}, not {client.config.chain}")
         if head is not None:
-            heads[answer.index] = head
+            heads[index] = head
     count = f"{len(heads)} of {len(client.endpoints)} endpoints answer"
     if len(heads) < client.config.witnesses:
         return Check("endpoints", Answer.NOT_OK, f"{count}; {client.config.witnesses} are wanted")
@@ -74,40 +77,63 @@ async def probe_endpoints(client: ChainClient) -> Check:
     if len(await _read_block_hashes(client, min(heads.values()))) > 1:
         return Check("endpoints", Answer.NOT_OK, "the endpoints show different blocks: one is on another fork")
     if len(heads) < len(client.endpoints):
-        return Check("endpoints", Answer.NOT_KNOWN, f"{count}; the others are late or down")
+        silent = ", ".join(point.name for index, point in enumerate(client.endpoints) if index not in heads)
+        return Check("endpoints", Answer.NOT_KNOWN, f"{count}, not {silent}")
     return Check("endpoints", Answer.OK, f"{count} and agree")
 
 
-def _read_head(answer: Said) -> tuple[int | None, int | None]:
+async def _ask_each(client: ChainClient, requests: Sequence[Request]) -> dict[int, list[Any | RpcRefused]]:
+    """Return what each endpoint answers within its own time: by day nobody is in a hurry."""
+    answers: dict[int, list[Any | RpcRefused]] = {}
+
+    async def ask(index: int) -> None:
+        with suppress(ChainError):
+            answers[index] = await client.endpoints[index].batch(requests)
+
+    async with trio.open_nursery() as nursery:
+        for index in range(len(client.endpoints)):
+            nursery.start_soon(ask, index)
+    return answers
+
+
+def _read_head(results: Sequence[Any]) -> tuple[int | None, int | None]:
     try:
-        chain, head = answer.results
+        chain, head = results
         return read_quantity(chain), read_count(head)
     except RpcUnavailable:
         return None, None
 
 
 async def _read_block_hashes(client: ChainClient, number: int) -> set[str]:
-    answers = await client.ask_all([("eth_getBlockByNumber", (hex(number), False))])
-    blocks = [answer.results[0] for answer in answers]
-    return {str(block.get("hash")) for block in blocks if isinstance(block, dict)}
+    answers = await _ask_each(client, [("eth_getBlockByNumber", (hex(number), False))])
+    return {str(results[0].get("hash")) for results in answers.values() if isinstance(results[0], dict)}
 
 
 async def _judge_gas(client: ChainClient, guardian: str, balance: Any) -> Check:
-    (block,) = await ask_agreed(client, [("eth_getBlockByNumber", (LATEST, False))])
     try:
-        base_fee_wei = read_quantity(block.get("baseFeePerGas")) if isinstance(block, dict) else None
         wei = read_quantity(balance)
+        base_fee_wei = await _read_base_fee(client)
     except RpcUnavailable:
         return Check("gas", Answer.NOT_KNOWN, f"what {guardian} has is not known, or the endpoints differ")
     config = client.config
     if base_fee_wei is None:
-        return Check("gas", Answer.NOT_KNOWN, f"{guardian} has {_ether(wei)}; the endpoints differ about the fee")
+        return Check("gas", Answer.NOT_KNOWN, f"{guardian} has {_ether(wei)}; no endpoint says what gas costs")
     fees = first_fees(base_fee_wei, 0, min_tip_wei=config.min_priority_fee_wei, max_fee_wei=config.max_fee_wei)
     actions = wei // (fees.max_fee_wei * config.gas_limit)
     sentence = f"{guardian} has {_ether(wei)}, at today's fee {actions} actions"
     if actions < ACTIONS_FUNDED:
         return Check("gas", Answer.NOT_OK, f"{sentence}; {ACTIONS_FUNDED} are wanted: send it ether")
     return Check("gas", Answer.OK, sentence)
+
+
+async def _read_base_fee(client: ChainClient) -> int | None:
+    """The highest of any endpoint: their heads may differ by a block."""
+    fees = []
+    for answer in await client.ask_all([("eth_getBlockByNumber", (LATEST, False))]):
+        if isinstance(answer.results[0], dict):
+            with suppress(RpcUnavailable):
+                fees.append(read_quantity(answer.results[0].get("baseFeePerGas")))
+    return max(fees, default=None)
 
 
 def _ether(wei: int) -> str:

@@ -91,6 +91,8 @@ def _write(document: dict[str, Any]) -> bytes:
 def _read_object(path: Path) -> dict[str, Any]:
     """Return the object in a file that others wrote, an empty one where it is none."""
     try:
+        if not path.is_file():  # to open a pipe would wait for whoever writes to it
+            return {}
         with path.open("rb") as file:
             raw = file.read(MAX_SIGNATURE_BYTES + 1)
         document = from_json(raw) if len(raw) <= MAX_SIGNATURE_BYTES else None

@@ -68,6 +68,8 @@ class Stage:
         data = self.config.model_dump(exclude_unset=True)
         if data.get("preset") is not None and "preset" not in settings:
             data = {key: value for key, value in data.items() if key not in FROM_PRESET}
+            if data["preset"] == "expiring-pause" or data["ends_after_minutes"] is None:
+                del data["ends_after_minutes"]
         return Stage(self.anvil, self.contract, HOOKS.validate_python(data | settings), self.event, self.key)
 
     def chain_config(self, *urls: str, **settings: Any) -> ChainConfig:
@@ -174,14 +176,15 @@ async def stage_timelock(anvil: Anvil, key: bytes, folder: Path) -> Stage:
 async def stage_expiring(preset: str, anvil: Anvil, key: bytes, folder: Path) -> Stage:
     contract = await deploy(anvil, "ExpiringTarget", anvil.accounts[0], await _fund(anvil, key))
     parameters = {"seconds": 3_600} if preset == "expiring-pause" else {}
-    config = _config(contract, preset=preset, parameters=parameters, ends_after_minutes=60)
+    config = _config(contract, preset=preset, parameters=parameters)
     return Stage(anvil, contract, config, "LevelRaised(uint8,uint64,address)", key)
 
 
 async def stage_breaker(preset: str, anvil: Anvil, key: bytes, folder: Path) -> Stage:
     breaker = await deploy(anvil, "TocsinBreaker", anvil.accounts[0], await _fund(anvil, key))
     await breaker.must(anvil.accounts[0], "list", ASSET, _BREAKER_PARAMS, 10**9)
-    config = _config(breaker, preset=preset, parameters={"asset": ASSET}, ends_after_minutes=60)
+    ends = {"ends_after_minutes": 60} if preset == "breaker-trip" else {}
+    config = _config(breaker, preset=preset, parameters={"asset": ASSET}, **ends)
     return Stage(anvil, breaker, config, "AssetLevelRaised(address,uint8,uint64,address)", key)
 
 

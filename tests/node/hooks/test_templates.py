@@ -158,6 +158,8 @@ def test_a_placeholder_that_cannot_be_is_refused_when_the_node_starts(changes: d
         ),
         ({"kind": "safe-proposal", "safe": USDC, "folder": "desk", "check": ""}, "whether the Safe's owners"),
         ({"ends_after_minutes": 0}, "ends_after_minutes"),
+        ({"preset": "pausable", "ends_after_minutes": 60}, "no such contract ends it by itself"),
+        ({"preset": "expiring-pause", "parameters": {"seconds": 60}, "ends_after_minutes": 1}, "say that already"),
     ],
 )
 def test_a_bad_lever_is_refused_by_its_key(changes: dict[str, Any], why: str) -> None:
@@ -180,3 +182,14 @@ def test_an_incident_that_names_nothing_usable_makes_an_intent_that_is_refused()
         deadline_ms=1,
     )
     assert str(call.refusal(action, 0)).startswith("the incident does not name one thing")
+
+
+def test_the_end_of_a_pause_is_the_one_that_the_contract_is_given() -> None:
+    base = {"kind": "evm", "name": "pause", "target": POOL}
+    made = HOOKS.validate_python(base | {"preset": "expiring-pause", "parameters": {"seconds": 5_401}})
+    assert made.ends_after_minutes == 91
+    made = HOOKS.validate_python(
+        base | {"preset": "breaker-trip", "parameters": {"asset": USDC}, "ends_after_minutes": 5}
+    )
+    assert made.ends_after_minutes == 5
+    assert HOOKS.validate_python(base | {"preset": "pausable"}).ends_after_minutes is None
