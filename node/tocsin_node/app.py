@@ -14,11 +14,13 @@ import structlog
 import trio
 from tocsin_protocol.taxonomy import Category
 
+from .care import make_care, private_files, split_hooks
 from .chain.errors import ChainConfigError
 from .chain.evidence import EvidenceChecker
 from .clock import now_ms
 from .config import CONFIG_NAME, NodeConfig
 from .control import serve_control
+from .control_verbs import Verb
 from .detect.finding import WatcherStatus
 from .detect.outflow_watcher import run_outflow_watcher
 from .errors import ConfigError
@@ -30,8 +32,11 @@ from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSee
 from .peer_ids import peer_id_of_seed
 from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
+from .relay.arming import Arming
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
+from .relay.doctor import Doctor
+from .relay.drills import Drills
 from .relay.expiry import run_expiry
 from .relay.findings import Findings
 from .relay.heartbeats import Heartbeats
@@ -136,7 +141,18 @@ async def _start(
     mesh_state.send = supervisor.send
     intake = Intake(store, rules, metrics, now_ms)
     publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
-    acting = Acting(store, ledger, levers.hooks, metrics, now_ms)
+    care = make_care(config, keys, store, ledger, network, levers.clients, metrics, now_ms)
+    usable, for_drills = split_hooks(config.hooks, levers.hooks)
+    acting = Acting(store, ledger, care.brake, care.never, levers.hooks, metrics, now_ms)
+    drills = Drills(
+        store,
+        acting,
+        for_drills,
+        keys.publisher,
+        answer_peers=config.drills.answer_peers,
+        metrics=metrics,
+        now_ms=now_ms,
+    )
     checking = Checking(store, rules, EvidenceChecker(levers.clients), metrics, now_ms, intake.announce)
 
     def proof_found(proof: bytes) -> None:
@@ -170,7 +186,9 @@ async def _start(
         supervisor,
         publishing,
         heartbeats,
-        levers.hooks,
+        care.brake,
+        care.about_us,
+        usable,
         watchers,
         metrics,
         identity,
@@ -181,7 +199,21 @@ async def _start(
     )
     reader = Reader(config.node.data_dir)
     serving = ServingSync(reader, supervisor, metrics)
+    doctor = Doctor(
+        store,
+        ledger,
+        care.brake,
+        network,
+        supervisor,
+        publishing,
+        rules,
+        levers.hooks,
+        levers.clients,
+        private_files(config),
+        now_ms,
+    )
     intake.listeners += [acting.start, mesh_state.filed, checking.filed]
+    intake.listeners += [care.brake.filed, care.about_us.filed, drills.filed]
     metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
     metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
 
@@ -202,6 +234,13 @@ async def _start(
         heartbeats.run_heartbeats,
         partial(run_expiry, store, metrics, now_ms),
         partial(run_verdicts, store, metrics, now_ms),
+        care.brake.run_file,
+        care.brake.run_statements,
+        care.about_us.run_alarms,
+        care.watch.run_self_watch,
+        care.watch.run_chain_clock,
+        drills.run_drills,
+        doctor.run_daily,
     ):
         await nursery.start(task)
     findings = Findings(store, network, publishing, metrics, now_ms)
@@ -210,7 +249,9 @@ async def _start(
         nursery.start_soon(partial(run_outflow_watcher, watcher, client, findings.report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
     desk = LedgerDesk(store, ledger, acting, levers.hooks)
-    await nursery.start(serve_control, config.control_path, operator.handlers() | desk.handlers())
+    arming = Arming(store, ledger, care.brake, usable, rules, now_ms)
+    handlers = operator.handlers() | desk.handlers() | arming.handlers() | {Verb.DOCTOR: doctor.answer}
+    await nursery.start(serve_control, config.control_path, handlers)
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
 
 

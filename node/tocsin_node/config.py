@@ -12,12 +12,15 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import chain_of, check_account_id, check_asset_id, check_slug
 
+from .care_config import DrillSection, SafetySection, WatchdogSection
 from .chain.config import ChainConfig
 from .control_client import SOCKET_NAME
 from .detect.config import OutflowWatcherConfig
 from .hooks.config import ContractHookConfig, HookConfig, SafeOwnersHookConfig, SafeProposalHookConfig
+from .hooks.drilling import drill_fault
 from .hooks.message_config import WebhookHookConfig
 from .keystore import read_credential, read_passphrase
+from .never_touch import NeverTouch
 from .peer_ids import is_ed25519_peer_id
 from .toml_files import FilePath, Section, TomlFile, open_toml
 
@@ -184,6 +187,9 @@ class NodeConfig(Section):
     exposure: ExposureSection = ExposureSection()
     evidence: EvidenceSection = EvidenceSection()
     log: LogSection = LogSection()
+    safety: SafetySection = SafetySection()
+    drills: DrillSection = DrillSection()
+    watchdog: WatchdogSection = WatchdogSection()
     chains: tuple[ChainConfig, ...] = Field(default=(), alias="chain", max_length=MAX_CHAINS)
     hooks: tuple[HookConfig, ...] = Field(default=(), alias="hook", max_length=MAX_HOOKS)
     watchers: tuple[OutflowWatcherConfig, ...] = Field(default=(), alias="watcher", max_length=MAX_WATCHERS)
@@ -205,8 +211,13 @@ class NodeConfig(Section):
 
     @property
     def hook_names(self) -> frozenset[str]:
-        """The names that a policy may use."""
-        return frozenset(hook.name for hook in self.hooks)
+        """The names that a policy may use: drill hooks are no levers."""
+        return frozenset(hook.name for hook in self.hooks if not hook.drill)
+
+    @property
+    def drill_names(self) -> frozenset[str]:
+        """The hooks that drills set off, and nothing else does."""
+        return frozenset(hook.name for hook in self.hooks if hook.drill)
 
     def read_passphrase(self) -> bytes:
         """The keystore's passphrase; raises ConfigError."""
@@ -236,11 +247,22 @@ def check_config(file: TomlFile, *, pinned: bool = True) -> NodeConfig:
     for place, hook in enumerate(config.hooks):
         if isinstance(hook, ContractHookConfig) and chain_of(hook.target) not in chains:
             raise file.error(("hook", place, "target"), _no_chain(hook.target))
+    _check_care(file, config)
     _check_names(file, "watcher", "name", (watcher.name for watcher in config.watchers))
     for place, watcher in enumerate(config.watchers):
         if watcher.chain not in chains:
             raise file.error(("watcher", place, "accounts"), _no_chain(watcher.accounts[0]))
     return config.model_copy(update={"hooks": tuple(_resolve(file.path, hook) for hook in config.hooks)})
+
+
+def _check_care(file: TomlFile, config: NodeConfig) -> None:
+    """Refuse a hook that may never act, and a drill that could do more than drill."""
+    never = NeverTouch(frozenset(config.safety.never_touch))
+    for place, hook in enumerate(config.hooks):
+        if fault := never.fault_of(hook):
+            raise file.error(("hook", place, "target"), f"{fault} (safety.never_touch)")
+        if hook.drill and (fault := drill_fault(hook, config.hooks)):
+            raise file.error(("hook", place, "drill"), fault)
 
 
 def _check_names(file: TomlFile, table: str, key: str, names: Iterable[str]) -> None:

@@ -16,7 +16,12 @@ class Verb(StrEnum):
         "sequence"}], "drafts": how many wait for their place in the feed, and count for our own decisions already}.
     ARM, DISARM: {"hook": name} → {"hook", "armed", "epoch"}, and for ARM "kept_from": recent incidents on which
         it would have acted had it been armed; it acts on them only when their next signal comes.
-        Refused with code "policy" while the policy may not be armed, and "ledger" while the ledger is in doubt.
+        Refused with code "policy" while the policy may not be armed, "ledger" while the ledger is in doubt, and
+        "standstill" while something keeps this node from acting.
+    DISARM_ALL: {} → {"disarmed": [hooks that were armed]}.
+    DISARM_STATEMENT: {"statement": text by an offline key} → {"disarmed"}.
+    DOCTOR: {} → {"healthy", "at_ms", "checks": [{"area", "check", "answer": "ok", "not-ok" or "not-known", "sentence",
+        "valid_until_ms": when what is right today ends, or null}]}; it is recorded, too.
     ADJUDICATE: {"incident": id, "finding": "confirmed" or "false", "category": of it} → {"incident", "publishers": how
         many it concerns}: what each of them earned counts from the next decision on.
     RELOAD_POLICY: {} → {"policy": hash of the file, "warnings": [text]}; a policy that is wrong is refused with code
@@ -36,6 +41,9 @@ class Verb(StrEnum):
     PUBLISH = "publish"
     ARM = "arm"
     DISARM = "disarm"
+    DISARM_ALL = "disarm-all"
+    DISARM_STATEMENT = "disarm-statement"
+    DOCTOR = "doctor"
     ADJUDICATE = "adjudicate"
     RELOAD_POLICY = "reload-policy"
     RESUME = "resume"

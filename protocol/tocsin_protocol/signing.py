@@ -18,6 +18,7 @@ DOMAIN_TYPE = "EIP712Domain(string name,string version,bytes32 salt)"
 SIGNAL_TYPE = "Signal(address publisher,uint8 lane,uint64 sequence,bytes32 previous,bytes32 body)"
 ROSTER_CHANGE_TYPE = "RosterChange(uint64 epoch,bytes32 roster)"
 MANIFEST_TYPE = "Manifest(address publisher,uint64 issued,bytes32 body)"
+DISARM_TYPE = "Disarm(address publisher,uint64 issued)"
 
 _HALF_ORDER = bytes.fromhex("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")
 
@@ -32,6 +33,7 @@ _DOMAIN_TYPE_HASH = keccak256(DOMAIN_TYPE.encode())
 _SIGNAL_TYPE_HASH = keccak256(SIGNAL_TYPE.encode())
 _ROSTER_CHANGE_TYPE_HASH = keccak256(ROSTER_CHANGE_TYPE.encode())
 _MANIFEST_TYPE_HASH = keccak256(MANIFEST_TYPE.encode())
+_DISARM_TYPE_HASH = keccak256(DISARM_TYPE.encode())
 _NAME_HASH = keccak256(DOMAIN_NAME.encode())
 _VERSION_HASH = keccak256(DOMAIN_VERSION.encode())
 
@@ -71,6 +73,10 @@ class Domain:
         """What a publisher signs to say what its protocol holds and hangs on (EIP-712 `Manifest`); 32 bytes."""
         struct = _MANIFEST_TYPE_HASH + publisher.rjust(32, b"\0") + issued_ms.to_bytes(32, "big") + keccak256(body)
         return self.digest_of(struct)
+
+    def disarm_digest(self, publisher: bytes, issued_ms: int) -> bytes:
+        """What an offline key signs to have a node act no more (EIP-712 `Disarm`); 32 bytes."""
+        return self.digest_of(_DISARM_TYPE_HASH + publisher.rjust(32, b"\0") + issued_ms.to_bytes(32, "big"))
 
 
 def address_of_key(public_key: bytes) -> bytes:

@@ -51,6 +51,8 @@ class BaseHookConfig(BaseModel):
         default=None, strict=False, description="when our right to use it ends, where no chain can be asked"
     )
 
+    drill: bool = Field(default=False, description="set off by drills and by nothing else; it has no effect")
+
     @property
     def valid_until_ms(self) -> int | None:
         """The end of our right in UTC milliseconds."""

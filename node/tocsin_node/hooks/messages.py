@@ -31,6 +31,8 @@ def write_message(config: MessageHookConfig, occasion: Occasion) -> bytes:
         "subjects": list(occasion.subjects),
         "summary": occasion.summary,
     }
+    if config.drill:
+        data["drill"] = True
     if config.openc2:
         data["openc2"] = openc2_command(occasion, config.name, config.target, config.ends_after_minutes)
     if config.form == "standard":

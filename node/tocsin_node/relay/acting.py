@@ -16,10 +16,12 @@ from tocsin_protocol.containment.action import Action, Detail
 from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
+from tocsin_node.never_touch import NeverTouch
 from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_open_actions
 from tocsin_node.store.arrivals import Filed, Path
-from tocsin_node.store.writer import Store
+from tocsin_node.store.writer import Connection, Store
 
+from .brake import Brake
 from .ledger import Ledger
 from .metrics import Metrics
 
@@ -28,6 +30,8 @@ FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_WAITING_ACTIONS = 1024
 
+_ENDED_BY = {State.LAPSED: Event.LAPSE, State.REFUSED: Event.REFUSE}
+
 _log = structlog.get_logger("tocsin.acting")
 
 
@@ -35,10 +39,19 @@ class Acting:
     """Starts a task for each action, and is the journal that the hooks write to."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, hooks: Mapping[str, Hook], metrics: Metrics, now_ms: Callable[[], int]
+        self,
+        store: Store,
+        ledger: Ledger,
+        brake: Brake,
+        never: NeverTouch,
+        hooks: Mapping[str, Hook],
+        metrics: Metrics,
+        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._ledger = ledger
+        self._brake = brake
+        self._never = never
         self._hooks = hooks
         self._metrics = metrics
         self._now_ms = now_ms
@@ -48,19 +61,27 @@ class Acting:
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
         """Journal.record: the event is on disk when this returns."""
         now_ms = self._now_ms()
-        after = await self._store.writer.submit(
-            lambda connection: append_event(connection, action_id, event, detail, now_ms)
-        )
+        if event in FIRST_STEPS:
+            await self._brake.look()
+        append = partial(self._append, action_id=action_id, event=event, detail=detail, now_ms=now_ms)
+        after = await self._store.writer.submit(append)
         # [LEDGER] The anchor tells of an action's first step once that is durable, and before its first bytes go out.
         if event in FIRST_STEPS and not after.is_settled:
             await self._ledger.reach(action_id)
-        # A step that the operator has taken back is recorded as a lapse.
-        recorded = Event.LAPSE if after.state is State.LAPSED else event
+        # A step that the operator has taken back is recorded as a lapse, one that he has forbidden as a refusal.
+        recorded = _ENDED_BY.get(after.state, event)
         self._metrics.outcomes.labels(recorded.value).inc()
         _log.info("action", action=action_id, hook=after.hook, event_of=recorded.value, state=after.state.value)
         # An approval that was granted, or a block that was taken back, is work for a hook that was not at it.
         self._take_up(after)
         return after
+
+    def _append(self, connection: Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int) -> Action:
+        action = find_action(connection, action_id) if event in FIRST_STEPS else None
+        # [CARE] The list is asked when the node starts, and again before the first signature or message of each action.
+        if action is not None and action.is_unsigned and (why := self._never.bars(action.target, action.payload)):
+            return append_event(connection, action_id, Event.REFUSE, {"reason": why}, now_ms)
+        return append_event(connection, action_id, event, detail, now_ms)
 
     def start(self, filed: Filed, path: Path) -> None:
         """Take up the actions that a batch set off."""

@@ -23,14 +23,17 @@ from tocsin_node.errors import ConfigError, ControlError
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.policy_file import LoadedPolicy
 from tocsin_node.signal_json import draft_signal
-from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, read_expiring, set_arm
+from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, read_expiring
 from tocsin_node.store.adjudications import adjudicate, read_tallies
 from tocsin_node.store.audit import append_audit
-from tocsin_node.store.decisions import incidents_kept_from
+from tocsin_node.store.doctor import read_doctor
 from tocsin_node.store.feeds import read_feeds
 from tocsin_node.store.rosters import read_equivocators, read_rosters
+from tocsin_node.store.standstills import Standstill, read_standstills
 from tocsin_node.store.writer import Connection, Store
 
+from .about_us import AboutUs
+from .brake import Brake
 from .heartbeats import Heartbeats
 from .ledger import Ledger
 from .metrics import Metrics
@@ -39,11 +42,11 @@ from .publishing import Publishing, Speech
 from .rules_in_force import RulesInForce
 from .supervisor import MeshSupervisor
 
-# Incidents this recent are told of when a hook is armed that would have acted on them.
-RECENT_MS = 60 * 60 * 1000
 MAX_WATCHER_SILENCE_MS = 60_000
 # An endpoint may answer every poll with the same old block. No chain that is worth watching is this slow.
 MAX_HEAD_AGE_MS = 10 * 60 * 1000
+_MINUTE_MS = 60 * 1000
+_HOUR_MS = 60 * _MINUTE_MS
 _MIN_MEMBERS_FOR_TOLERANCE = 4
 
 
@@ -58,6 +61,8 @@ class Operator:
         supervisor: MeshSupervisor,
         publishing: Publishing,
         heartbeats: Heartbeats,
+        brake: Brake,
+        about_us: AboutUs,
         hooks: Mapping[str, Hook],
         watchers: Mapping[str, WatcherStatus],
         metrics: Metrics,
@@ -73,6 +78,8 @@ class Operator:
         self._supervisor = supervisor
         self._publishing = publishing
         self._heartbeats = heartbeats
+        self._brake = brake
+        self._about_us = about_us
         self._hooks = hooks
         self._watchers = watchers
         self._metrics = metrics
@@ -90,8 +97,6 @@ class Operator:
             Verb.HEALTH: self.health,
             Verb.METRICS: self.metrics,
             Verb.PUBLISH: self.publish,
-            Verb.ARM: self.arm,
-            Verb.DISARM: self.disarm,
             Verb.RELOAD_POLICY: self.reload_policy,
             Verb.ADJUDICATE: self.adjudicate,
             Verb.RESUME: self.resume,
@@ -103,18 +108,23 @@ class Operator:
         """What the node knows about itself, most urgent first in `warnings`."""
         roster = self._network.index.roster
         now_ms = self._now_ms()
-        feeds, arms, actions, expiring, equivocators = await self._store.writer.submit(
+        feeds, arms, actions, expiring, equivocators, standstills, examined = await self._store.writer.submit(
             lambda c: (
                 read_feeds(c),
                 read_arms(c),
                 count_actions_by_state(c),
                 read_expiring(c, now_ms),
                 read_equivocators(c),
+                read_standstills(c),
+                read_doctor(c),
             )
         )
         members = len(roster.members)
         health = await self.health({})
-        warnings = list(health["reasons"])
+        warnings = [_standstill_warning(standstill, now_ms) for standstill in standstills]
+        warnings += [*health["reasons"], *self._about_us.warnings]
+        if examined is not None and not examined[1]:
+            warnings.append("the doctor found something wrong: see `tocsin doctor`")
         warnings += [_expiry_warning(action, now_ms) for action in expiring]
         if members < _MIN_MEMBERS_FOR_TOLERANCE:
             warnings.append(f"{members} members: below {_MIN_MEMBERS_FOR_TOLERANCE} nothing Byzantine is tolerated")
@@ -128,6 +138,7 @@ class Operator:
             "tolerated_faults": tolerated_faults(members),
             "publishing": f"{self._publishing.speech}: {self._publishing.why}",
             "ledger": f"in doubt: {self._ledger.doubt}" if self._ledger.doubt else "confirmed",
+            "doctor": _doctor_text(examined, now_ms),
             "mesh": {
                 "up": self._supervisor.up.is_set(),
                 "listen": ", ".join(self._supervisor.listen),
@@ -155,6 +166,7 @@ class Operator:
         reasons = []
         if self._ledger.doubt:
             reasons.append(f"no hook acts: {self._ledger.doubt}; see `tocsin ledger show`")
+        reasons += [f"nothing may be armed: {sentence}" for sentence in self._brake.holding.values()]
         if not self._supervisor.up.is_set():
             reasons.append("the mesh is down")
         elif not self._supervisor.peers and len(self._network.index.publishers) > 1:
@@ -182,18 +194,6 @@ class Operator:
         sealing = await self._publishing.publish([draft_signal(document, now_ms) for document in documents])
         sealed = [{"digest": e.digest.hex(), "lane": e.lane, "sequence": e.sequence} for e in sealing.envelopes]
         return {"sealed": sealed, "drafts": sealing.drafts, "why": "" if sealed else self._publishing.why}
-
-    async def arm(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Let a hook fire, once; refused while the policy may not be armed or the ledger is in doubt."""
-        if self._ledger.doubt:
-            raise ControlError("ledger", f"no hook may be armed: {self._ledger.doubt}; see `tocsin ledger show`")
-        if faults := self._rules().policy.faults():
-            raise ControlError("policy", f"the policy may not be armed: {'; '.join(faults)}")
-        return await self._set_arm(arguments, armed=True)
-
-    async def disarm(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Keep a hook from firing."""
-        return await self._set_arm(arguments, armed=False)
 
     async def adjudicate(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Record what an incident was; raises DecodeError naming what is wrong with the request."""
@@ -249,25 +249,6 @@ class Operator:
         roster = await self._network.apply(decode_signed_roster(data))
         return {"epoch": roster.epoch, "hash": roster_hash(encode_roster(roster)).hex()}
 
-    async def _set_arm(self, arguments: dict[str, Any], *, armed: bool) -> dict[str, Any]:
-        name = arguments.get("hook")
-        if not isinstance(name, str) or name not in self._hooks:
-            known = ", ".join(sorted(self._hooks)) or "none"
-            raise ControlError("unknown-hook", f"{name!r} is none of the configured hooks ({known})")
-        now_ms = self._now_ms()
-        arm = await self._store.writer.submit(
-            lambda connection: set_arm(connection, name, armed=armed, now_ms=now_ms, by="operator")
-        )
-        # The anchor tells of an arming before the operator is told.
-        await self._ledger.write_anchor()
-        answer: dict[str, Any] = {"hook": name, "armed": arm.armed, "epoch": arm.epoch}
-        if armed:
-            kept = await self._store.writer.submit(
-                lambda connection: incidents_kept_from(connection, name, now_ms - RECENT_MS)
-            )
-            answer["kept_from"] = [incident.hex() for incident in kept]
-        return answer
-
     def _peers(self) -> list[dict[str, Any]]:
         rows = []
         for publisher_id, publisher in self._network.index.publishers.items():
@@ -312,6 +293,19 @@ class Operator:
             for sample in samples
             if not sample.name.endswith("_created") and sample.value
         }
+
+
+def _standstill_warning(standstill: Standstill, now_ms: int) -> str:
+    minutes = max(0, now_ms - standstill.at_ms) // _MINUTE_MS
+    return f"every hook was disarmed {minutes} minutes ago: {standstill.sentence} ({standstill.cause})"
+
+
+def _doctor_text(examined: tuple[int, bool] | None, now_ms: int) -> str:
+    if examined is None:
+        return "has not looked yet: run `tocsin doctor`"
+    at_ms, is_healthy = examined
+    hours = max(0, now_ms - at_ms) // _HOUR_MS
+    return f"{'all right' if is_healthy else 'not all right'}, {hours} h ago"
 
 
 def _expiry_warning(action: Action, now_ms: int) -> str:

@@ -197,6 +197,40 @@ MIGRATIONS = (
     ) STRICT;
     INSERT INTO ledger VALUES (1, randomblob(16), 0, x'', '');
     """,
+    """
+    -- Why this node disarmed its own hooks. Gone with the next arming: a person has seen it.
+    CREATE TABLE standstills (
+        cause TEXT PRIMARY KEY,
+        sentence TEXT NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- The newest statement of each offline key: none counts twice.
+    CREATE TABLE disarm_statements (
+        key BLOB PRIMARY KEY,
+        issued_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- The last result of the doctor; earlier ones are in the audit table.
+    CREATE TABLE doctor (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        at_ms INTEGER NOT NULL,
+        healthy INTEGER NOT NULL,
+        report TEXT NOT NULL
+    ) STRICT;
+
+    -- What a drill set off here. body and signature: the record of how long it took, once that is known.
+    CREATE TABLE drills (
+        action BLOB PRIMARY KEY,
+        drill BLOB NOT NULL,
+        publisher BLOB NOT NULL,
+        issued_ms INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        body BLOB,
+        signature BLOB
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX drills_by_age ON drills (at_ms);
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -17,6 +17,8 @@ MAX_WAITING_JOBS = 256
 MAX_JOBS_PER_COMMIT = 128
 
 Connection = sqlite3.Connection
+# What `Writer.submit` raises where the database does not take a write.
+STORE_ERRORS = (sqlite3.Error, OSError)
 T = TypeVar("T")
 
 
