@@ -141,7 +141,7 @@ async def _start(
     mesh_state.send = supervisor.send
     intake = Intake(store, rules, metrics, now_ms)
     publishing = Publishing(store, intake, supervisor, rules, keys.publisher, publisher, now_ms)
-    care = make_care(config, keys, store, ledger, network, levers.clients, metrics, now_ms)
+    care = make_care(config, keys, store, ledger, network.index.domain, levers.clients, metrics, now_ms)
     usable, for_drills = split_hooks(config.hooks, levers.hooks)
     acting = Acting(store, ledger, care.brake, care.never, levers.hooks, metrics, now_ms)
     drills = Drills(

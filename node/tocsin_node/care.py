@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tocsin_protocol.signing import Domain
+
 from .chain.client import ChainClient
 from .config import CONFIG_NAME, NodeConfig
 from .errors import ConfigError
@@ -18,7 +20,6 @@ from .relay.about_us import AboutUs
 from .relay.brake import Brake
 from .relay.ledger import Ledger
 from .relay.metrics import Metrics
-from .relay.network import Network
 from .relay.self_watch import SelfWatch
 from .store.writer import Store
 
@@ -38,7 +39,7 @@ def make_care(
     keys: NodeSecrets,
     store: Store,
     ledger: Ledger,
-    network: Network,
+    domain: Domain,
     clients: Mapping[str, ChainClient],
     metrics: Metrics,
     now_ms: Callable[[], int],
@@ -51,7 +52,7 @@ def make_care(
         if fault := never.fault_of(hook):
             raise ConfigError(CONFIG_NAME, f"hook.{hook.name}", fault, found=hook.target)
     disarm_keys = [bytes.fromhex(key[2:]) for key in safety.disarm_keys]
-    brake = Brake(store, ledger, network, disarm_keys, metrics, now_ms)
+    brake = Brake(store, ledger, domain, disarm_keys, metrics, now_ms)
     about_us = AboutUs(store, own, now_ms)
     return Care(brake, never, about_us, SelfWatch(store, brake, clients, safety.max_actions_per_hour, now_ms))
 

@@ -18,7 +18,7 @@ _PADDING = bytes(12)
 
 @dataclass(frozen=True, slots=True)
 class NeverTouch:
-    """`listed` as in node.toml: CAIP-10 accounts, names of targets, selectors; `own` are our own addresses, on any chain."""
+    """`listed` as in node.toml: accounts, names of targets, selectors; `own`: our own addresses, on any chain."""
 
     listed: frozenset[str]
     own: frozenset[str] = frozenset()

@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._table:
             return None
         module = importlib.import_module(f"tocsin_node.cli.{self._table[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

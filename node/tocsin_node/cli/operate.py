@@ -1,4 +1,4 @@
-"""`tocsin status`, `arm`, `disarm`, `resume`: requests to the running node."""
+"""`tocsin status`, `arm`, `resume`, `adjudicate`: requests to the running node."""
 
 from __future__ import annotations
 
@@ -41,21 +41,10 @@ def status(home: Path, out: Output) -> None:
 def arm(hook: str, yes: bool, home: Path, out: Output) -> None:
     """Let HOOK fire, once: it stays used until it is armed again."""
     config = open_config(home)
-    _check_hook(hook, config.hook_names)
+    check_hook(hook, config.hook_names)
     target = next(configured.target for configured in config.hooks if configured.name == hook)
     confirm(f"Let the policy fire {hook!r} at {target}?", yes=yes)
-    _report(out, ask_node(config, Verb.ARM, hook=hook))
-
-
-@click.command(epilog=EXIT_CODES)
-@click.argument("hook")
-@home_option
-@output_option
-def disarm(hook: str, home: Path, out: Output) -> None:
-    """Keep HOOK from firing. The node goes on listening, deciding and recording."""
-    config = open_config(home)
-    _check_hook(hook, config.hook_names)
-    _report(out, ask_node(config, Verb.DISARM, hook=hook))
+    report_arm(out, ask_node(config, Verb.ARM, hook=hook))
 
 
 @click.command(epilog=EXIT_CODES)
@@ -76,13 +65,15 @@ def resume(yes: bool, home: Path, out: Output) -> None:
         out.say("Publishing: ", str(answer.get("publishing", "yes")))
 
 
-def _check_hook(hook: str, known: frozenset[str]) -> None:
+def check_hook(hook: str, known: frozenset[str]) -> None:
+    """Refuse the name of a hook that is none."""
     if hook not in known:
         names = ", ".join(sorted(known)) or "none"
         raise click.UsageError(f"node.toml has no hook {hook!r} (it has {names})")
 
 
-def _report(out: Output, answer: dict[str, Any]) -> None:
+def report_arm(out: Output, answer: dict[str, Any]) -> None:
+    """Say how a hook is armed now."""
     if out.as_json:
         out.emit(answer)
         return

@@ -51,6 +51,9 @@ _STYLES = {
     "connected": "green",
     "up": "green",
     "yes": "green",
+    "ok": "green",
+    "not-ok": "bold red",
+    "not-known": "yellow",
 }
 
 

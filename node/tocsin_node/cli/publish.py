@@ -1,10 +1,9 @@
-"""`tocsin publish` and `tocsin drill`."""
+"""`tocsin publish`."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,13 @@ import click
 
 from ..control_verbs import Verb
 from ..errors import NodeError
-from .base import EXIT_CODES, ask_node, home_option, open_config, open_store, output_option
+from .base import EXIT_CODES, ask_node, home_option, open_config, output_option
 from .output import Output
 
 if TYPE_CHECKING:
     from ..config import NodeConfig
 
 MAX_SIGNAL_FILE_BYTES = 64 * 1024
-DECISION_POLL_SECONDS = 0.1
 
 _SEVERITIES = ("low", "medium", "high", "critical")
 _STAGES = ("funding", "preparation", "exploitation", "laundering")
@@ -59,33 +57,7 @@ def publish(path: Path | None, home: Path, out: Output, **options: Any) -> None:
     """Sign and publish a signal, from a JSON file or from options (which override the file's fields)."""
     document = _read_signal(path) if path else {}
     document |= _from_options(**options)
-    _send(open_config(home), document, out)
-
-
-@click.command(epilog=EXIT_CODES)
-@click.option("--subject", help="What the drill is about; a subject of your own manifest, if not given.")
-@click.option("--wait-seconds", type=click.IntRange(0, 600), default=10, show_default=True, help="For the decision.")
-@home_option
-@output_option
-def drill(subject: str | None, wait_seconds: int, home: Path, out: Output) -> None:
-    """Publish a drill: signed, gossiped, stored, correlated and decided on by everybody, and never acted on."""
-    from ..manifest_file import load_manifest
-
-    config = open_config(home)
-    subjects = sorted(s.value for holding in load_manifest(config.exposure.manifest).holdings for s in holding.subjects)
-    about = subject or next(iter(subjects), None)
-    started = time.monotonic()
-    digest = _send(config, _drill_of(about), out)
-    decision = _wait_for_decision(config, digest, wait_seconds) if digest else ""
-    took_ms = round(1000 * (time.monotonic() - started))
-    if out.as_json:
-        out.emit({"digest": digest, "decided_after_ms": took_ms if decision else None, "decision": decision})
-    elif digest is None:
-        return
-    elif decision:
-        out.say(("Decided ", "bold"), f"{took_ms} ms after: ", decision)
-    else:
-        out.say(("No decision", "yellow"), f" within {wait_seconds} s: it touches nothing of ours.")
+    send_signal(open_config(home), document, out)
 
 
 def _read_signal(path: Path) -> dict[str, Any]:
@@ -151,7 +123,7 @@ def _evidence(kind: str, chain: str, block: str, reference: str) -> dict[str, An
     return {"kind": kind, "chain": chain, "block": int(block), "reference": reference}
 
 
-def _send(config: NodeConfig, document: dict[str, Any], out: Output) -> str | None:
+def send_signal(config: NodeConfig, document: dict[str, Any], out: Output) -> str | None:
     """Hand a signal to the node; returns its digest, or None while it waits for its place in the feed."""
     from ..clock import now_ms
     from ..signal_json import draft_signal
@@ -178,23 +150,3 @@ def _say_published(out: Output, sealed: dict[str, Any], what: str) -> None:
         (what, "bold green"), (str(sealed["digest"]), "cyan"), f" as number {sealed.get('sequence')} of its lane ", lane
     )
     out.say("See what comes of it: tocsin explain ", str(sealed["digest"]))
-
-
-def _drill_of(subject: str | None) -> dict[str, Any]:
-    """A drill about a subject; without one, about nobody in particular."""
-    about = {"role": "at-risk", "value": subject} if subject else {"role": "related", "value": "drill"}
-    return {"category": "meta.drill", "severity": "low", "confidence": 100, "drill": True, "subjects": [about]}
-
-
-def _wait_for_decision(config: NodeConfig, digest: str, wait_seconds: int) -> str:
-    """The decision's sentence, or nothing when there is none in time."""
-    deadline = time.monotonic() + wait_seconds
-    with open_store(config) as reader:
-        while True:
-            row = reader.signal(bytes.fromhex(digest))
-            decisions = reader.decisions(row.incident, limit=1) if row and row.incident else []
-            if decisions:
-                return decisions[0].sentence
-            if time.monotonic() >= deadline:
-                return ""
-            time.sleep(DECISION_POLL_SECONDS)

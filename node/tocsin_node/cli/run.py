@@ -34,8 +34,10 @@ def run(home: Path) -> None:
 
     async def start(nursery: trio.Nursery) -> None:
         from ..app import run_node
+        from ..service_manager import run_notify
 
         await nursery.start(run_node, config)
+        await nursery.start(run_notify)
 
     _run(start)
 
@@ -61,8 +63,10 @@ def up(home: Path) -> None:
 
     async def start(nursery: trio.Nursery) -> None:
         from ..app import run_node
+        from ..service_manager import run_notify
 
         await nursery.start(run_node, config)
+        await nursery.start(run_notify)
         # only now is there a database for it to read
         nursery.start_soon(_run_feed_process, home)
 

@@ -26,6 +26,7 @@ def show_status(out: Output, answer: dict[str, Any]) -> None:
         "tolerated_faults",
         "publishing",
         "ledger",
+        "doctor",
     ):
         if name in answer:
             out.console.print(f"  {name.replace('_', ' '):<16}", styled(_text(answer[name])))

@@ -1,4 +1,4 @@
-"""Signals about our own addresses: somebody says that our guardian or publisher is the threat. An alarm, and no more."""
+"""Signals about our own addresses: somebody says that a key of ours is the threat. An alarm, and no more."""
 
 from __future__ import annotations
 

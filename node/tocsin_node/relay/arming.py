@@ -74,7 +74,7 @@ class Arming:
         return {"disarmed": disarmed}
 
     async def disarm_statement(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Disarm by the word of an offline key; raises DecodeError, SignatureError or NodeError where it does not count."""
+        """Disarm by an offline key's word; raises DecodeError, SignatureError or NodeError where it does not count."""
         return {"disarmed": await self._brake.take_statement(str(arguments.get("statement", "")))}
 
     async def _set_arm(self, arguments: dict[str, Any], *, armed: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import structlog
 import trio
 from tocsin_protocol.disarm import DISARM_PREFIX, read_disarm
 from tocsin_protocol.errors import ProtocolError
+from tocsin_protocol.signing import Domain
 
 from tocsin_node.errors import NodeError
 from tocsin_node.store.arrivals import Filed
@@ -23,7 +24,6 @@ from tocsin_node.store.writer import Connection, Store
 
 from .ledger import Ledger
 from .metrics import Metrics
-from .network import Network
 
 DISARM_FILE = "disarm"
 # So long at most does the file stand before every hook is disarmed; the next first step is kept back at once.
@@ -53,14 +53,14 @@ class Brake:
         self,
         store: Store,
         ledger: Ledger,
-        network: Network,
+        domain: Domain,
         disarm_keys: Collection[bytes],
         metrics: Metrics,
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._network = network
+        self._domain = domain
         self._keys = frozenset(disarm_keys)
         self._metrics = metrics
         self._now_ms = now_ms
@@ -107,7 +107,7 @@ class Brake:
         Raises DecodeError or SignatureError, and NodeError for one that has counted already.
         """
         now_ms = self._now_ms()
-        statement = read_disarm(self._network.index.domain, text, self._store.publisher, self._keys, now_ms)
+        statement = read_disarm(self._domain, text, self._store.publisher, self._keys, now_ms)
         sentence = f"the offline key 0x{statement.key.hex()} said so"
 
         def write(connection: Connection) -> list[str] | None:

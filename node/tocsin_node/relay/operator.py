@@ -108,7 +108,7 @@ class Operator:
         """What the node knows about itself, most urgent first in `warnings`."""
         roster = self._network.index.roster
         now_ms = self._now_ms()
-        feeds, arms, actions, expiring, equivocators, standstills, examined = await self._store.writer.submit(
+        feeds, arms, actions, expiring, equivocators, standstills, examined, decided = await self._store.writer.submit(
             lambda c: (
                 read_feeds(c),
                 read_arms(c),
@@ -117,6 +117,7 @@ class Operator:
                 read_equivocators(c),
                 read_standstills(c),
                 read_doctor(c),
+                c.execute("SELECT at_ms FROM decisions ORDER BY id DESC LIMIT 1").fetchone(),
             )
         )
         members = len(roster.members)
@@ -138,6 +139,7 @@ class Operator:
             "tolerated_faults": tolerated_faults(members),
             "publishing": f"{self._publishing.speech}: {self._publishing.why}",
             "ledger": f"in doubt: {self._ledger.doubt}" if self._ledger.doubt else "confirmed",
+            "last_decision_ms": decided[0] if decided else None,
             "doctor": _doctor_text(examined, now_ms),
             "mesh": {
                 "up": self._supervisor.up.is_set(),

@@ -26,6 +26,7 @@ from .actions import MAX_EVENT_BYTES, Arm, find_action, read_arms
 from .audit import read_audit
 from .database import StoreError, open_reader
 from .decision_detail import Detail, decode_detail
+from .drills import read_records
 from .feeds import FeedState, read_feeds, read_range
 from .rosters import read_equivocators, read_proofs, read_rosters
 
@@ -268,6 +269,10 @@ class Reader:
     def audit(self, *, after: int = 0, limit: int = 100) -> list[AuditEntry]:
         """Audit entries above a sequence, oldest first."""
         return read_audit(self._connection, after, _page(limit))
+
+    def drill_records(self, limit: int) -> list[tuple[bytes, bytes]]:
+        """Signed records of drills (body, signature), newest first."""
+        return list(read_records(self._connection, limit))
 
     def audit_head(self) -> int:
         """The sequence of the newest audit entry; 0 without one."""

@@ -13,8 +13,10 @@ from chain_kit import DEADLINE_S, Bench, open_proxy
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.scenario_chain import is_paused
 from tocsin_node.hooks.evm import EvmHook
+from tocsin_node.never_touch import NeverTouch
 from tocsin_node.relay import acting as acting_module
 from tocsin_node.relay.acting import Acting
+from tocsin_node.relay.brake import Brake
 from tocsin_node.relay.ledger import Ledger
 from tocsin_node.relay.metrics import Metrics
 from tocsin_node.store.actions import find_action, insert_intent, set_arm
@@ -23,6 +25,7 @@ from tocsin_node.store.decisions import Decided
 from tocsin_node.store.writer import Store
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import State
+from tocsin_protocol.signing import Domain
 
 
 @dataclass
@@ -60,7 +63,8 @@ class Desk:
 async def open_desk(folder: FilePath, hook: EvmHook) -> AsyncIterator[Desk]:
     store, metrics = Store(folder, b"\1" * 20, b"\2" * 32), Metrics()
     ledger = Ledger(store, now_ms)
-    acting = Acting(store, ledger, {hook.name: hook}, metrics, now_ms)
+    brake = Brake(store, ledger, Domain(b"\2" * 32), (), metrics, now_ms)
+    acting = Acting(store, ledger, brake, NeverTouch(frozenset()), {hook.name: hook}, metrics, now_ms)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -11,7 +11,9 @@ import trio
 from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, peer_id_of, signed_by
 from store_kit import OWN, Lever, make_rules
 from tocsin_node.meshlink import Message, Publish, Published
+from tocsin_node.never_touch import NeverTouch
 from tocsin_node.relay.acting import Acting
+from tocsin_node.relay.brake import Brake
 from tocsin_node.relay.catching_up import CatchingUp
 from tocsin_node.relay.intake import Intake
 from tocsin_node.relay.ledger import Ledger
@@ -34,6 +36,7 @@ DEADLINE_SECONDS = 60
 PEERS = tuple(peer_id_of(name) for name in NAMES[1:3])
 """The nodes of two other members: of four, one may lie."""
 Answer = Callable[[bytes], Awaitable[bytes]]
+TOUCH_ANYTHING = NeverTouch(frozenset())
 
 
 @dataclass
@@ -85,6 +88,7 @@ class Bench:
     metrics: Metrics
     lever: Lever
     clock: list[int]
+    brake: Brake
 
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name + "_total", labels) or 0.0
@@ -137,6 +141,8 @@ async def open_bench(
     lever: Lever | None = None,
     mesh: Hand | None = None,
     tasks: bool = True,
+    disarm_keys: Sequence[bytes] = (),
+    never: NeverTouch = TOUCH_ANYTHING,
 ) -> AsyncIterator[Bench]:
     """Open a relay's parts on a database in `folder`; without `tasks` only the writer runs."""
     own = Feed(label)
@@ -165,7 +171,8 @@ async def open_bench(
             publishing = Publishing(store, intake, mesh, the_rules, own.secret, own.publisher, now_ms)  # type: ignore[arg-type]
             ledger = Ledger(store, now_ms)
             await ledger.load()
-            acting = Acting(store, ledger, hooks, metrics, now_ms)
+            brake = Brake(store, ledger, network.index.domain, disarm_keys, metrics, now_ms)
+            acting = Acting(store, ledger, brake, never, hooks, metrics, now_ms)
 
             def proof_found(proof: bytes) -> None:
                 mesh_state.proof_found(proof)
@@ -206,6 +213,7 @@ async def open_bench(
                 metrics,
                 the_lever,
                 clock,
+                brake,
             )
             nursery.cancel_scope.cancel()
     finally:
