@@ -147,6 +147,7 @@ async def _start(
     drills = Drills(
         store,
         acting,
+        care.brake,
         for_drills,
         keys.publisher,
         answer_peers=config.drills.answer_peers,

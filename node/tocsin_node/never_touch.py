@@ -44,6 +44,7 @@ class NeverTouch:
 
     def fault_of(self, hook: HookConfig) -> str | None:
         """Return why a configured hook can never act, None where nothing is known against it."""
+        # [CARE] The list is asked when the node starts, and again before the first signature or message of each action.
         if hook.target in self.listed:
             return f"{hook.target} is on the never-touch list"
         if not isinstance(hook, ContractHookConfig):

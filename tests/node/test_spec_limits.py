@@ -18,6 +18,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 WHOLE = {
     "gossip": ("mesh.hardening", "mesh.seen", "mesh.waste"),
     "sync": ("mesh.sync_stream",),
+    "drills": ("relay.drills",),
     "sending": ("chain.sender", "chain.spending", "chain.finality", "hooks.pursuit"),
 }
 

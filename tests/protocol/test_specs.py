@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
 PAGES = (
     *("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision"),
-    *("containment", "approval", "recovery"),
+    *("containment", "approval", "recovery", "self-protection", "drills"),
 )
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
@@ -121,6 +121,22 @@ RULES = {
         ),
         "node/tocsin_node/hooks/pursuit.py",
     ),
+    "self-protection": (
+        "protocol/tocsin_protocol/disarm.py",
+        "node/tocsin_node/relay/brake.py",
+        "node/tocsin_node/store/standstills.py",
+        "node/tocsin_node/relay/self_watch.py",
+        "node/tocsin_node/never_touch.py",
+        "node/tocsin_node/relay/about_us.py",
+        "node/tocsin_node/relay/doctor.py",
+        "node/tocsin_node/watchdog.py",
+    ),
+    "drills": (
+        "node/tocsin_node/hooks/drilling.py",
+        "node/tocsin_node/relay/drills.py",
+        "node/tocsin_node/store/drills.py",
+        "protocol/tocsin_protocol/drill.py",
+    ),
     "encoding": (),
     "sync": (),
 }
@@ -128,7 +144,7 @@ RULES = {
 ELSEWHERE = {"outflow"}
 TAG = (
     r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
-    r"|APPROVE|RECOVER|CLAIM|SEND)\]"
+    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL)\]"
 )
 
 

@@ -78,7 +78,7 @@ class Acting:
 
     def _append(self, connection: Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int) -> Action:
         action = find_action(connection, action_id) if event in FIRST_STEPS else None
-        # [CARE] The list is asked when the node starts, and again before the first signature or message of each action.
+        # The config may have changed since an earlier run made the intent.
         if action is not None and action.is_unsigned and (why := self._never.bars(action.target, action.payload)):
             return append_event(connection, action_id, Event.REFUSE, {"reason": why}, now_ms)
         return append_event(connection, action_id, event, detail, now_ms)

@@ -20,6 +20,7 @@ from tocsin_node.store.drills import DrillOrder, begin_drill, end_drill, open_dr
 from tocsin_node.store.writer import Store
 
 from .acting import Acting
+from .brake import Brake
 from .metrics import Metrics
 
 # Each costs a peer's drill nothing and us gas: a member who drills all day gets one answer an hour.
@@ -37,6 +38,7 @@ class Drills:
         self,
         store: Store,
         acting: Acting,
+        brake: Brake,
         hooks: Mapping[str, Hook],
         secret: bytes,
         *,
@@ -46,6 +48,7 @@ class Drills:
     ) -> None:
         self._store = store
         self._acting = acting
+        self._brake = brake
         self._hooks = hooks
         self._secret = secret
         self._answer_peers = answer_peers
@@ -90,6 +93,9 @@ class Drills:
                     _log.exception("a drill could not be begun")
 
     async def _begin(self, order: DrillOrder, nursery: trio.Nursery) -> None:
+        if self._brake.holding:
+            _log.warning("no drill while nothing may be armed", why=list(self._brake.holding.values()))
+            return
         begin = partial(begin_drill, order=order, hooks=self._hooks, now_ms=self._now_ms())
         actions = await self._store.writer.submit(begin)
         if actions:
