@@ -113,7 +113,7 @@ class Brake:
         def write(connection: Connection) -> list[str] | None:
             if not accept_statement(connection, statement.key, statement.issued_ms):
                 return None
-            return stand_still(connection, Cause.STATEMENT, sentence, now_ms)
+            return stand_still(connection, Cause.STATEMENT.value, sentence, now_ms)
 
         disarmed = await self._store.writer.submit(write)
         if disarmed is None:
@@ -152,7 +152,7 @@ class Brake:
             return
         now_ms = self._now_ms()
         for cause, sentence in list(self._unwritten.items()):
-            await self._store.writer.submit(partial(stand_still, cause=cause, sentence=sentence, now_ms=now_ms))
+            await self._store.writer.submit(partial(stand_still, cause=cause.value, sentence=sentence, now_ms=now_ms))
             self._unwritten.pop(cause, None)
         # [CARE] The anchor knows of it: a copy of the database from before does not bring the arming back.
         await self._ledger.write_anchor()

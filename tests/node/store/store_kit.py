@@ -56,6 +56,8 @@ class Lever:
     async def run(self, action: Action, journal: Journal) -> Action:
         self.ran.append(action.action_id)
         action = await journal.record(action.action_id, Event.SEND, {})
+        if action.is_settled:
+            return action
         self.posted.append(action.action_id)
         action = await journal.record(action.action_id, self.last, {"reason": "the lever says so"})
         self.done.set()
