@@ -25,6 +25,9 @@ def _check_never(text: str) -> str:
     if _SELECTOR.fullmatch(text):
         return text
     try:
+        # A selector or address that was mistyped would pass for a target's name, and protect nothing.
+        if text.startswith("0x"):
+            raise DecodeError("no selector")
         return check_account_id(text) if ":" in text else check_slug(text)
     except DecodeError as exc:
         wanted = "an account such as eip155:1:0x…, a target's name, or a selector such as 0x8456cb59 is wanted"

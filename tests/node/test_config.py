@@ -225,3 +225,29 @@ def test_other_addresses_are_refused(text: str) -> None:
 def test_ipv6_feed_address_has_brackets(tmp_path: Path) -> None:
     assert check_listen("[::1]:80") == "[::1]:80"
     assert load(tmp_path, BASE + '[feed]\nlisten = "[::1]:80"').feed.host == "::1"
+
+
+DRILL = HOOK.replace('name = "pause"', 'name = "drill"\ndrill = true\ncheck = ""\nfunction = "paused()"')
+
+
+def test_a_drill_hook_is_no_lever_of_any_policy(tmp_path: Path) -> None:
+    config = load(tmp_path, BASE + CHAIN + HOOK + DRILL)
+    assert (config.hook_names, config.drill_names) == ({"pause"}, {"drill"})
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (DRILL, "a drill has no effect: function = a view that a lever"),
+        (HOOK + DRILL.replace("paused()", "pause()"), "a drill has no effect"),
+        (HOOK + f'[safety]\nnever_touch = ["{VAULT}"]\n', "is on the never-touch list (safety.never_touch)"),
+        (HOOK + '[safety]\nnever_touch = ["0x8456cb59"]\n', "the function pause() (0x8456cb59)"),
+        ('[safety]\nnever_touch = ["0x11"]\n', "an account such as"),
+        ('[safety]\nnever_touch = ["eip155:1:0xZZ"]\n', "an account such as"),
+        ('[safety]\ndisarm_keys = ["alice"]\n', "disarm_keys"),
+        ("[safety]\nmax_actions_per_hour = 0\n", "max_actions_per_hour"),
+        ('[watchdog]\nurl = "https://a.example.org/"\n', "url and secret_file go together"),
+    ],
+)
+def test_what_would_harm_the_node_itself_is_one_sentence(tmp_path: Path, text: str, wanted: str) -> None:
+    assert wanted in sentence(tmp_path, BASE + CHAIN + text)
