@@ -223,6 +223,7 @@ async def _start(
 
     nursery.start_soon(_close_at_end, reader)
     for task in (
+        care.doubles.run_doubles,
         acting.run_acting,
         checking.run_checking,
         intake.run_intake,

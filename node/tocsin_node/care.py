@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tocsin_protocol.ids import chain_of
 from tocsin_protocol.signing import Domain
 
 from .chain.client import ChainClient
 from .config import CONFIG_NAME, NodeConfig
 from .errors import ConfigError
-from .hooks.config import HookConfig
+from .hooks.config import ContractHookConfig, HookConfig
 from .hooks.hook import Hook
 from .hooks.message_config import WebhookHookConfig
 from .keystore import NodeSecrets
 from .never_touch import NeverTouch, own_addresses
 from .relay.about_us import AboutUs
 from .relay.brake import Brake
+from .relay.doubles import Doubles
 from .relay.ledger import Ledger
 from .relay.metrics import Metrics
 from .relay.self_watch import SelfWatch
@@ -32,6 +34,7 @@ class Care:
     never: NeverTouch
     about_us: AboutUs
     watch: SelfWatch
+    doubles: Doubles
 
 
 def make_care(
@@ -54,7 +57,10 @@ def make_care(
     disarm_keys = [bytes.fromhex(key[2:]) for key in safety.disarm_keys]
     brake = Brake(store, ledger, domain, disarm_keys, metrics, now_ms)
     about_us = AboutUs(store, own, now_ms)
-    return Care(brake, never, about_us, SelfWatch(store, brake, clients, safety.max_actions_per_hour, now_ms))
+    watch = SelfWatch(store, brake, clients, safety.max_actions_per_hour, now_ms)
+    acting_on = {chain_of(hook.target) for hook in config.hooks if isinstance(hook, ContractHookConfig)}
+    acted_on = {chain: client for chain, client in clients.items() if chain in acting_on}
+    return Care(brake, never, about_us, watch, Doubles(store, brake, keys.guardian_address, acted_on))
 
 
 def split_hooks(configs: tuple[HookConfig, ...], hooks: Mapping[str, Hook]) -> tuple[dict[str, Hook], dict[str, Hook]]:

@@ -127,6 +127,8 @@ RULES = {
         "node/tocsin_node/store/standstills.py",
         "node/tocsin_node/relay/self_watch.py",
         "node/tocsin_node/never_touch.py",
+        "node/tocsin_node/store/guardian_counts.py",
+        "node/tocsin_node/relay/doubles.py",
         "node/tocsin_node/relay/about_us.py",
         "node/tocsin_node/relay/doctor.py",
         "node/tocsin_node/watchdog.py",

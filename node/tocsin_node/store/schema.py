@@ -211,6 +211,12 @@ MIGRATIONS = (
         issued_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 
+    -- How many transactions of our guardian each chain has counted.
+    CREATE TABLE guardian_counts (
+        chain TEXT PRIMARY KEY,
+        count INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
     -- The last result of the doctor; earlier ones are in the audit table.
     CREATE TABLE doctor (
         only INTEGER PRIMARY KEY CHECK (only = 1),
