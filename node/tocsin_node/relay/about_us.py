@@ -13,7 +13,7 @@ from tocsin_protocol.taxonomy import SubjectKind
 
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.audit import append_audit
-from tocsin_node.store.writer import Store
+from tocsin_node.store.writer import STORE_ERRORS, Store
 
 # One alarm for each publisher and address; beyond so many of them nobody reads more.
 MAX_ALARMS = 64
@@ -62,4 +62,8 @@ class AboutUs:
                 reference=digest,
                 detail={"about_us": address, "publisher": publisher},
             )
-            await self._store.writer.submit(write)
+            try:
+                await self._store.writer.submit(write)
+            except STORE_ERRORS:
+                # The log has it, and status shows it; a store that cannot write disarms by itself.
+                _log.exception("the alarm could not be written down")

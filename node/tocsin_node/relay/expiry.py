@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from tocsin_node.store.actions import expire_due, lapse_unapproved
-from tocsin_node.store.writer import Store
+from tocsin_node.store.writer import STORE_ERRORS, Store
 
 from .metrics import Metrics
 
@@ -29,10 +29,18 @@ async def run_expiry(
     """Raise the alarm about every effect whose end is near, and let lapse what was not approved in time."""
     task_status.started()
     while True:
-        for action in await store.writer.submit(partial(expire_due, now_ms=now_ms())):
-            metrics.outcomes.labels("expire").inc()
-            _log.warning("an effect is near its end", action=action.action_id, hook=action.hook, ends_ms=action.ends_ms)
-        for action in await store.writer.submit(partial(lapse_unapproved, now_ms=now_ms())):
-            metrics.outcomes.labels("lapse").inc()
-            _log.warning("nobody approved an action in time", action=action.action_id, hook=action.hook)
+        try:
+            await _look(store, metrics, now_ms())
+        except STORE_ERRORS:
+            # The next look finds the same; a store that cannot write disarms the node, and does not end it.
+            _log.exception("what is due could not be written")
         await trio.sleep(EXPIRY_POLL_SECONDS)
+
+
+async def _look(store: Store, metrics: Metrics, now_ms: int) -> None:
+    for action in await store.writer.submit(partial(expire_due, now_ms=now_ms)):
+        metrics.outcomes.labels("expire").inc()
+        _log.warning("an effect is near its end", action=action.action_id, hook=action.hook, ends_ms=action.ends_ms)
+    for action in await store.writer.submit(partial(lapse_unapproved, now_ms=now_ms)):
+        metrics.outcomes.labels("lapse").inc()
+        _log.warning("nobody approved an action in time", action=action.action_id, hook=action.hook)

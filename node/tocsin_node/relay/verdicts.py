@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+import structlog
 import trio
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.encoding import MAX_UINT
 
 from tocsin_node.store.audit import append_audit
-from tocsin_node.store.writer import Connection, Store
+from tocsin_node.store.writer import STORE_ERRORS, Connection, Store
 
 from .metrics import Metrics
 
 VERDICT_SECONDS = 15.0
+
+_log = structlog.get_logger("tocsin.verdicts")
 
 
 async def run_verdicts(
@@ -32,8 +35,13 @@ async def run_verdicts(
         await trio.sleep(VERDICT_SECONDS)
         refused = {reason: min(count, MAX_UINT) for reason, count in sorted((metrics.verdicts - written).items())}
         if refused:
-            await store.writer.submit(partial(_append, at_ms=now_ms(), refused=refused))
-            written = Counter(metrics.verdicts)
+            counted = Counter(metrics.verdicts)
+            try:
+                await store.writer.submit(partial(_append, at_ms=now_ms(), refused=refused))
+                written = counted
+            except STORE_ERRORS:
+                # They are in the next entry; a store that cannot write disarms the node, and does not end it.
+                _log.exception("what was refused could not be written down")
 
 
 def _append(connection: Connection, at_ms: int, refused: dict[str, int]) -> None:

@@ -213,3 +213,35 @@ async def test_a_signal_about_our_own_address_alarms_once_and_disarms_nothing(tm
         assert len(about_us.warnings) == 1
         assert await is_armed(bench)
         nursery.cancel_scope.cancel()
+
+
+def test_nothing_that_hears_strangers_pulls_the_brake() -> None:
+    """Only these do: what looks at ourselves, at two endpoints, and for the operator's file and word."""
+    package = FilePath(brake_module.__file__).parents[1]
+    pulling = {path.name for path in package.rglob("*.py") if "brake.pull(" in path.read_text()}
+    assert pulling == {"self_watch.py", "doubles.py"}
+    own = FilePath(brake_module.__file__).read_text()
+    assert own.count("self.pull(") == 1  # the file
+
+
+async def test_a_flood_of_everything_others_can_send_disarms_nothing(tmp_path: FilePath) -> None:
+    async with open_bench(tmp_path, disarm_keys=[OFFLINE_KEY]) as bench, trio.open_nursery() as nursery:
+        guardian = "0x" + "9a" * 20
+        about_us = AboutUs(bench.store, {guardian}, lambda: NOW_MS)
+        bench.intake.listeners += [bench.brake.filed, about_us.filed]
+        await nursery.start(bench.brake.run_statements)
+        await nursery.start(about_us.run_alarms)
+        await bench.store.writer.submit(arm)
+        ours = Subject(Role.ATTACKER, SubjectKind.ACCOUNT, f"eip155:1:{guardian}")
+        for label in ("brook", "cedar", "delta"):
+            feed = Feed(label)
+            signals = [
+                make_standard(category=category, drill=drill, subjects=(ours,), incident=f"{label}-{category}-{drill}")
+                for category in Category
+                for drill in (False, True)
+            ]
+            await bench.intake.admit([feed.seal(signal).encoded for signal in signals], Path.GOSSIP)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert await is_armed(bench)
+        assert (bench.brake.holding, await standstills(bench)) == ({}, [])
+        nursery.cancel_scope.cancel()
