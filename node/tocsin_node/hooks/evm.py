@@ -13,7 +13,8 @@ from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.ids import address_of
 
 from tocsin_node.chain.abi import parse_function
-from tocsin_node.chain.errors import RpcUnavailable
+from tocsin_node.chain.errors import CapReached, RpcUnavailable
+from tocsin_node.chain.preflight import Objection
 from tocsin_node.chain.sender import Preparation, Sender
 from tocsin_node.clock import now_ms as read_clock
 
@@ -62,7 +63,7 @@ class EvmHook:
             is_fresh = action.is_unsigned
             if is_fresh:
                 action = await self._begin(action, journal)
-            if action.is_settled:
+            if action.is_settled and action.block_hash is None:
                 return action
             pursuit = Pursuit(self._sender, self._address, journal, self._may_send)
             try:
@@ -79,36 +80,40 @@ class EvmHook:
 
     async def _begin(self, action: Action, journal: Journal) -> Action:
         """Take an intent to signed and durable, or to its end without an effect."""
-        delay_ms = RETRY_MIN_MS
+        delay_ms, waiting = RETRY_MIN_MS, ""
         while True:
             if self._now_ms() > action.deadline_ms:
-                return await journal.record(action.action_id, Event.LAPSE, {"reason": "too old to be sent"})
+                reason = f"too old to be sent; {waiting}" if waiting else "too old to be sent"
+                return await journal.record(action.action_id, Event.LAPSE, {"reason": reason})
             try:
                 async with self._sender.nonce_lock:
                     preparation = await self._sender.prepare(self._address, action.payload)
                     if self._now_ms() > action.deadline_ms:
                         continue
-                    if preparation.revert is None:
+                    if preparation.objection is None:
                         return await self._sign(action, preparation, journal)
+            except CapReached as exc:
+                return await journal.record(action.action_id, Event.REFUSE, {"reason": str(exc)})
             except RpcUnavailable as exc:
+                waiting = str(exc)
                 if action.state is State.PLANNED:
                     action = await journal.record(action.action_id, Event.CHECK, {"reason": f"waiting: {exc}"})
                 left_ms = max(1, action.deadline_ms - self._now_ms() + 1)
                 await trio.sleep(min(delay_ms, left_ms) / 1_000)
                 delay_ms = min(delay_ms * 2, self._sender.client.config.rebroadcast_ms)
                 continue
-            reason = await self._describe_refusal(preparation.revert)
+            reason = await self._describe_refusal(preparation.objection)
             return await journal.record(action.action_id, Event.REFUSE, {"reason": reason})
 
     async def _sign(self, action: Action, preparation: Preparation, journal: Journal) -> Action:
-        signed = self._sender.sign_first(self._address, action.payload, preparation)
+        signed = self._sender.sign_first(self._address, action.payload, preparation.quote)
         self._sender.hold_nonce(action.action_id, signed.nonce)
         return await journal.record(action.action_id, Event.SIGN, sign_detail(signed))
 
-    async def _describe_refusal(self, revert: str) -> str:
-        if revert in _ALREADY_PAUSED or await self._is_in_effect():
-            return f"already in effect: the simulation reverts with {revert}"
-        return f"the simulation reverts with {revert}"
+    async def _describe_refusal(self, objection: Objection) -> str:
+        if objection.revert in _ALREADY_PAUSED or await self._is_in_effect():
+            return f"already in effect: {objection.sentence}"
+        return objection.sentence
 
     async def _describe_effect(self) -> str:
         is_in_effect = await self._is_in_effect()
