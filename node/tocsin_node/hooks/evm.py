@@ -168,7 +168,8 @@ class EvmHook:
     async def _find_obstacle(self, action: Action) -> str | None:
         """Ask what else than a revert could forbid; as with those, one endpoint alone cannot."""
         own = self._route.questions(action.payload)
-        questions = [*own, *self._call.questions(self._route.unwrap(action.payload))]
+        is_told = self._route.tells_effect(self._config.function)
+        questions = own if is_told else [*own, *self._call.questions(self._route.unwrap(action.payload))]
         if not questions:
             return None
 

@@ -16,6 +16,7 @@ class Preset:
     `position` is which value of the view counts, `wants` what it is, or is at most or at least, while the effect is
     there. Without `undo`, people choose what comes after: no hook knows what a cap should be tomorrow. `ends` is how
     the contract ends the effect by itself: after as many seconds as that parameter says, or as it is set up.
+    `goes_twice` says that the call goes through again where it is in effect, which others refuse.
     """
 
     sentence: str
@@ -30,6 +31,7 @@ class Preset:
     undo: str = ""
     undo_arguments: tuple[Value, ...] = ()
     ends: Literal["", "seconds", "set-up"] = ""
+    goes_twice: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -52,6 +54,7 @@ PRESETS: Mapping[str, Preset] = {
         *("setTargetClosed(address,bool)", ("{contract}", True), "isTargetClosed(address)(bool)", _FIRST),
         undo="setTargetClosed(address,bool)",
         undo_arguments=("{argument.0}", False),
+        goes_twice=True,
     ),
     "timelock-cancel": Preset(
         "OpenZeppelin TimelockController: cancel a queued operation",
@@ -102,6 +105,7 @@ PRESETS: Mapping[str, Preset] = {
         *("setFrozen(bytes32,bool)", ("{market}", True), "isFrozen(bytes32)(bool)", _FIRST),
         undo="setFrozen(bytes32,bool)",
         undo_arguments=("{argument.0}", False),
+        goes_twice=True,
     ),
     "supply-cap": Preset(
         "lower what one market takes in",
@@ -109,6 +113,7 @@ PRESETS: Mapping[str, Preset] = {
         wants="{cap}",
         compare="at-most",
         zero_is_open=True,
+        goes_twice=True,
     ),
     "borrow-cap": Preset(
         "lower what one market lends",
@@ -117,17 +122,20 @@ PRESETS: Mapping[str, Preset] = {
         wants="{cap}",
         compare="at-most",
         zero_is_open=True,
+        goes_twice=True,
     ),
     "max-leverage": Preset(
         "lower the leverage that one market allows",
         *("setMaxLeverage(bytes32,uint256)", ("{market}", "{bps}"), "maxLeverage(bytes32)(uint256)", _FIRST),
         wants="{bps}",
         compare="at-most",
+        goes_twice=True,
     ),
     "interest-rate": Preset(
         "set what borrowing in one market costs",
         *("setRate(bytes32,uint256)", ("{market}", "{bps}"), "rate(bytes32)(uint256)", _FIRST),
         wants="{bps}",
+        goes_twice=True,
     ),
     "order-type": Preset(
         "close one kind of order in one market",
@@ -137,8 +145,12 @@ PRESETS: Mapping[str, Preset] = {
         ("{argument.0}", "{argument.1}"),
         undo="setOrderTypeClosed(bytes32,uint8,bool)",
         undo_arguments=("{argument.0}", "{argument.1}", False),
+        goes_twice=True,
     ),
 }
+
+REFUSED_TWICE = frozenset(preset.function for preset in PRESETS.values() if not preset.goes_twice)
+"""Functions that revert where they are in effect already: a simulation tells, and nothing else need be asked."""
 
 
 def expand(name: object, parameters: object, minutes: object) -> dict[str, object]:

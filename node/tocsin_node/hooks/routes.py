@@ -15,6 +15,7 @@ from tocsin_node.chain.rpc import Request, read_data
 
 from .config import SafeModuleHookConfig
 from .hook import Answer, Check
+from .presets import REFUSED_TWICE
 from .reading import ask_agreed, call_of, values_of
 from .refusals import IN_EFFECT
 
@@ -63,6 +64,10 @@ class Route(Protocol):
         """Return what our transaction carries; raises NotYetError, or RpcUnavailable."""
         ...
 
+    def tells_effect(self, function: str) -> bool:
+        """Whether the simulation or its own questions tell that a call is in effect already."""
+        ...
+
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
         """The call whose simulation tells whether the right to make it is held."""
         ...
@@ -98,6 +103,10 @@ class DirectRoute:
         """Return the payload."""
         return action.payload
 
+    def tells_effect(self, function: str) -> bool:
+        """Where the contract refuses a second call."""
+        return function in REFUSED_TWICE
+
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
         """What our transaction would carry."""
         return {"from": guardian, "to": self.to, "data": "0x" + payload.hex()}
@@ -131,6 +140,10 @@ class ModuleRoute(DirectRoute):
     def unwrap(self, payload: bytes) -> bytes:
         """Return the call that the Safe is to make; raises AbiError."""
         return parse_function(self._config.function).selector + b"".join(_read_words(payload))
+
+    def tells_effect(self, function: str) -> bool:
+        """The module's verdict does."""
+        return True
 
     def questions(self, payload: bytes) -> list[Request]:
         """Ask the module what it would say."""

@@ -85,6 +85,10 @@ class OwnersRoute(DirectRoute):
             raise NotYetError("; ".join((f"{have} for the Safe's nonce {state.nonce}", *gathered.faults[:3])))
         return transaction.execution(signatures, state.threshold)
 
+    def tells_effect(self, function: str) -> bool:
+        """The Safe hides why its call failed."""
+        return False
+
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
         """What the Safe would call."""
         return {"from": self.to, "to": self._config.contract, "data": "0x" + payload.hex()}
