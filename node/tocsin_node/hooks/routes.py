@@ -15,7 +15,7 @@ from tocsin_node.chain.rpc import Request, read_data
 
 from .config import SafeModuleHookConfig
 from .hook import Answer, Check
-from .presets import REFUSED_TWICE
+from .presets import TELLING
 from .reading import ask_agreed, call_of, values_of
 from .refusals import IN_EFFECT
 
@@ -104,8 +104,8 @@ class DirectRoute:
         return action.payload
 
     def tells_effect(self, function: str) -> bool:
-        """Where the contract refuses a second call."""
-        return function in REFUSED_TWICE
+        """Where the contract's own revert does."""
+        return function in TELLING
 
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
         """What our transaction would carry."""
