@@ -53,9 +53,9 @@ class Stage:
     event: str
     key: bytes = GUARDIAN_KEY
 
-    def open(self, sender: Sender) -> Hook:
+    def open(self, sender: Sender, clock: Callable[[], int] = now_ms) -> Hook:
         """Open the hook as the node does."""
-        return open_contract_hook(self.config, sender, partial(sign_digest, self.key))
+        return open_contract_hook(self.config, sender, partial(sign_digest, self.key), clock)
 
     async def count(self) -> int:
         """How often the effect came about, by the contract's own events."""
