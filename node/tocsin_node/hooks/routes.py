@@ -44,6 +44,10 @@ class NotYetError(Exception):
     """What is to be sent cannot be made yet; says what it waits for."""
 
 
+class NeverError(Exception):
+    """What is to be sent cannot be made at all; says why."""
+
+
 class Route(Protocol):
     """How a call gets to its contract."""
 
@@ -61,7 +65,7 @@ class Route(Protocol):
         ...
 
     async def complete(self, action: Action) -> bytes:
-        """Return what our transaction carries; raises NotYetError, or RpcUnavailable."""
+        """Return what our transaction carries; raises NotYetError, NeverError."""
         ...
 
     def tells_effect(self, function: str) -> bool:

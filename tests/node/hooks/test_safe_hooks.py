@@ -199,13 +199,17 @@ async def test_a_proposal_that_nobody_takes_up_fails_and_names_its_file(anvil: A
     assert read_one(tmp_path, ".builder.json")["meta"]["name"] == "Tocsin: pause-by-safe"
 
 
-async def test_a_safe_that_is_none_is_told_by_the_probe(anvil: Anvil, tmp_path: Path) -> None:
+async def test_a_safe_that_is_none_is_told_by_the_probe_and_by_night(anvil: Anvil, tmp_path: Path) -> None:
     plain = await stage_pausable(anvil, GUARDIAN_KEY, tmp_path)
     for kind in ("safe-owners", "safe-proposal"):
         stage = plain.changed(kind=kind, safe=plain.contract.address, folder=tmp_path)
         async with stage.open_alone() as hook:
             found = {check.name: check.answer for check in await hook.probe()}
         assert found["safe"] is Answer.NOT_OK
+        journal = MemoryJournal()
+        done = await stage.run(journal, clock=clock_after(journal, Event.SEND))
+        assert done.state is (State.REFUSED if kind == "safe-owners" else State.FAILED)
+        assert f"there is no Safe at {plain.contract.address}" in done.reason
 
 
 @pytest.mark.parametrize("version", VERSIONS)
