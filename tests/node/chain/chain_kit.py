@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trio
+from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.guardian import Guardian
@@ -106,7 +107,7 @@ class Bench:
             arm_epoch=epoch,
             incident_id=OCCASION.incident_id,
             decision_id=OCCASION.decision_id,
-            payload=payload or self.hook_config().calldata(),
+            payload=payload or encode_call(parse_function("pause()")),
             created_ms=now,
             deadline_ms=now + for_ms,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from chain_kit import DEADLINE_S, GUARDIAN_KEYS, Bench, open_proxy
+from chain_kit import DEADLINE_S, GUARDIAN_KEYS, OCCASION, Bench, open_proxy
 from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
@@ -33,12 +33,15 @@ async def run_at(bench: Bench, address: str, *, function: str = "pause()", check
     with trio.fail_after(DEADLINE_S):
         async with open_chain(bench.chain_config()) as client:
             hook = EvmHook(config, Sender(client, Guardian(GUARDIAN_KEYS[1])))
-            return await hook.run(bench.intend(payload=config.calldata()), bench.journal)
+            return await hook.run(bench.intend(payload=hook.payload(OCCASION)), bench.journal)
 
 
 async def test_the_wrong_role(bench: Bench) -> None:
     done = await run_at(bench, bench.scenario.vault)
-    assert (done.state, done.reason) == (State.REFUSED, "the simulation reverts with NotGuardian")
+    assert (done.state, done.reason) == (
+        State.REFUSED,
+        "the simulation reverts with NotGuardian: the caller does not hold the role",
+    )
 
 
 async def test_no_gas(bench: Bench) -> None:

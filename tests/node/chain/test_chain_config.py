@@ -94,12 +94,6 @@ def test_plain_http_is_for_loopback() -> None:
         hooks.validate_python(WEBHOOK | {"url": f"http://{host}:8080/"})
 
 
-def test_a_hook_calls_what_is_configured() -> None:
-    hook = hooks.validate_python(EVM | {"function": "setCap(address,uint256)", "arguments": ["0x" + "11" * 20, 5]})
-    assert hook.kind == "evm"
-    assert hook.calldata().hex().endswith("11" * 20 + "5".rjust(64, "0"))
-
-
 def test_no_check_is_said_with_an_empty_text() -> None:
     hook = hooks.validate_python(EVM | {"check": ""})
     assert hook.kind == "evm"

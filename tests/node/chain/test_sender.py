@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 from chain_kit import GUARDIAN_KEYS, Bench, open_proxy
+from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.errors import CapReached, RpcUnavailable
 from tocsin_node.chain.guardian import Guardian
@@ -35,7 +36,7 @@ async def open_sender(bench: Bench, *urls: str, **settings: Any) -> AsyncIterato
 
 
 async def prepare(bench: Bench, sender: Sender) -> tuple[int, Objection | None]:
-    preparation = await sender.prepare(bench.scenario.dex, bench.hook_config().calldata())
+    preparation = await sender.prepare(bench.scenario.dex, encode_call(parse_function("pause()")))
     return preparation.quote.nonce, preparation.objection
 
 
