@@ -13,7 +13,8 @@ from tocsin_protocol.containment.life_cycle import Event
 
 from tocsin_node.clock import now_ms
 from tocsin_node.hooks.hook import Hook, Occasion
-from tocsin_node.store.actions import append_event, insert_intent, set_arm
+from tocsin_node.relay.ledger import Ledger
+from tocsin_node.store.actions import FIRST_STEPS, append_event, insert_intent, set_arm
 from tocsin_node.store.writer import Store
 
 DEADLINE_MS = 600_000
@@ -22,8 +23,9 @@ DEADLINE_MS = 600_000
 class Desk:
     """Makes intents and events durable as a relay does."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store = store
+        self._ledger = ledger
         self._epochs: dict[str, int] = {}
 
     async def arm(self, hook: Hook) -> None:
@@ -51,10 +53,13 @@ class Desk:
         return action
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
-        """Journal.record."""
-        return await self._store.writer.submit(
+        """Journal.record; with the anchor, as in a node, before the first bytes go out."""
+        after = await self._store.writer.submit(
             lambda connection: append_event(connection, action_id, event, detail, now_ms())
         )
+        if event in FIRST_STEPS:
+            await self._ledger.reach(action_id)
+        return after
 
 
 @asynccontextmanager
@@ -65,7 +70,9 @@ async def open_desk() -> AsyncIterator[Desk]:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(store.writer.run_writer)
-                yield Desk(store)
+                ledger = Ledger(store, now_ms)
+                await ledger.load()
+                yield Desk(store, ledger)
                 nursery.cancel_scope.cancel()
         finally:
             store.close()

@@ -92,6 +92,11 @@ class ChainClient:
         answers = await self.ask_all([PROBE])
         self._simulating = {answer.index for answer in answers if isinstance(answer.results[0], list)}
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing new may be begun in the background."""
+        return self.nursery.cancel_scope.cancel_called
+
     async def check_chain(self) -> list[str]:
         """Return a line for each endpoint that does not answer, and one when they do not show the same chain.
 

@@ -34,6 +34,10 @@ class RpcProxy:
     forged: dict[tuple[str, str], str] = field(default_factory=dict)
     fault: Fault | None = None
 
+    def keep(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """What it answers to a request that it does not pass on; None for the others."""
+        return keep() if is_kept(self.fault, request["method"]) else None
+
     def answer(self, request: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
         """What it says to one request, given the truth."""
         said = {key: value for key, value in reply.items() if key in ("result", "error")}
@@ -50,8 +54,16 @@ class RpcProxy:
 @asynccontextmanager
 async def open_rpc_proxy(target: str) -> AsyncIterator[RpcProxy]:
     """Serve on a free loopback port for as long as the context lasts."""
+    proxy = RpcProxy(target)
+    async with serve_proxy(proxy):
+        yield proxy
+
+
+@asynccontextmanager
+async def serve_proxy(proxy: RpcProxy) -> AsyncIterator[None]:
+    """Serve a proxy, on a port that its `url` then names, for as long as the context lasts."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    proxy = RpcProxy(target, f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}")
+    proxy.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
     async with open_client() as client, trio.open_nursery() as nursery:
 
         async def serve(stream: trio.SocketStream) -> None:
@@ -62,7 +74,7 @@ async def open_rpc_proxy(target: str) -> AsyncIterator[RpcProxy]:
 
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         try:
-            yield proxy
+            yield
         finally:
             nursery.cancel_scope.cancel()
 
@@ -115,9 +127,8 @@ async def _reply(
 async def _pass_on(proxy: RpcProxy, client: httpx.AsyncClient, asked: Any) -> bytes:
     """Ask the chain, and return what the proxy makes of its answers."""
     requests = asked if isinstance(asked, list) else [asked]
-    kept = [request for request in requests if is_kept(proxy.fault, request["method"])]
-    passed = [request for request in requests if request not in kept]
-    replies: dict[int, dict[str, Any]] = {request["id"]: keep() for request in kept}
+    replies = {request["id"]: kept for request in requests if (kept := proxy.keep(request)) is not None}
+    passed = [request for request in requests if request["id"] not in replies]
     if passed:
         _, raw = await post_json(client, proxy.target, json.dumps(passed).encode(), max_bytes=MAX_BYTES)
         replies |= {reply["id"]: reply for reply in json.loads(raw or b"[]")}

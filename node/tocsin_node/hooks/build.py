@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from tocsin_node.chain.errors import ChainConfigError
 from tocsin_node.chain.guardian import Guardian
 from tocsin_node.chain.key_lock import hold_key
 from tocsin_node.chain.sender import Sender
+from tocsin_node.clock import now_ms as read_clock
 from tocsin_node.errors import ConfigError
 from tocsin_node.outbound import open_client
 
@@ -93,16 +94,18 @@ async def open_hooks(
         yield Levers(hooks, clients)
 
 
-def open_contract_hook(config: ContractHookConfig, sender: Sender, sign: SignDigest) -> Hook:
+def open_contract_hook(
+    config: ContractHookConfig, sender: Sender, sign: SignDigest, now_ms: Callable[[], int] = read_clock
+) -> Hook:
     """Return the hook of a call, by whichever way it goes; `sign` is the guardian's key as an owner of a Safe."""
     if isinstance(config, SafeProposalHookConfig):
-        return SafeProposalHook(config, sender)
+        return SafeProposalHook(config, sender, now_ms)
     guardian, client = sender.guardian.address, sender.client
     if isinstance(config, SafeModuleHookConfig):
-        return EvmHook(config, sender, route=ModuleRoute(config, guardian, client))
+        return EvmHook(config, sender, now_ms, ModuleRoute(config, guardian, client))
     if isinstance(config, SafeOwnersHookConfig):
-        return EvmHook(config, sender, route=OwnersRoute(config, guardian, client, sign))
-    return EvmHook(config, sender)
+        return EvmHook(config, sender, now_ms, OwnersRoute(config, guardian, client, sign))
+    return EvmHook(config, sender, now_ms)
 
 
 def _hold_key(stack: AsyncExitStack, data_dir: Path, chain: ChainConfig, guardian: Guardian) -> None:

@@ -26,7 +26,7 @@ from .probing import probe_call
 from .pursuit import RETRY_MIN_MS, NonceUsed, Pursuit, sign_detail
 from .reading import ask_agreed
 from .refusals import IN_EFFECT, describe
-from .routes import DirectRoute, NotYetError, Route, sent_calldata
+from .routes import DirectRoute, NeverError, NotYetError, Route, sent_calldata
 
 TOO_OLD = "too old to be sent"
 
@@ -128,7 +128,7 @@ class EvmHook:
                         continue
                     if refusal is None:
                         return await self._sign(action, calldata, preparation, journal)
-            except CapReached as exc:
+            except (CapReached, NeverError) as exc:
                 refusal = str(exc)
             except (RpcUnavailable, NotYetError) as exc:
                 waited_for = str(exc)
@@ -168,7 +168,8 @@ class EvmHook:
     async def _find_obstacle(self, action: Action) -> str | None:
         """Ask what else than a revert could forbid; as with those, one endpoint alone cannot."""
         own = self._route.questions(action.payload)
-        questions = [*own, *self._call.questions(self._route.unwrap(action.payload))]
+        is_told = self._route.tells_effect(self._config.function)
+        questions = own if is_told else [*own, *self._call.questions(self._route.unwrap(action.payload))]
         if not questions:
             return None
 

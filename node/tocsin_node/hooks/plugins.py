@@ -11,6 +11,7 @@ from .hook import Hook
 from .message_config import PluginHookConfig
 
 GROUP = "tocsin.hooks"
+_PARTS = ("name", "target", "ends_after_minutes", "payload", "undo", "probe", "claim", "run")
 
 
 def open_plugin(config: PluginHookConfig, config_file: Path) -> Hook:
@@ -25,7 +26,7 @@ def open_plugin(config: PluginHookConfig, config_file: Path) -> Hook:
         hook = found[0].load()(config.name, config.target, dict(config.settings))
     except Exception as exc:  # whatever is wrong with somebody else's code, the node says so and does not start
         raise ConfigError(config_file, key, f"{type(exc).__name__}: {exc}", found=config.entry_point) from exc
-    missing = [part for part in ("payload", "undo", "probe", "claim", "run") if not callable(getattr(hook, part, None))]
+    missing = [part for part in _PARTS if not hasattr(hook, part)]
     if missing or (hook.name, hook.target) != (config.name, config.target):
         wanted = (
             f"a hook with {', '.join(missing)} is wanted" if missing else "its name and target are to be the config's"

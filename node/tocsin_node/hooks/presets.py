@@ -16,6 +16,7 @@ class Preset:
     `position` is which value of the view counts, `wants` what it is, or is at most or at least, while the effect is
     there. Without `undo`, people choose what comes after: no hook knows what a cap should be tomorrow. `ends` is how
     the contract ends the effect by itself: after as many seconds as that parameter says, or as it is set up.
+    `is_mute` says that where it is in effect a second call goes through, or is refused without saying why.
     """
 
     sentence: str
@@ -30,6 +31,7 @@ class Preset:
     undo: str = ""
     undo_arguments: tuple[Value, ...] = ()
     ends: Literal["", "seconds", "set-up"] = ""
+    is_mute: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -52,11 +54,13 @@ PRESETS: Mapping[str, Preset] = {
         *("setTargetClosed(address,bool)", ("{contract}", True), "isTargetClosed(address)(bool)", _FIRST),
         undo="setTargetClosed(address,bool)",
         undo_arguments=("{argument.0}", False),
+        is_mute=True,
     ),
     "timelock-cancel": Preset(
         "OpenZeppelin TimelockController: cancel a queued operation",
         *("cancel(bytes32)", ("{operation}",), "isOperation(bytes32)(bool)", _FIRST),
         wants=False,
+        is_mute=True,
     ),
     "expiring-pause": Preset(
         "a pause that ends by itself, to restricted",
@@ -102,6 +106,7 @@ PRESETS: Mapping[str, Preset] = {
         *("setFrozen(bytes32,bool)", ("{market}", True), "isFrozen(bytes32)(bool)", _FIRST),
         undo="setFrozen(bytes32,bool)",
         undo_arguments=("{argument.0}", False),
+        is_mute=True,
     ),
     "supply-cap": Preset(
         "lower what one market takes in",
@@ -109,6 +114,7 @@ PRESETS: Mapping[str, Preset] = {
         wants="{cap}",
         compare="at-most",
         zero_is_open=True,
+        is_mute=True,
     ),
     "borrow-cap": Preset(
         "lower what one market lends",
@@ -117,17 +123,20 @@ PRESETS: Mapping[str, Preset] = {
         wants="{cap}",
         compare="at-most",
         zero_is_open=True,
+        is_mute=True,
     ),
     "max-leverage": Preset(
         "lower the leverage that one market allows",
         *("setMaxLeverage(bytes32,uint256)", ("{market}", "{bps}"), "maxLeverage(bytes32)(uint256)", _FIRST),
         wants="{bps}",
         compare="at-most",
+        is_mute=True,
     ),
     "interest-rate": Preset(
         "set what borrowing in one market costs",
         *("setRate(bytes32,uint256)", ("{market}", "{bps}"), "rate(bytes32)(uint256)", _FIRST),
         wants="{bps}",
+        is_mute=True,
     ),
     "order-type": Preset(
         "close one kind of order in one market",
@@ -137,8 +146,12 @@ PRESETS: Mapping[str, Preset] = {
         ("{argument.0}", "{argument.1}"),
         undo="setOrderTypeClosed(bytes32,uint8,bool)",
         undo_arguments=("{argument.0}", "{argument.1}", False),
+        is_mute=True,
     ),
 }
+
+TELLING = frozenset(preset.function for preset in PRESETS.values() if not preset.is_mute)
+"""Functions whose revert says that they are in effect already: a simulation tells, and nothing else need be asked."""
 
 
 def expand(name: object, parameters: object, minutes: object) -> dict[str, object]:

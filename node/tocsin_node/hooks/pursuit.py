@@ -97,8 +97,10 @@ class Pursuit:
 
     def watch(self, action: Action) -> None:
         """Go on in the background until the block that an action is in is final, where it is in one."""
-        if action.block_hash is not None and self._sender.begin_watch(action.action_id):
-            self._sender.client.nursery.start_soon(self._watch, action)
+        client = self._sender.client
+        # While the node ends, a watch is left to its next start.
+        if action.block_hash is not None and not client.is_closing and self._sender.begin_watch(action.action_id):
+            client.nursery.start_soon(self._watch, action)
 
     async def _watch(self, action: Action) -> None:
         """Note it when the block is replaced after all: whoever keeps the journal then has the action pursued anew."""

@@ -15,15 +15,23 @@ LATEST = "latest"
 
 
 async def ask_agreed(client: ChainClient, requests: Sequence[Request]) -> list[Any | RpcRefused | None]:
-    """Return for each request what every endpoint in time answers, None where they differ or too few answer."""
+    """Return for each request what most endpoints in time say, as many as are wanted for a receipt; else None.
+
+    So one that lies is outvoted by two, and of two that differ neither is believed.
+    """
     answers = await client.ask_all(requests)
-    agreed: list[Any | RpcRefused | None] = []
-    for place in range(len(requests)):
-        results = [answer.results[place] for answer in answers]
-        said = [_comparable(result) for result in results]
-        is_agreed = len(said) >= client.config.witnesses and all(item == said[0] for item in said)
-        agreed.append(results[0] if is_agreed else None)
-    return agreed
+    return [
+        _agree([answer.results[place] for answer in answers], client.config.witnesses) for place in range(len(requests))
+    ]
+
+
+def _agree(results: Sequence[Any | RpcRefused], witnesses: int) -> Any | RpcRefused | None:
+    said = [_comparable(result) for result in results]
+    for result, own in zip(results, said, strict=True):
+        voices = said.count(own)
+        if voices >= witnesses and 2 * voices > len(said):
+            return result
+    return None
 
 
 def _comparable(result: Any) -> Any:

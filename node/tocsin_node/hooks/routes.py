@@ -15,6 +15,7 @@ from tocsin_node.chain.rpc import Request, read_data
 
 from .config import SafeModuleHookConfig
 from .hook import Answer, Check
+from .presets import TELLING
 from .reading import ask_agreed, call_of, values_of
 from .refusals import IN_EFFECT
 
@@ -43,6 +44,10 @@ class NotYetError(Exception):
     """What is to be sent cannot be made yet; says what it waits for."""
 
 
+class NeverError(Exception):
+    """What is to be sent cannot be made at all; says why."""
+
+
 class Route(Protocol):
     """How a call gets to its contract."""
 
@@ -60,7 +65,11 @@ class Route(Protocol):
         ...
 
     async def complete(self, action: Action) -> bytes:
-        """Return what our transaction carries; raises NotYetError, or RpcUnavailable."""
+        """Return what our transaction carries; raises NotYetError, NeverError."""
+        ...
+
+    def tells_effect(self, function: str) -> bool:
+        """Whether the simulation or its own questions tell that a call is in effect already."""
         ...
 
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
@@ -98,6 +107,10 @@ class DirectRoute:
         """Return the payload."""
         return action.payload
 
+    def tells_effect(self, function: str) -> bool:
+        """Where the contract's own revert does."""
+        return function in TELLING
+
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
         """What our transaction would carry."""
         return {"from": guardian, "to": self.to, "data": "0x" + payload.hex()}
@@ -131,6 +144,10 @@ class ModuleRoute(DirectRoute):
     def unwrap(self, payload: bytes) -> bytes:
         """Return the call that the Safe is to make; raises AbiError."""
         return parse_function(self._config.function).selector + b"".join(_read_words(payload))
+
+    def tells_effect(self, function: str) -> bool:
+        """The module's verdict does."""
+        return True
 
     def questions(self, payload: bytes) -> list[Request]:
         """Ask the module what it would say."""

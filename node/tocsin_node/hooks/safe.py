@@ -14,13 +14,14 @@ from tocsin_protocol.containment.action import Action
 
 from tocsin_node.chain.abi import parse_function
 from tocsin_node.chain.client import ChainClient
+from tocsin_node.chain.errors import RpcRefused
 from tocsin_node.chain.rpc import Request
 from tocsin_node.errors import ConfigError
 
 from .config import SafeOwnersHookConfig
 from .hook import Answer, Check
 from .reading import ask_agreed, call_of, code_of, is_without_code, values_of
-from .routes import DirectRoute, NotYetError
+from .routes import DirectRoute, NeverError, NotYetError
 from .safe_desk import SafeDesk
 from .safe_transaction import SafeTransaction, expand_signature
 
@@ -42,14 +43,21 @@ class SafeState:
 
 
 async def read_safe(client: ChainClient, safe: str) -> SafeState | None:
-    """Return the state of a Safe, None where the endpoints differ or there is none."""
+    """Return the state of a Safe, None where the endpoints do not tell; raises NeverError where there is none."""
     functions = (_NONCE, _THRESHOLD, _OWNERS)
     results = await ask_agreed(client, [call_of(safe, function) for function in functions])
     values = [values_of(function, result) for function, result in zip(functions, results, strict=True)]
+    if any(_is_telling(result) and value is None for result, value in zip(results, values, strict=True)):
+        raise NeverError(f"there is no Safe at {safe}: it does not tell its nonce, threshold and owners")
     nonce, threshold, owners = values
     if nonce is None or threshold is None or owners is None:
         return None
     return SafeState(nonce[0], threshold[0], frozenset(str(owner).lower() for owner in owners[0]))
+
+
+def _is_telling(result: Any) -> bool:
+    """Whether it is the contract's own answer: an endpoint may refuse for reasons of its own."""
+    return isinstance(result, str) or (isinstance(result, RpcRefused) and "revert" in result.message.lower())
 
 
 class OwnersRoute(DirectRoute):
@@ -64,7 +72,7 @@ class OwnersRoute(DirectRoute):
         self._desk = SafeDesk(config.folder)
 
     async def complete(self, action: Action) -> bytes:
-        """Return the execution of what enough owners have signed; raises NotYetError."""
+        """Return the execution of what enough owners have signed; raises NotYetError, NeverError."""
         state = await read_safe(self._client, self.to)
         if state is None:
             raise NotYetError(f"nonce, threshold and owners of the Safe {self.to} are not known")
@@ -85,6 +93,10 @@ class OwnersRoute(DirectRoute):
             raise NotYetError("; ".join((f"{have} for the Safe's nonce {state.nonce}", *gathered.faults[:3])))
         return transaction.execution(signatures, state.threshold)
 
+    def tells_effect(self, function: str) -> bool:
+        """The Safe hides why its call failed."""
+        return False
+
     def simulated(self, guardian: str, payload: bytes) -> dict[str, str]:
         """What the Safe would call."""
         return {"from": self.to, "to": self._config.contract, "data": "0x" + payload.hex()}
@@ -104,9 +116,12 @@ class OwnersRoute(DirectRoute):
 
 async def probe_safe(client: ChainClient, safe: str, guardian: str) -> Check:
     """Whether the Safe answers, and how many people must be awake."""
-    state = await read_safe(client, safe)
+    try:
+        state = await read_safe(client, safe)
+    except NeverError as exc:
+        return Check("safe", Answer.NOT_OK, str(exc))
     if state is None:
-        return Check("safe", Answer.NOT_OK, f"no Safe answers at {safe}, or the endpoints differ")
+        return Check("safe", Answer.NOT_KNOWN, f"the Safe {safe} is not heard, or the endpoints differ")
     own = " (our key is one)" if guardian.lower() in state.owners else ""
     sentence = f"{state.threshold} of {len(state.owners)} owners{own} must sign; its nonce is {state.nonce}"
     return Check("safe", Answer.OK, sentence)

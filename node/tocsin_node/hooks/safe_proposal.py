@@ -19,6 +19,7 @@ from .probing import probe_endpoints
 from .reading import ask_agreed
 from .refusals import IN_EFFECT
 from .rights import probe_right
+from .routes import NeverError
 from .safe import probe_safe, read_safe
 from .safe_desk import SafeDesk
 from .safe_transaction import SafeTransaction
@@ -97,7 +98,10 @@ class SafeProposalHook:
 
     async def _put(self, action: Action) -> str:
         """Write the transaction down for the Safe's nonce as it is now; returns what is in the way."""
-        state = await read_safe(self._client, self._config.safe)
+        try:
+            state = await read_safe(self._client, self._config.safe)
+        except NeverError as exc:
+            return f"not proposed: {exc}"
         if state is None:
             return f"not proposed: the nonce of the Safe {self._config.safe} is not known"
         safe, contract = self._config.safe, self._config.contract

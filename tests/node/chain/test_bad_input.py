@@ -54,7 +54,10 @@ async def test_no_gas(bench: Bench) -> None:
 async def test_paused_already(bench: Bench) -> None:
     await bench.run(bench.intend())
     done = await bench.run(bench.intend(epoch=2))
-    assert (done.state, done.reason) == (State.REFUSED, "already in effect: paused()(bool) says so")
+    assert (done.state, done.reason) == (
+        State.REFUSED,
+        "already in effect: the simulation reverts with EnforcedPause",
+    )
 
 
 async def test_the_window_of_the_contract_is_over(bench: Bench) -> None:

@@ -33,6 +33,7 @@ from tocsin_node.hooks.build import open_contract_hook
 from tocsin_node.hooks.config import FROM_PRESET, HookConfig
 from tocsin_node.hooks.hook import Hook, Occasion
 from tocsin_protocol.containment.action import Action, new_action
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.ids import account_of
 from tocsin_protocol.signing import keccak256, sign_digest
 
@@ -53,9 +54,9 @@ class Stage:
     event: str
     key: bytes = GUARDIAN_KEY
 
-    def open(self, sender: Sender) -> Hook:
+    def open(self, sender: Sender, clock: Callable[[], int] = now_ms) -> Hook:
         """Open the hook as the node does."""
-        return open_contract_hook(self.config, sender, partial(sign_digest, self.key))
+        return open_contract_hook(self.config, sender, partial(sign_digest, self.key), clock)
 
     async def count(self) -> int:
         """How often the effect came about, by the contract's own events."""
@@ -84,10 +85,10 @@ class Stage:
         return ChainConfig(chain=self.anvil.chain, endpoints=list(urls or [self.anvil.url]), **(patience | settings))
 
     @asynccontextmanager
-    async def open_alone(self, *urls: str, **settings: Any) -> AsyncIterator[Hook]:
+    async def open_alone(self, *urls: str, clock: Callable[[], int] = now_ms, **settings: Any) -> AsyncIterator[Hook]:
         """One process's worth of hook."""
         async with open_chain(self.chain_config(*urls, **settings)) as client:
-            yield self.open(Sender(client, Guardian(self.key)))
+            yield self.open(Sender(client, Guardian(self.key)), clock)
 
     async def intend(
         self, journal: MemoryJournal, *, epoch: int = 1, for_ms: int = FAR_MS, occasion: Occasion = OCCASION
@@ -114,6 +115,11 @@ class Stage:
         with trio.fail_after(DEADLINE_S):
             async with self.open_alone(*urls, **settings) as hook:
                 return await hook.run(action or await self.intend(journal), journal)
+
+
+def clock_after(journal: MemoryJournal, event: Event) -> Callable[[], int]:
+    """A clock that stands past every deadline as soon as an event is durable."""
+    return lambda: now_ms() + (2 * FAR_MS if event in journal.events else 0)
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:

@@ -85,8 +85,17 @@ async def test_an_entry_point_that_is_not_installed_is_named(tmp_path: Path) -> 
     ("source", "why"),
     [
         ("raise RuntimeError('no siren here')", "RuntimeError: no siren here"),
-        ("def open_hook(name, target, settings):\n    return object()", "a hook with payload, undo, probe"),
+        (
+            "def open_hook(name, target, settings):\n    return object()",
+            "a hook with name, target, ends_after_minutes, payload",
+        ),
         ("def open_hook():\n    pass", "TypeError"),
+        (
+            "class Hook:\n    name = target = 'other'\n    ends_after_minutes = None\n"
+            "    payload = undo = probe = claim = run = print\n"
+            "def open_hook(name, target, settings):\n    return Hook()",
+            "its name and target are to be the config's",
+        ),
     ],
 )
 async def test_a_plugin_that_is_no_hook_stops_the_start_with_a_sentence(

@@ -12,7 +12,17 @@ from chain_kit import MemoryJournal
 from contract_kit import deploy
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
-from hook_kit import GUARDIAN_KEY, HOOKS, Stage, make_safe, sign_for_safe, stage_owners, stage_pausable, wait_for
+from hook_kit import (
+    GUARDIAN_KEY,
+    HOOKS,
+    Stage,
+    clock_after,
+    make_safe,
+    sign_for_safe,
+    stage_owners,
+    stage_pausable,
+    wait_for,
+)
 from safe_kit import MAINNET, OWNER_KEYS, Safe, address_of_secret, call_data, call_raw, owner_signature, safe_tx_hash
 from tocsin_node.chain.guardian import Guardian
 from tocsin_node.demo.anvil import CHAIN_ID, Anvil
@@ -74,15 +84,13 @@ async def test_two_of_three_owners_sign_on_their_machines_and_it_is_sent_once(
 async def test_too_few_signatures_lapse_with_how_many_there_are_and_what_is_wrong_with_the_others(
     anvil: Anvil, tmp_path: Path
 ) -> None:
-    stage, _ = await stage_safe(anvil, "1.5.0", tmp_path, "safe-owners")
+    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-owners")
+    digest = safe_tx_hash(safe.address, stage.contract.address, stage.contract.data("pause"), 0)
+    for name, key in (("bob", OWNER_KEYS[1]), ("stranger", OWNER_KEYS[4])):
+        document = {"safeTxHash": "0x" + digest.hex(), "signature": "0x" + owner_signature(key, digest).hex()}
+        (tmp_path / f"{name}.signature.json").write_text(json.dumps(document))
     journal = MemoryJournal()
-    async with trio.open_nursery() as nursery:
-        action = await stage.intend(journal, for_ms=3_000)
-        nursery.start_soon(stage.run, journal, action)
-        await wait_for(lambda: len(list(tmp_path.glob("*.json"))) == 3)
-        sign_for_safe(tmp_path, OWNER_KEYS[1], "bob")
-        sign_for_safe(tmp_path, OWNER_KEYS[4], "stranger")
-    done = journal.actions[action.action_id]
+    done = await stage.run(journal, clock=clock_after(journal, Event.CHECK))
     assert done.state is State.LAPSED
     assert f"1 of 2 owner signatures in {tmp_path} for the Safe's nonce 0" in done.reason
     assert f"stranger.signature.json: {address_of_secret(OWNER_KEYS[4])} is no owner of the Safe" in done.reason
@@ -184,20 +192,24 @@ async def test_a_proposal_is_effective_when_the_owners_have_done_it_and_not_befo
 async def test_a_proposal_that_nobody_takes_up_fails_and_names_its_file(anvil: Anvil, tmp_path: Path) -> None:
     stage, _ = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
     journal = MemoryJournal()
-    done = await stage.run(journal, await stage.intend(journal, for_ms=1_000))
+    done = await stage.run(journal, clock=clock_after(journal, Event.SEND))
     assert done.state is State.FAILED
     path = tmp_path / f"pause-by-safe-{done.action_id.hex()[:16]}.builder.json"
     assert done.reason == f"proposed in {path}, and not done in its time"
     assert read_one(tmp_path, ".builder.json")["meta"]["name"] == "Tocsin: pause-by-safe"
 
 
-async def test_a_safe_that_is_none_is_told_by_the_probe(anvil: Anvil, tmp_path: Path) -> None:
+async def test_a_safe_that_is_none_is_told_by_the_probe_and_by_night(anvil: Anvil, tmp_path: Path) -> None:
     plain = await stage_pausable(anvil, GUARDIAN_KEY, tmp_path)
     for kind in ("safe-owners", "safe-proposal"):
         stage = plain.changed(kind=kind, safe=plain.contract.address, folder=tmp_path)
         async with stage.open_alone() as hook:
             found = {check.name: check.answer for check in await hook.probe()}
         assert found["safe"] is Answer.NOT_OK
+        journal = MemoryJournal()
+        done = await stage.run(journal, clock=clock_after(journal, Event.SEND))
+        assert done.state is (State.REFUSED if kind == "safe-owners" else State.FAILED)
+        assert f"there is no Safe at {plain.contract.address}" in done.reason
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -165,9 +165,7 @@ contract TocsinBreaker is ExpiringPause {
 
     function _settle(address asset) private returns (Asset storage held) {
         held = _listed(asset);
-        (int128 settled, int128 net, uint64 head) = _settled(held);
-        for (uint64 over = held.head; over < head; over++) delete held.ticks[over];
-        (held.settled, held.net, held.head) = (settled, net, head);
+        (held.settled, held.net, held.head) = _settled(held);
     }
 
     function _add(Asset storage held, int128 flow) private {
