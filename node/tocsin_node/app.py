@@ -30,6 +30,7 @@ from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSee
 from .peer_ids import peer_id_of_seed
 from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
+from .relay.approving import Approving
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
 from .relay.expiry import run_expiry
@@ -43,6 +44,7 @@ from .relay.metrics import Metrics
 from .relay.network import Network
 from .relay.operator import Operator
 from .relay.publishing import Publishing
+from .relay.recovery import Recovery
 from .relay.rules_in_force import RulesInForce
 from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
@@ -181,7 +183,8 @@ async def _start(
     )
     reader = Reader(config.node.data_dir)
     serving = ServingSync(reader, supervisor, metrics)
-    intake.listeners += [acting.start, mesh_state.filed, checking.filed]
+    recovery = Recovery(store, rules, levers.clients, metrics, now_ms)
+    intake.listeners += [acting.start, mesh_state.filed, checking.filed, recovery.filed]
     metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
     metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
 
@@ -201,6 +204,7 @@ async def _start(
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
         partial(run_expiry, store, metrics, now_ms),
+        recovery.run_recovery,
         partial(run_verdicts, store, metrics, now_ms),
     ):
         await nursery.start(task)
@@ -209,8 +213,9 @@ async def _start(
         client, status = levers.clients[watcher.chain], watchers[watcher.name]
         nursery.start_soon(partial(run_outflow_watcher, watcher, client, findings.report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
-    desk = LedgerDesk(store, ledger, acting, levers.hooks)
-    await nursery.start(serve_control, config.control_path, operator.handlers() | desk.handlers())
+    desk, approving = LedgerDesk(store, ledger, acting, levers.hooks), Approving(store, rules, acting, now_ms)
+    handlers = operator.handlers() | desk.handlers() | approving.handlers() | recovery.handlers()
+    await nursery.start(serve_control, config.control_path, handlers)
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
 
 

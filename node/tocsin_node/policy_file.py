@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -136,7 +136,7 @@ class _PolicyFile(Section):
     budget: _BudgetSection = _BudgetSection()
     limit: list[_LimitSection] = Field(default=[], max_length=MAX_SCOPES)
     lever: list[_LeverSection] = Field(default=[], max_length=MAX_LEVERS)
-    operators: Operators = {}
+    operators: Operators = Field(default={})
     approval: ApprovalSection = ApprovalSection()
     recovery: RecoverySection = RecoverySection()
 
@@ -148,7 +148,7 @@ class LoadedPolicy:
     policy: Policy
     hash: bytes
     notes: tuple[str, ...]
-    people: People = People()
+    people: People = field(default_factory=People)
 
     @property
     def warnings(self) -> tuple[str, ...]:

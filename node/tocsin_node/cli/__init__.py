@@ -22,6 +22,8 @@ _COMMANDS = {
     "policy": ("policy", "Check and show what this node may do."),
     "manifest": ("manifest", "Check, show, sign and import what protocols hold and hang on."),
     "coverage": ("coverage", "Say which threats no lever answers yet."),
+    "approve": ("approve", "Show, sign, hand in and decline what the operators are asked."),
+    "recover": ("recover", "Show the way back after containment, and ask for its next step."),
     "arm": ("operate", "Let a hook fire, once."),
     "disarm": ("operate", "Keep a hook from firing."),
     "adjudicate": ("operate", "Say what an incident was: whose word weighs what follows from it."),
