@@ -57,7 +57,7 @@ def read_funds(claims: Sequence[Claim], texts: Sequence[str]) -> dict[bytes, int
     for text in texts:
         name, is_named, amount = text.rpartition("=")
         if not amount.isascii() or not amount.isdecimal() or (is_named and not _ADDRESS.fullmatch(name)):
-            raise ConfigError("--fund", "", "AMOUNT or ASSET=AMOUNT is wanted", found=text)
+            raise ConfigError("tocsin recover claims", "--fund", "AMOUNT or ASSET=AMOUNT is wanted", found=text)
         if not is_named and len(assets) != 1:
             raise ConfigError(
                 "--fund", "", f"the snapshot has {len(assets)} assets: say which, ASSET=AMOUNT", found=text
@@ -65,7 +65,7 @@ def read_funds(claims: Sequence[Claim], texts: Sequence[str]) -> dict[bytes, int
         asset = bytes.fromhex(name[2:]) if is_named else next(iter(assets))
         if asset not in assets or asset in funds:
             wanted = "is given twice" if asset in funds else "is no asset of the snapshot"
-            raise ConfigError("--fund", "", wanted, found=text)
+            raise ConfigError("tocsin recover claims", "--fund", wanted, found=text)
         funds[asset] = int(amount)
     return funds
 
