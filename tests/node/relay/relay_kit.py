@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 import trio
 from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, peer_id_of, signed_by
 from store_kit import OWN, Lever, make_rules
 from tocsin_node.meshlink import Message, Publish, Published
+from tocsin_node.people import People
 from tocsin_node.relay.acting import Acting
 from tocsin_node.relay.catching_up import CatchingUp
 from tocsin_node.relay.intake import Intake
@@ -85,6 +86,7 @@ class Bench:
     metrics: Metrics
     lever: Lever
     clock: list[int]
+    rules: Callable[[], Rules]
 
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name + "_total", labels) or 0.0
@@ -137,6 +139,7 @@ async def open_bench(
     lever: Lever | None = None,
     mesh: Hand | None = None,
     tasks: bool = True,
+    people: People | None = None,
 ) -> AsyncIterator[Bench]:
     """Open a relay's parts on a database in `folder`; without `tasks` only the writer runs."""
     own = Feed(label)
@@ -156,7 +159,8 @@ async def open_bench(
             await network.load()
 
             def the_rules() -> Rules:
-                return make_rules(organisations=organisations, roster=network.index, levers=(the_lever,))
+                rules = make_rules(organisations=organisations, roster=network.index, levers=(the_lever,))
+                return replace(rules, people=people or People())
 
             mesh_state = MeshState(network, b"s" * 32, own.publisher, [], {})
             await mesh_state.load(store, await store.writer.submit(read_feeds))
@@ -206,6 +210,7 @@ async def open_bench(
                 metrics,
                 the_lever,
                 clock,
+                the_rules,
             )
             nursery.cancel_scope.cancel()
     finally:
