@@ -30,7 +30,7 @@ from tocsin_protocol.taxonomy import Category
 
 from .conditions import try_condition
 from .people import People
-from .policy_notes import find_notes
+from .policy_notes import find_notes, find_people_notes
 from .policy_people import ApprovalSection, Operators, PeopleReader, RecoverySection
 from .toml_files import Section, TomlFile, open_toml, suggest
 from .toml_lines import Location
@@ -173,8 +173,9 @@ def load_policy(
     reader = _Reader(file, hooks, scopes)
     document = file.check(_PolicyFile)
     policy = reader.read(document)
-    notes = find_notes(policy, hooks, scopes, members)
-    return LoadedPolicy(policy, sha256(file.text.encode()).digest(), notes, reader.people(document, policy))
+    people = reader.people(document, policy)
+    notes = (*find_notes(policy, hooks, scopes, members), *find_people_notes(policy, people))
+    return LoadedPolicy(policy, sha256(file.text.encode()).digest(), notes, people)
 
 
 @dataclass(frozen=True, slots=True)
