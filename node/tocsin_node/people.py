@@ -35,11 +35,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """`asks` are the hooks that fire only when people have approved; who asks waits `window_ms` for an answer."""
+    """Who asks them waits `window_ms` for an answer."""
 
     approvals: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     window_ms: int = DEFAULT_WINDOW_MS
-    asks: frozenset[str] = frozenset()
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     undoing: Mapping[str, Undoing] = field(default_factory=dict)
     limits: Mapping[tuple[str, Stage], tuple[Call, ...]] = field(default_factory=dict)

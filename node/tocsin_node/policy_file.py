@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -210,12 +210,11 @@ class _Reader:
         """Who approves what, and the way back."""
         reader = PeopleReader(self.file, self.scopes)
         people = reader.read(document.operators, document.approval, document.recovery, policy.levers)
-        asks = frozenset(section.hook for section in document.lever if section.ask)
         levers = {lever.hook: lever for lever in policy.levers}
         for place, section in enumerate(document.lever):
             if section.ask and section.hook in levers:
                 reader.check_asked(place, levers[section.hook], people.approvals)
-        return replace(people, asks=asks)
+        return people
 
     def _lever(self, place: int, section: _LeverSection) -> Lever | None:
         """The lever; None when it covers everything and there is nothing."""
@@ -237,6 +236,7 @@ class _Reader:
             cooldown_minutes=section.cooldown_minutes,
             tokens=section.uses or uses,
             refill_minutes=(section.refill_hours or refill_hours) * _HOUR_MINUTES,
+            asks=section.ask,
         )
 
     def _check_tier(self, where: Location, section: _LeverSection) -> None:

@@ -127,7 +127,7 @@ class PeopleReader:
     def read(
         self, operators: dict[str, str], approval: ApprovalSection, recovery: RecoverySection, levers: Sequence[Lever]
     ) -> People:
-        """The sections as a value, `asks` left out; raises ConfigError naming line and key."""
+        """The sections as a value; raises ConfigError naming line and key."""
         return People(
             approvals=self._approvals(operators, approval),
             window_ms=approval.window_minutes * _MINUTE_MS,

@@ -51,7 +51,7 @@ def policy_view(loaded: LoadedPolicy, manifest: Manifest | None) -> dict[str, An
         "priors": {str(category): prior for category, prior in policy.priors.items()},
         "half_life_minutes": {str(category): ms // 60_000 for category, ms in policy.half_lives_ms.items()},
         "approvals": _approvals(loaded.people.approvals),
-        "asks": sorted(loaded.people.asks),
+        "asks": sorted(lever.hook for lever in policy.levers if lever.asks),
         "faults": list(policy.faults()),
         "warnings": list(loaded.notes),
     }  # fmt: skip
@@ -144,6 +144,7 @@ def _opens(policy: Policy) -> dict[str, list[str]]:
         Condition.GROUPS_BESIDE_OWN: f"{_groups(quorum.freeze_beside_own)} beside it",
         Condition.PAUSE_GROUPS: f"{_groups(quorum.pause)} (or more than a third of the other members, if that is more)",
         Condition.OWN_OUTFLOW: "our own measured outflow past a limit that opens a freeze",
+        Condition.OWN_APPROVAL: "our own operators' approval, of a lever that asks",
     }
     order = list(words)
     return {

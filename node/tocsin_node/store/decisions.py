@@ -80,9 +80,8 @@ def _intend(
     hook = rules.hooks[choice.lever.hook]
     epoch = read_arms(connection)[hook.name].epoch
     target = action_target(choice.lever, hook.target, incident)
-    is_asked = hook.name in rules.people.asks
     # People may take longer than a signal is fresh: what they approve they have judged for themselves.
-    until_ms = now_ms + rules.people.window_ms if is_asked else None
+    until_ms = now_ms + rules.people.window_ms if choice.lever.asks else None
     # A notice holds nothing still, so there is nothing to end.
     ends_ms = (until_ms or now_ms) + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
     action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms, until_ms)
@@ -90,7 +89,7 @@ def _intend(
         return None
     if choice.lever.tier >= Tier.TIGHTEN:
         insert_charges(connection, action, choice, now_ms)
-    return ask_operators(connection, rules, choice.lever, action, now_ms) if is_asked else action
+    return ask_operators(connection, rules, choice.lever, action, now_ms) if choice.lever.asks else action
 
 
 def _new_action(

@@ -140,6 +140,7 @@ async def open_bench(
     mesh: Hand | None = None,
     tasks: bool = True,
     people: People | None = None,
+    asks: bool = False,
 ) -> AsyncIterator[Bench]:
     """Open a relay's parts on a database in `folder`; without `tasks` only the writer runs."""
     own = Feed(label)
@@ -160,7 +161,8 @@ async def open_bench(
 
             def the_rules() -> Rules:
                 rules = make_rules(organisations=organisations, roster=network.index, levers=(the_lever,))
-                return replace(rules, people=people or People())
+                policy = replace(rules.policy, levers=tuple(replace(one, asks=asks) for one in rules.policy.levers))
+                return replace(rules, policy=policy, people=people or People())
 
             mesh_state = MeshState(network, b"s" * 32, own.publisher, [], {})
             await mesh_state.load(store, await store.writer.submit(read_feeds))
