@@ -38,6 +38,7 @@ from .network import Network
 from .publishing import Publishing, Speech
 from .rules_in_force import RulesInForce
 from .supervisor import MeshSupervisor
+from .waiting import read_waiting
 
 # Incidents this recent are told of when a hook is armed that would have acted on them.
 RECENT_MS = 60 * 60 * 1000
@@ -103,19 +104,21 @@ class Operator:
         """What the node knows about itself, most urgent first in `warnings`."""
         roster = self._network.index.roster
         now_ms = self._now_ms()
-        feeds, arms, actions, expiring, equivocators = await self._store.writer.submit(
+        rules = self._rules()
+        feeds, arms, actions, expiring, equivocators, waiting = await self._store.writer.submit(
             lambda c: (
                 read_feeds(c),
                 read_arms(c),
                 count_actions_by_state(c),
                 read_expiring(c, now_ms),
                 read_equivocators(c),
+                read_waiting(c, rules, now_ms),
             )
         )
         members = len(roster.members)
         health = await self.health({})
         warnings = list(health["reasons"])
-        warnings += [_expiry_warning(action, now_ms) for action in expiring]
+        warnings += [*waiting, *(_expiry_warning(action, now_ms) for action in expiring)]
         if members < _MIN_MEMBERS_FOR_TOLERANCE:
             warnings.append(f"{members} members: below {_MIN_MEMBERS_FOR_TOLERANCE} nothing Byzantine is tolerated")
         warnings += [f"publisher 0x{p.hex()} has told two histories: its signals weigh nothing" for p in equivocators]

@@ -75,6 +75,7 @@ def asked(tocsin: Any, lines: Any, at: Any) -> dict[str, Any]:
 def test_two_of_three_approve_by_files_and_one_machine_is_down(
     tocsin: Any, lines: Any, at: Any, asked: Any, keys: Any, tmp_path: Path
 ) -> None:
+    assert f"the operators are asked: {asked['effect']}" in tocsin("status", *at).stdout
     listed = tocsin("approve", "list", *at).stdout
     assert "Tighten vault for 60 min with page." in listed
     shown = tocsin("approve", "show", asked["id"][:8], *at).stdout

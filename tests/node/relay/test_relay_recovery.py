@@ -7,11 +7,12 @@ from pathlib import Path as FilePath
 
 import pytest
 from protocol_kit import make_signal
-from recovery_watch_kit import PEOPLE, SECOND_MS, UNPAUSE, open_watch
+from recovery_watch_kit import INCIDENT, PEOPLE, SECOND_MS, UNPAUSE, open_watch
 from store_kit import HOOK, SCOPE, arm
 from tocsin_node.errors import ControlError
 from tocsin_node.people import People, Undoing
 from tocsin_node.relay.recovery import LONGEST_LOOK_SECONDS, look_seconds
+from tocsin_node.relay.waiting import read_waiting
 from tocsin_node.store.actions import append_event
 from tocsin_node.store.tracks import read_tracks
 from tocsin_protocol.containment.life_cycle import Event, State
@@ -30,6 +31,10 @@ async def test_a_lever_in_effect_starts_the_way_back_of_what_it_holds(tmp_path: 
         scope = await watch.scope()
         assert (scope["scope"], scope["stage"], scope["allowed"]) == (SCOPE, "halted", [])
         assert scope["held_by"][0]["hook"] == HOOK
+        (waiting,) = await watch.bench.store.writer.submit(
+            lambda c: read_waiting(c, watch.rules(), watch.bench.clock[0])
+        )
+        assert waiting == f"{SCOPE} is halted: see tocsin recover {INCIDENT.hex()[:12]}"
         steps = (await watch.plan())["steps"]
         assert [step["to"] for step in steps] == ["exit-only", "canary-1", "canary-5", "canary-25", "normal"]
         assert [call["effect"] for step in steps for call in step["calls"]] == ["unpause()", "setCap(1 %)"]
