@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from tocsin_protocol.approval.files import Approval, encode_approval
+from tocsin_protocol.approval.files import Approval, compact_signature, encode_approval
 from tocsin_protocol.approval.request import Request, request_digest
-from tocsin_protocol.signing import Domain, address_of_key, public_key_of, sign_digest
+from tocsin_protocol.signing import Domain, address_of_key, public_key_of, recover_key, sign_digest
 
 from .keystore import (
     DEFAULT_COST,
@@ -31,6 +31,13 @@ def sign_request(key_file: Path, passphrase_file: Path, network_id: bytes, reque
     key = open_operator_keystore(key_file, read_passphrase(passphrase_file))
     signature = sign_digest(key, request_digest(Domain(network_id), request))
     return _address(key), encode_approval(Approval(network_id, request, signature))
+
+
+def take_signature(text: str, network_id: bytes, request: Request) -> tuple[str, bytes]:
+    """The same from what a wallet returned; raises DecodeError or SignatureError."""
+    signature = compact_signature(text)
+    signer = address_of_key(recover_key(request_digest(Domain(network_id), request), signature))
+    return "0x" + signer.hex(), encode_approval(Approval(network_id, request, signature))
 
 
 def _address(key: bytes) -> str:

@@ -21,7 +21,6 @@ MAX_FILES = 32
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 _OUT = click.option("--out", "out_file", type=_FILE, help="Write it to this new file.")
-_KEY = click.option("--key-file", required=True, type=_FILE, help="The operator's own keystore.")
 _PASSPHRASE = click.option("--passphrase-file", required=True, type=_FILE, help="A 0600 file with its passphrase.")
 
 
@@ -105,14 +104,22 @@ def export(request: str, out_file: Path | None, home: Path) -> None:
 
 @approve.command()
 @click.argument("request")
-@_KEY
-@_PASSPHRASE
+@click.option("--key-file", type=_FILE, help="The operator's own keystore.")
+@click.option("--passphrase-file", type=_FILE, help="A 0600 file with its passphrase.")
+@click.option("--signature", help="What the operator's wallet returned (0x and 65 bytes), in place of a keystore.")
 @_OUT
 @_YES
 @home_option
 @output_option
 def sign(
-    request: str, key_file: Path, passphrase_file: Path, out_file: Path | None, yes: bool, home: Path, out: Output
+    request: str,
+    key_file: Path | None,
+    passphrase_file: Path | None,
+    signature: str | None,
+    out_file: Path | None,
+    yes: bool,
+    home: Path,
+    out: Output,
 ) -> None:
     """Sign REQUEST: a file that export wrote, or the first hex digits of the id of one of this node's.
 
@@ -121,10 +128,12 @@ def sign(
     """
     from tocsin_protocol.approval.files import decode_approval_request
 
-    from ..operator_keys import sign_request
+    from ..operator_keys import sign_request, take_signature
     from ..private_files import write_new_file
     from ..toml_files import read_bytes
 
+    if (signature is None) is (key_file is None) or (key_file is None) is not (passphrase_file is None):
+        raise click.UsageError("give --key-file and --passphrase-file, or --signature")
     path = Path(request)
     is_file = path.is_file()
     if is_file:
@@ -136,7 +145,10 @@ def sign(
         out.say((asked.effect, "bold"))
         out.say(f"  {asked.purpose} {asked.scope} with {asked.lever} at {asked.target}, valid {asked.window}")
     confirm("Do you approve this?", yes=yes)
-    address, approval = sign_request(key_file, passphrase_file, network_id, asked)
+    if key_file is not None and passphrase_file is not None:
+        address, approval = sign_request(key_file, passphrase_file, network_id, asked)
+    else:
+        address, approval = take_signature(str(signature), network_id, asked)
     if out_file is not None:
         write_new_file(out_file, approval)
         answer: dict[str, Any] = {"signed_by": address, "file": str(out_file)}

@@ -23,7 +23,6 @@ from tocsin_node.recovery_view import recovery_view
 from tocsin_node.request_view import request_view
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.recovering import active_tracks, ask_step, next_steps, observe, open_scope
-from tocsin_node.store.requests import note_time
 from tocsin_node.store.rules import Rules
 from tocsin_node.store.tracks import TrackRow, read_held, read_tracks
 from tocsin_node.store.writer import Connection, Store
@@ -85,7 +84,7 @@ class Recovery:
     async def look(self) -> None:
         """One look: what the chain shows, and what it means."""
         rules = self._rules()
-        active = await self._store.writer.submit(partial(_active, rules, self._now_ms()))
+        active = await self._store.writer.submit(partial(_active, rules))
         opened = await self._read_opened(rules.people, [row.track for row in active.values()])
         now_ms = self._now_ms()
         after = await self._store.writer.submit(partial(observe, rules=rules, opened=opened, now_ms=now_ms))
@@ -174,8 +173,7 @@ def look_seconds(people: People) -> float:
     return max(SHORTEST_LOOK_SECONDS, min(LONGEST_LOOK_SECONDS, shortest_s / 4))
 
 
-def _active(rules: Rules, now_ms: int, connection: Connection) -> dict[str, TrackRow]:
-    note_time(connection, now_ms)
+def _active(rules: Rules, connection: Connection) -> dict[str, TrackRow]:
     return active_tracks(read_tracks(connection), rules)
 
 

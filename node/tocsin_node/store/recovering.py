@@ -49,6 +49,8 @@ from .tracks import (
 
 # Of incidents about one scope, the latest; what more there are were decided before these.
 MAX_INCIDENTS_WEIGHED = 32
+# The latest decisions, of which those are taken that are about the scope.
+MAX_DECISIONS_LOOKED_AT = 200
 # These change nothing that people have to be told of.
 _QUIET = frozenset((Note.WATCHED, Note.REPLAYED, Note.NOTHING_TO_OPEN))
 # Somebody did what was not agreed, or the danger is back.
@@ -71,10 +73,11 @@ def active_tracks(rows: Mapping[str, TrackRow], rules: Rules) -> dict[str, Track
     return {scope: row for scope, row in rows.items() if not row.track.is_over(rules.people.recovery)}
 
 
-def load_scene(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> Scene:
-    """Everything that the plan of all scopes under recovery is made from."""
+def load_scene(
+    connection: sqlite3.Connection, rules: Rules, now_ms: int, tallies: Mapping[str, Tally] | None = None
+) -> Scene:
+    """Everything that the plan of all scopes under recovery is made from; `tallies` are of its next steps, to show."""
     rows, held = active_tracks(read_tracks(connection), rules), read_held(connection)
-    tallies = _tallies(connection, rules, rows, now_ms)
     views = {}
     for scope, row in rows.items():
         weighed = [weigh(connection, rules, one, now_ms) for one in incidents_of(connection, row, held)]
@@ -82,7 +85,7 @@ def load_scene(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> Sce
             belief_ppm=max(one.belief_ppm for one in weighed),
             all_clear_seen=max(one.all_clear for one in weighed),
             all_clear_asked=weighed[0].members,
-            tally=tallies.get(scope),
+            tally=(tallies or {}).get(scope),
         )
     return Scene(
         policy=rules.people.recovery,
@@ -100,12 +103,12 @@ def incidents_of(connection: sqlite3.Connection, row: TrackRow, held: Iterable[H
     scope = row.track.scope
     found = dict.fromkeys((row.track.incident, *(lever.incident for lever in held if scope in lever.scopes)))
     decided = connection.execute(
-        "SELECT incident, detail FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions WHERE at_ms >= ?"
-        " GROUP BY incident) ORDER BY id DESC LIMIT ?",
-        (row.started_ms, MAX_INCIDENTS_WEIGHED),
+        "SELECT incident, at_ms, detail FROM decisions ORDER BY id DESC LIMIT ?", (MAX_DECISIONS_LOOKED_AT,)
     )
-    about = [incident for incident, detail in decided if scope in dict(decode_detail(detail).stakes)]
-    return list(found | dict.fromkeys(about))[:MAX_INCIDENTS_WEIGHED]
+    for incident, at_ms, detail in decided:
+        if incident not in found and at_ms >= row.started_ms and scope in dict(decode_detail(detail).stakes):
+            found[incident] = None
+    return list(found)[:MAX_INCIDENTS_WEIGHED]
 
 
 def weigh(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Weighed:
@@ -136,7 +139,7 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
                 active[scope] = begin_track(connection, scope, lever, now_ms)
     if not active:
         return []
-    scene = load_scene(connection, rules, now_ms)
+    scene, risen = load_scene(connection, rules, now_ms), list[str]()
     for scope, row in active.items():
         tier = used.get(scope)
         row = replace(row, tier=max(row.tier, tier or row.tier))
@@ -148,9 +151,12 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
         if row.track.stage is Stage.HALTED and ended(scene.levers, scope, now_ms):
             row = _advance(connection, rules, row, Ended(number + 2, True), now_ms)
         if scope in opened:
+            before = row.track.stage
             row = _advance(connection, rules, row, Opened(number + 3, now_ms, upstream_stage(scene, scope)), now_ms)
+            risen += [scope] if row.track.stage is not before else []
         active[scope] = row
-    lift_levers(connection, rules.people, active, now_ms)
+    for scope in risen:
+        lift_levers(connection, rules.people, active, scope, now_ms)
     withdraw_stale(connection, active, now_ms)
     return list(active.values())
 
@@ -161,7 +167,8 @@ def open_scope(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms:
     row, scene = active[scope], load_scene(connection, rules, now_ms)
     event = Opened(row.track.last_number + 1, now_ms, upstream_stage(scene, scope))
     active[scope] = row = _advance(connection, rules, replace(row, note=None), event, now_ms)
-    lift_levers(connection, rules.people, active, now_ms)
+    if row.note is Note.OPENED:
+        lift_levers(connection, rules.people, active, scope, now_ms)
     withdraw_stale(connection, active, now_ms)
     return row
 
@@ -185,7 +192,8 @@ def _advance(
 
 def next_steps(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> tuple[Plan, dict[str, Step]]:
     """The plan, and the next step of each scope."""
-    plan = make_plan(load_scene(connection, rules, now_ms), now_ms)
+    tallies = _tallies(connection, rules, read_tracks(connection), now_ms)
+    plan = make_plan(load_scene(connection, rules, now_ms, tallies), now_ms)
     return plan, {one.step.scope: one.step for one in plan.steps if one.waits is not None}
 
 

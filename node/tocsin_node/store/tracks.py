@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tocsin_protocol.audit import EntryKind
-from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, Event, State
 from tocsin_protocol.decision.levers import Lever
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
@@ -23,6 +23,7 @@ from .audit import append_audit
 MAX_SCOPES_BYTES = 64 * 1024
 # Its effect is there, or was and nobody has lifted it.
 _HOLDING = (State.EFFECTIVE.value, State.EXPIRING.value)
+_OVER = tuple(sorted(state.value for state in WITHOUT_EFFECT | {State.LIFTED}))
 _LIFTABLE = frozenset((State.EFFECTIVE, State.EXPIRING))
 _FIELDS = (
     *("scope", "incident", "stage", "step", "last_number", "last_ms"),
@@ -129,10 +130,11 @@ def note_levers(connection: sqlite3.Connection, levers: Iterable[Lever]) -> list
 
 def read_held(connection: sqlite3.Connection) -> list[HeldLever]:
     """The levers whose effect nobody has lifted yet; a reorg may have taken one back for a while."""
+    marks = ", ".join("?" * len(_OVER))
     rows = connection.execute(
-        "SELECT action, state, h.hook, tier, scopes, h.ends_ms, h.incident FROM held_levers h"
-        " JOIN actions a ON a.id = h.action WHERE a.state != ? ORDER BY h.hook LIMIT ?",
-        (State.LIFTED.value, MAX_LEVERS_USED),
+        "SELECT action, state, h.hook, tier, scopes, h.ends_ms, h.incident FROM held_levers h"  # noqa: S608 - marks only
+        f" JOIN actions a ON a.id = h.action WHERE a.state NOT IN ({marks}) ORDER BY h.hook LIMIT ?",
+        (*_OVER, MAX_LEVERS_USED),
     )
     return [
         HeldLever(action, State(state), hook, Tier(tier), _scopes(scopes), ends_ms, incident)
@@ -156,9 +158,13 @@ def used_levers(held: Iterable[HeldLever], people: People) -> tuple[UsedLever, .
     )
 
 
-def lift_levers(connection: sqlite3.Connection, people: People, tracks: dict[str, TrackRow], now_ms: int) -> None:
-    """Note that the levers are lifted which a stage that was just opened has undone."""
+def lift_levers(
+    connection: sqlite3.Connection, people: People, tracks: Mapping[str, TrackRow], opened: str, now_ms: int
+) -> None:
+    """Note that the levers are lifted which the stage has undone that the scope `opened` was just opened to."""
     for lever in read_held(connection):
+        if opened not in lever.scopes:
+            continue
         undoing = people.undoing.get(lever.hook)
         at = undoing.at if undoing else Stage.EXIT_ONLY
         ranks = [tracks[scope].track.stage.rank for scope in lever.scopes if scope in tracks]

@@ -119,6 +119,12 @@ def test_a_file_that_does_not_count_does_not_keep_the_others_from_counting(
     assert result.exit_code == 1
     assert "1 of 2 approved" in result.stdout
     assert f"{bad}: other-request: effect is 'Tighten nothing" in result.stderr
+    # the same from a wallet, which returns a signature and no file
+    wallet = json.loads(good.read_text())["signature"]
+    again = tocsin("approve", "sign", asked["id"], "--signature", wallet, "--yes", *at)
+    assert (again.exit_code, "duplicate-signer" in again.stderr) == (1, True)
+    assert tocsin("approve", "sign", asked["id"], "--yes", *at).exit_code == 2
+    assert tocsin("approve", "sign", asked["id"], "--signature", "0x12", "--yes", *at).exit_code == 1
     assert tocsin("approve", "decline", asked["id"], "--yes", *at).exit_code == 0
 
 
