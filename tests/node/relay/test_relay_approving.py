@@ -138,6 +138,17 @@ async def test_approvals_survive_a_restart(tmp_path: FilePath) -> None:
         await desk.wait_state(State.EFFECTIVE)
 
 
+async def test_what_was_granted_before_a_crash_is_done_after_it(tmp_path: FilePath) -> None:
+    async with open_asked(tmp_path) as desk:
+        request = await desk.request()
+        await desk.hand_in(approve("ann", request))
+    async with open_desk(tmp_path, tasks=False) as desk:
+        assert (await desk.hand_in(approve("ben", request)))["state"] == "granted"
+        assert (await desk.action()).state is State.PREFLIGHT
+    async with open_desk(tmp_path) as desk:
+        await desk.wait_state(State.EFFECTIVE)
+
+
 async def test_a_replayed_approval_is_used(tmp_path: FilePath) -> None:
     async with open_asked(tmp_path) as desk:
         request = await desk.request()
