@@ -59,14 +59,20 @@ class Acting:
         self._metrics.outcomes.labels(recorded.value).inc()
         _log.info("action", action=action_id, hook=after.hook, event_of=recorded.value, state=after.state.value)
         # An approval that was granted, or a block that was taken back, is work for a hook that was not at it.
-        self.take_up(after)
+        self._take_up(after)
         return after
 
     def start(self, filed: Filed, path: Path) -> None:
         """Take up the actions that a batch set off."""
         for decided in filed.decided:
             for action in decided.actions:
-                self.take_up(action)
+                self._take_up(action)
+
+    def granted(self, action: Action) -> None:
+        """Take up an action that the operators have approved just now."""
+        self._metrics.outcomes.labels(Event.GRANT.value).inc()
+        _log.info("action", action=action.action_id, hook=action.hook, event_of="grant", state=action.state.value)
+        self._take_up(action)
 
     async def run_acting(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what an earlier run left, then run every new action at once; nothing while the ledger is in doubt."""
@@ -80,12 +86,12 @@ class Acting:
                 self._hooks[action.hook].claim(action)
         async with trio.open_nursery() as nursery:
             for action in open_actions:
-                self.take_up(action)
+                self._take_up(action)
             task_status.started()
             async for action in self._receive:
                 nursery.start_soon(self._run, action)
 
-    def take_up(self, action: Action) -> None:
+    def _take_up(self, action: Action) -> None:
         """Have an action pursued that has work for its hook, unless it is being pursued."""
         if action.is_settled or action.state is State.AWAITING_APPROVAL or action.action_id in self._pursued:
             return
@@ -105,7 +111,7 @@ class Acting:
             self._ledger.forget(action.action_id)
         try:
             # A reorg may have been told of while the hook was ending.
-            self.take_up(await self._read(action))
+            self._take_up(await self._read(action))
         except Exception:  # noqa: BLE001 - a fault of the store must not stop the node; the next start takes it up
             _log.exception("an action could not be read again", action=action.action_id)
 

@@ -98,7 +98,7 @@ class Approving:
             _log.warning("an approval was refused", code=taken.code, why=taken.why)
             raise ControlError(taken.code, taken.why)
         if taken.action is not None:
-            self._acting.take_up(taken.action)
+            self._acting.granted(taken.action)
         return {
             "request": taken.row.digest.hex(),
             "state": RequestState.GRANTED.value if taken.tally.granted else RequestState.OPEN.value,
