@@ -9,12 +9,12 @@ _MINUTE_MS = 60_000
 
 _WORDS = {
     State.PLANNED: "Decided, nothing sent yet. Nothing to do.",
-    State.AWAITING_APPROVAL: "Waits for people: approve it or decline it, or it lapses.",
+    State.AWAITING_APPROVAL: "Waits for people: approve it or decline it (tocsin approve list), or it lapses.",
     State.PREFLIGHT: "Nothing sent yet: it waits for an endpoint of its chain. If it stays, look at the endpoints.",
     State.SIGNED: "On its way. Nothing to do.",
     State.BROADCAST: "Sent, not in a block or not answered yet. The node sends it again. Nothing to do.",
     State.INCLUDED: "In a block that has yet to hold. Nothing to do.",
-    State.EFFECTIVE: "In effect. Decide whether to hold it or to reopen before its end.",
+    State.EFFECTIVE: "In effect. Decide whether to hold it or to reopen before its end: tocsin recover {incident}",
     State.EXPIRING: "In effect. When you have lifted it, say so with: tocsin ledger lifted {id}",
     State.LIFTED: "Over. Arm the hook anew if it should fire again.",
     State.REVERTED: "It failed on chain and has no effect. Contain by hand, then look at the guardian's role and gas.",
@@ -30,7 +30,7 @@ def next_step(action: Action) -> str:
     """What the operator does about an action."""
     if action.state is State.EFFECTIVE and action.ends_ms is None:
         return "Done. It has nothing to end."
-    return _WORDS[action.state].format(id=action.action_id.hex()[:12])
+    return _WORDS[action.state].format(id=action.action_id.hex()[:12], incident=action.incident_id.hex()[:12])
 
 
 def end_text(action: Action, now_ms: int) -> str:

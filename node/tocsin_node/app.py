@@ -32,6 +32,7 @@ from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSee
 from .peer_ids import peer_id_of_seed
 from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
+from .relay.approving import Approving
 from .relay.arming import Arming
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
@@ -48,6 +49,7 @@ from .relay.metrics import Metrics
 from .relay.network import Network
 from .relay.operator import Operator
 from .relay.publishing import Publishing
+from .relay.recovery import Recovery
 from .relay.rules_in_force import RulesInForce
 from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
@@ -213,7 +215,8 @@ async def _start(
         private_files(config),
         now_ms,
     )
-    intake.listeners += [acting.start, mesh_state.filed, checking.filed]
+    recovery = Recovery(store, rules, levers.clients, metrics, now_ms)
+    intake.listeners += [acting.start, mesh_state.filed, checking.filed, recovery.filed]
     intake.listeners += [care.brake.filed, care.about_us.filed, drills.filed]
     metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
     metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
@@ -235,6 +238,7 @@ async def _start(
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
         partial(run_expiry, store, metrics, now_ms),
+        recovery.run_recovery,
         partial(run_verdicts, store, metrics, now_ms),
         care.brake.run_file,
         care.brake.run_statements,
@@ -250,9 +254,10 @@ async def _start(
         client, status = levers.clients[watcher.chain], watchers[watcher.name]
         nursery.start_soon(partial(run_outflow_watcher, watcher, client, findings.report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
-    desk = LedgerDesk(store, ledger, acting, levers.hooks)
+    desk, approving = LedgerDesk(store, ledger, acting, levers.hooks), Approving(store, rules, acting, now_ms)
     arming = Arming(store, ledger, care.brake, usable, rules, now_ms)
-    handlers = operator.handlers() | desk.handlers() | arming.handlers() | {Verb.DOCTOR: doctor.answer}
+    handlers = operator.handlers() | desk.handlers() | approving.handlers() | recovery.handlers()
+    handlers |= arming.handlers() | {Verb.DOCTOR: doctor.answer}
     await nursery.start(serve_control, config.control_path, handlers)
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
 

@@ -31,6 +31,16 @@ class Verb(StrEnum):
         "actions", "hooks": [{"hook", "target", "anchor_epoch", "database_epoch"}]}.
     CONFIRM_LEDGER: {} → {"ledger", "sequence"}: the operator takes a ledger in doubt for this node's own.
     LIFTED: {"action": id} → {"action", "state"}: the operator says that the effect of an action is over.
+    REQUESTS: {} → {"requests": what the operators were asked, newest first, as `request_view` writes it}.
+    APPROVE: {"approval": the text of an approval's file} → {"request", "state": "open" or "granted", "sentence"};
+        refused with a word of specs/approval.md, or "unknown-request", "not-open", "not-this-step".
+    DECLINE: {"request": its whole id} → {"request", "state"}: what waits for it is never done.
+    CONFIRM_TIME: {} → {"now_ms", "record_ms"}: the operator says that the clock is right, whatever later time the
+        record shows.
+    RECOVERY: {"incident": id} → the plan of its scopes as `recovery_view` writes it.
+    ASK_STEP: {"scope": name} → the request for its next step, new or open already, as `request_view` writes it.
+    OPENED: {"scope": name} → {"scope", "stage"}: the operator says that the calls of its next step were made; refused
+        with a note of specs/recovery.md where that does not count.
     ROSTER: {} → {"roster": the signed roster in force}.
     APPLY_ROSTER: {"roster": a signed roster} → {"epoch", "hash"}.
     """
@@ -50,5 +60,12 @@ class Verb(StrEnum):
     LEDGER = "ledger"
     CONFIRM_LEDGER = "confirm-ledger"
     LIFTED = "lifted"
+    REQUESTS = "requests"
+    APPROVE = "approve"
+    DECLINE = "decline"
+    CONFIRM_TIME = "confirm-time"
+    RECOVERY = "recovery"
+    ASK_STEP = "ask-step"
+    OPENED = "opened"
     ROSTER = "roster"
     APPLY_ROSTER = "apply-roster"

@@ -1,6 +1,7 @@
 """Keys at rest: scrypt and ChaCha20-Poly1305 (RFC 7914, RFC 8439) over a canonical map of secrets.
 
-Two kinds of keystore: a node's three keys, and the member's root key, which belongs offline.
+Three kinds of keystore: a node's three keys; the member's root key, which belongs offline; an operator's own key, which
+belongs on his machine.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ MAX_PASSPHRASE_BYTES = 1024
 
 _NODE_KIND = "node"
 _ROOT_KIND = "root"
+_OPERATOR_KIND = "operator"
 _NODE_NAMES = ("guardian", "publisher", "transport")
 _ROOT_NAMES = ("root",)
-_SECP256K1_NAMES = frozenset(("guardian", "publisher", "root"))
+_OPERATOR_NAMES = ("operator",)
+_SECP256K1_NAMES = frozenset(("guardian", "operator", "publisher", "root"))
 
 
 class KeystoreError(ConfigError):
@@ -110,6 +113,16 @@ def create_root_keystore(path: Path, root: bytes, passphrase: bytes, cost: Scryp
 def open_root_keystore(path: Path, passphrase: bytes) -> bytes:
     """Read a member's 32-byte root key; raises ConfigError."""
     return _open(path, _ROOT_KIND, _ROOT_NAMES, passphrase)["root"]
+
+
+def create_operator_keystore(path: Path, key: bytes, passphrase: bytes, cost: ScryptCost = DEFAULT_COST) -> None:
+    """Write a new keystore for the key with which an operator approves; raises ConfigError."""
+    _create(path, _OPERATOR_KIND, {"operator": key}, passphrase, cost)
+
+
+def open_operator_keystore(path: Path, passphrase: bytes) -> bytes:
+    """Read an operator's 32-byte key; raises ConfigError."""
+    return _open(path, _OPERATOR_KIND, _OPERATOR_NAMES, passphrase)["operator"]
 
 
 def read_passphrase(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,9 @@ from tocsin_protocol.ladder import MAX_LEVERS
 from tocsin_protocol.taxonomy import Category
 
 from .conditions import try_condition
-from .policy_notes import find_notes
+from .people import People
+from .policy_notes import find_notes, find_people_notes
+from .policy_people import ApprovalSection, Operators, PeopleReader, RecoverySection
 from .toml_files import Section, TomlFile, open_toml, suggest
 from .toml_lines import Location
 
@@ -91,6 +93,7 @@ class _LeverSection(Section):
     cooldown_minutes: _Minutes = 0
     uses: int | None = Field(default=None, ge=1, le=MAX_BUCKET)
     refill_hours: int | None = Field(default=None, ge=1, le=MAX_REFILL_HOURS)
+    ask: bool = False
 
 
 class _LimitSection(Section):
@@ -133,6 +136,9 @@ class _PolicyFile(Section):
     budget: _BudgetSection = _BudgetSection()
     limit: list[_LimitSection] = Field(default=[], max_length=MAX_SCOPES)
     lever: list[_LeverSection] = Field(default=[], max_length=MAX_LEVERS)
+    operators: Operators = Field(default={})
+    approval: ApprovalSection = ApprovalSection()
+    recovery: RecoverySection = RecoverySection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,7 @@ class LoadedPolicy:
     policy: Policy
     hash: bytes
     notes: tuple[str, ...]
+    people: People = field(default_factory=People)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -164,9 +171,11 @@ def load_policy(
         return LoadedPolicy(Policy(), sha256(b"").digest(), find_notes(Policy(), hooks, scopes, members))
     file = open_toml(path)
     reader = _Reader(file, hooks, scopes)
-    policy = reader.read(file.check(_PolicyFile))
-    notes = find_notes(policy, hooks, scopes, members)
-    return LoadedPolicy(policy, sha256(file.text.encode()).digest(), notes)
+    document = file.check(_PolicyFile)
+    policy = reader.read(document)
+    people = reader.people(document, policy)
+    notes = (*find_notes(policy, hooks, scopes, members), *find_people_notes(policy, people))
+    return LoadedPolicy(policy, sha256(file.text.encode()).digest(), notes, people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,16 @@ class _Reader:
         except ProtocolError as exc:
             raise self.file.error((), str(exc)) from exc
 
+    def people(self, document: _PolicyFile, policy: Policy) -> People:
+        """Who approves what, and the way back."""
+        reader = PeopleReader(self.file, self.scopes)
+        people = reader.read(document.operators, document.approval, document.recovery, policy.levers)
+        levers = {lever.hook: lever for lever in policy.levers}
+        for place, section in enumerate(document.lever):
+            if section.ask and section.hook in levers:
+                reader.check_asked(place, levers[section.hook], people.approvals)
+        return people
+
     def _lever(self, place: int, section: _LeverSection) -> Lever | None:
         """The lever; None when it covers everything and there is nothing."""
         where: Location = ("lever", place)
@@ -217,6 +236,7 @@ class _Reader:
             cooldown_minutes=section.cooldown_minutes,
             tokens=section.uses or uses,
             refill_minutes=(section.refill_hours or refill_hours) * _HOUR_MINUTES,
+            asks=section.ask,
         )
 
     def _check_tier(self, where: Location, section: _LeverSection) -> None:

@@ -9,6 +9,7 @@ from tocsin_protocol.decision.policy import Policy
 from tocsin_protocol.decision.tiers import Tier
 
 from .conditions import try_condition
+from .people import People
 from .toml_files import suggest
 
 
@@ -29,6 +30,27 @@ def find_notes(
         *_about_limits(policy),
         *_about_budget(policy),
         *_about_members(policy, members),
+    )
+
+
+def find_people_notes(policy: Policy, people: People) -> tuple[str, ...]:
+    """The same about the operators: who cannot be asked, and what has no way back. Without operators, nothing."""
+    if not people.approvals.operators:
+        return ()
+    held = sorted(
+        {(scope, lever.tier) for lever in policy.levers if lever.tier >= Tier.FREEZE for scope in lever.scopes}
+    )
+    return (
+        *(
+            f"no approval rule covers {scope!r} at tier {tier.name.lower()!r}: nobody can approve its reopening"
+            for scope, tier in held
+            if people.approvals.rule_for(tier, scope) is None
+        ),
+        *(
+            f"[[recovery.undo]] does not say how lever {lever.hook!r} is undone: its way back names no call"
+            for lever in policy.levers
+            if lever.tier >= Tier.FREEZE and lever.hook not in people.undoing
+        ),
     )
 
 

@@ -35,6 +35,23 @@ version = 1
 # effectiveness_percent = 90       # of the loss, that it averts
 # cost_usd = 20_000                # when the alarm was false
 # minutes = 45                     # after which it ends
+
+# Your own people, by the addresses of their wallets or of the keys that `tocsin approve new-key` makes. So many (m) of
+# them approve levers that ask first, and every step of the way back after containment.
+# [operators]
+# ana = "0x00000000000000000000000000000000000000a1"
+# ben = "0x00000000000000000000000000000000000000b2"
+# cleo = "0x00000000000000000000000000000000000000c3"
+
+# [[approval.rule]]
+# m = 2
+
+# The call of your governance that undoes a lever; deploy/policy.example.toml has the rest of the way back.
+# [[recovery.undo]]
+# hook = "freeze-market"
+# target = "eip155:1:0x1111111111111111111111111111111111111111"
+# function = "unpause()"
+# effect = "start the market again"
 """
 
 _SAMPLE_MANIFEST = """\

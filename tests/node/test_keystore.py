@@ -13,10 +13,12 @@ from tocsin_node.keystore import (
     MAX_SCRYPT_N,
     NodeSecrets,
     create_keystore,
+    create_operator_keystore,
     create_root_keystore,
     generate_passphrase,
     generate_secrets,
     open_keystore,
+    open_operator_keystore,
     open_root_keystore,
     read_credential,
     read_passphrase,
@@ -40,6 +42,13 @@ def test_what_was_put_in_comes_out(tmp_path: Path) -> None:
     keys = generate_secrets()
     create_keystore(tmp_path / "k.json", keys, PASSPHRASE, LEAST_COST)
     assert open_keystore(tmp_path / "k.json", PASSPHRASE) == keys
+
+
+def test_an_operators_key_is_of_a_kind_of_its_own(tmp_path: Path, store: Path) -> None:
+    create_operator_keystore(tmp_path / "operator.json", b"\7" * 32, PASSPHRASE, LEAST_COST)
+    assert open_operator_keystore(tmp_path / "operator.json", PASSPHRASE) == b"\7" * 32
+    with pytest.raises(ConfigError, match="kind = 'node': 'operator' is wanted"):
+        open_operator_keystore(store, PASSPHRASE)
 
 
 def test_file_is_for_its_owner_only_and_holds_no_secret_in_the_clear(tmp_path: Path) -> None:

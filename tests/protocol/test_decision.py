@@ -362,3 +362,20 @@ def test_within_one_incident_a_gentle_lever_never_stands_in_the_way_of_a_stronge
 def test_levers_of_one_incident_are_charged_as_the_longest_of_them() -> None:
     charges = (Charge("a", b"one", 15, NOW_MS), Charge("a", b"one", 60, NOW_MS), Charge("a", b"two", 15, NOW_MS))
     assert spent_minutes(charges, "a", b"", NOW_MS) == 75
+
+
+def test_a_pause_that_asks_needs_nobody_else_and_one_that_does_not_does() -> None:
+    alone = make_situation(0, signals=1, own_detector=True, probability=0.5)
+    assert fired(ask(alone, replace(PAUSE, asks=True))) == {"pause"}
+    assert fired(ask(alone, PAUSE)) == set()
+    # it is still the operators' own tier alone: to freeze takes what it took
+    assert fired(ask(alone, replace(FREEZE, asks=True))) == set()
+
+
+def test_a_lever_that_asks_stands_in_for_none_that_acts_at_once() -> None:
+    situation = make_situation(2, probability=0.9)
+    better = replace(FREEZE, hook="freeze-well", effectiveness_percent=99, cost_micro_usd=1 * USD)
+    assert fired(ask(situation, FREEZE, better)) == {"freeze-well"}
+    assert fired(ask(situation, FREEZE, replace(better, asks=True))) == {"freeze-pool", "freeze-well"}
+    # and it is not asked for where it would not be used
+    assert fired(ask(situation, better, replace(FREEZE, asks=True))) == {"freeze-well"}

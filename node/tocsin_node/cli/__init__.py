@@ -22,6 +22,8 @@ _COMMANDS = {
     "policy": ("policy", "Check and show what this node may do."),
     "manifest": ("manifest", "Check, show, sign and import what protocols hold and hang on."),
     "coverage": ("coverage", "Say which threats no lever answers yet."),
+    "approve": ("approve", "Show, sign, hand in and decline what the operators are asked."),
+    "recover": ("recover", "Show the way back after containment, and ask for its next step."),
     "arm": ("operate", "Let a hook fire, once."),
     "disarm": ("disarm", "Keep a hook, or all of them, from firing."),
     "sign-disarm": ("disarm", "Sign, offline, that a node is to act no more."),

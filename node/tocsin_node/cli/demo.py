@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from tocsin_protocol.recovery.stages import Stage
 
 from ..errors import NodeError
 from .base import EXIT_CODES, output_option
@@ -48,6 +49,8 @@ def demo(keep: Path | None, out: Output) -> None:
         out.say(f"Look closer: tocsin explain INCIDENT --home {keep / 'armed' / 'dex'}")
     if set(armed.paused) != {"lender", "dex"} or armed.lost_micro_usd >= disarmed.lost_micro_usd:
         raise NodeError("the demo did not end as it should: nothing was saved")
+    if armed.reopened[-1:] != (Stage.NORMAL,):
+        raise NodeError("the demo did not end as it should: the lender was not opened again")
 
 
 async def _run_both(directory: Path, out: Output) -> tuple[RunResult, RunResult]:
@@ -65,6 +68,7 @@ async def _run_both(directory: Path, out: Output) -> tuple[RunResult, RunResult]
 def _show(out: Output, disarmed: RunResult, armed: RunResult) -> None:
     from ..demo.cast import UNTOUCHED
     from ..demo.incident import ATTACKER
+    from ..demo.reopening import AWAY, OPERATORS, WANTED
 
     if out.as_json:
         out.emit({"disarmed": _as_json(disarmed), "armed": _as_json(armed), "saved_micro_usd": _saved(disarmed, armed)})
@@ -97,6 +101,12 @@ def _show(out: Output, disarmed: RunResult, armed: RunResult) -> None:
             f"Paused, from the attacker's first transaction: {when}; {armed.steps_failed} of his {armed.steps_sent}"
             f" transactions were blocked.{' The lie paused nobody.' if UNTOUCHED not in armed.paused else ''}"
         )
+    if armed.reopened:
+        out.say(
+            ("Reopened: ", "bold"),
+            f"the lender, {' → '.join(armed.reopened)}; each step approved by {WANTED} of {len(OPERATORS)} operators,"
+            f" while {AWAY}'s machine was off, and made by its owner. The node itself opened nothing.",
+        )
     out.say("What was lost before a pause took hold stays lost: no reactive system saves the first victim.")
 
 
@@ -108,6 +118,7 @@ def _as_json(run: RunResult) -> dict[str, Any]:
         "lender_lost_micro_usd": run.lender_lost_micro_usd,
         "dex_lost_micro_usd": run.dex_lost_micro_usd,
         "paused": list(run.paused),
+        "reopened": list(run.reopened),
         "timeline": [
             {"at_ms": m.at_ms, "who": m.who, "what": m.what, "incident": m.incident.hex()} for m in run.timeline
         ],

@@ -11,7 +11,7 @@ import click
 
 from ..errors import NodeError
 from .base import EXIT_CODES, EXIT_FAILED, home_option, open_config, open_store, output_option
-from .output import Output, short_hex, styled, time_text
+from .output import Output, count_text, short_hex, styled, time_text
 from .publish import send_signal
 from .roster_io import FILE
 
@@ -220,4 +220,5 @@ def _show_records(out: Output, records: list[DrillRecord]) -> None:
 def _show_percentiles(out: Output, records: list[DrillRecord]) -> None:
     found = _percentiles(records)
     rows = [(stage, *("" if ms is None else str(ms) for ms in values.values())) for stage, values in found.items()]
-    out.table(f"Percentiles over {len(records)} records, ms", ("stage", *next(iter(found.values()))), rows)
+    title = f"Percentiles over {count_text(len(records), 'record')}, ms"
+    out.table(title, ("stage", *next(iter(found.values()))), rows)

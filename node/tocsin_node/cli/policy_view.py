@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .output import Output
 
 if TYPE_CHECKING:
+    from tocsin_protocol.approval.policy import ApprovalPolicy
     from tocsin_protocol.decision.levers import Lever
     from tocsin_protocol.decision.policy import LossLimit, Policy
     from tocsin_protocol.exposure.manifest import Manifest
@@ -49,6 +50,8 @@ def policy_view(loaded: LoadedPolicy, manifest: Manifest | None) -> dict[str, An
         "pins": {name: {"min": pin.min_llr, "max": pin.max_llr} for name, pin in policy.pins.items()},
         "priors": {str(category): prior for category, prior in policy.priors.items()},
         "half_life_minutes": {str(category): ms // 60_000 for category, ms in policy.half_lives_ms.items()},
+        "approvals": _approvals(loaded.people.approvals),
+        "asks": sorted(lever.hook for lever in policy.levers if lever.asks),
         "faults": list(policy.faults()),
         "warnings": list(loaded.notes),
     }  # fmt: skip
@@ -72,8 +75,29 @@ def show_policy(out: Output, view: dict[str, Any]) -> None:
     _show_limits(out, view["limits"])
     _show_pins(out, view["pins"])
     _show_overrides(out, view["priors"], view["half_life_minutes"])
+    for rule in view["approvals"]:
+        out.say(
+            f"Approval of tier {rule['tier']} in {rule['scope']}: {rule['m']} of {len(rule['operators'])}",
+            f" ({', '.join(rule['operators'])})",
+        )
+    if view["asks"]:
+        out.say(f"Fires only when they have approved: {', '.join(view['asks'])}")
     for fault in view["faults"]:
         out.say(("✗ may not be armed: ", "bold red"), fault)
+
+
+def _approvals(policy: ApprovalPolicy) -> list[dict[str, Any]]:
+    from tocsin_protocol.decision.tiers import Tier
+
+    return [
+        {
+            "tier": "any" if rule.tier is None else Tier(rule.tier).name.lower(),
+            "scope": rule.scope,
+            "m": rule.m,
+            "operators": sorted(policy.operators[operator] for operator in rule.operators),
+        }
+        for rule in policy.rules
+    ]
 
 
 def _lever(lever: Lever) -> dict[str, Any]:
@@ -120,6 +144,7 @@ def _opens(policy: Policy) -> dict[str, list[str]]:
         Condition.GROUPS_BESIDE_OWN: f"{_groups(quorum.freeze_beside_own)} beside it",
         Condition.PAUSE_GROUPS: f"{_groups(quorum.pause)} (or more than a third of the other members, if that is more)",
         Condition.OWN_OUTFLOW: "our own measured outflow past a limit that opens a freeze",
+        Condition.OWN_APPROVAL: "our own operators' approval, of a lever that asks",
     }
     order = list(words)
     return {

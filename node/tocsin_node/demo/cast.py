@@ -133,6 +133,24 @@ async def tell_the_lie(cast: Cast) -> str:
     return "claims that the vault was emptied; one of the vault's RPC providers swears that it was"
 
 
+async def cry_wolf(cast: Cast) -> str:
+    """An honest member takes the lender's savers, who leave, for another drain; returns the digest of what he says."""
+    said = await cast.nodes[VAULT].ask(Verb.PUBLISH, signals=[_about_lender(cast, "asset.drain", "critical")])
+    return str(said["sealed"][0]["digest"])
+
+
+async def take_it_back(cast: Cast, digest: str) -> None:
+    """He has looked again."""
+    reference = {"relation": "retracts", "digest": "0x" + digest}
+    retraction = _about_lender(cast, "meta.retraction", "low") | {"references": [reference]}
+    await cast.nodes[VAULT].ask(Verb.PUBLISH, signals=[retraction])
+
+
+def _about_lender(cast: Cast, category: str, severity: str) -> dict[str, Any]:
+    subjects = [{"role": "victim", "value": cast.scenario.account(cast.scenario.lender)}]
+    return {"category": category, "severity": severity, "confidence": 90, "subjects": subjects}
+
+
 async def _publish(node: NodeProcess, text: str, subjects: list[tuple[str, str]], claim: Predicate) -> None:
     evidence = encode_predicate(claim)
     document: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -30,6 +30,7 @@ from .cast import (
 )
 from .network import create_local_network
 from .processes import NodeProcess, open_nodes, wait_connected
+from .reopening import Operator, hire_operators, plan_way_back, reopen_lender
 from .rpc_proxy import open_rpc_proxy
 from .scenario_chain import (
     DECIMALS,
@@ -77,7 +78,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What one run came to; money in micro-USD."""
+    """What one run came to; money in micro-USD. `reopened` are the stages that the lender went through afterwards."""
 
     armed: bool
     steps_sent: int
@@ -86,6 +87,7 @@ class RunResult:
     dex_lost_micro_usd: int
     paused: tuple[str, ...]
     timeline: tuple[Moment, ...]
+    reopened: tuple[str, ...] = ()
 
     @property
     def lost_micro_usd(self) -> int:
@@ -107,6 +109,8 @@ async def run_incident(directory: Path, *, armed: bool, tell: Tell) -> RunResult
         await anvil.call("evm_setNextBlockTimestamp", now_ms() // 1000)
         await anvil.mine()
         configure_members(homes, scenario, [anvil.url, second.url], lying.url)
+        operators = hire_operators(directory / "operators")
+        plan_way_back(homes[0], operators, scenario)
         tell("three protocols are deployed; their nodes start, and with them that of a member who will lie")
         async with open_nodes(homes) as nodes:
             with trio.fail_after(START_SECONDS):
@@ -117,7 +121,8 @@ async def run_incident(directory: Path, *, armed: bool, tell: Tell) -> RunResult
                         await node.ask(Verb.ARM, hook=HOOKS[node.name])
             tell("the nodes are connected" + (", their levers armed" if armed else ", their levers disarmed"))
             cast = Cast(anvil, scenario, lying, {node.name: node for node in nodes})
-            return await _attack(cast, armed=armed, tell=tell)
+            result = await _attack(cast, armed=armed, tell=tell)
+            return await _reopen(cast, operators, result, tell) if armed else result
 
 
 async def _attack(cast: Cast, *, armed: bool, tell: Tell) -> RunResult:
@@ -153,6 +158,17 @@ async def _attack(cast: Cast, *, armed: bool, tell: Tell) -> RunResult:
         paused=tuple(paused),
         timeline=tuple(sorted(moments, key=lambda moment: moment.at_ms)),
     )
+
+
+async def _reopen(cast: Cast, operators: tuple[Operator, ...], result: RunResult, tell: Tell) -> RunResult:
+    moments = list(result.timeline)
+
+    def say(who: str, what: str) -> None:
+        moments.append(Moment(now_ms(), who, what))
+        tell(f"{who}: {what}")
+
+    stages = await reopen_lender(cast, operators, say)
+    return replace(result, reopened=stages, timeline=tuple(sorted(moments, key=lambda moment: moment.at_ms)))
 
 
 def _lost(before: Holdings, after: Holdings, who: str) -> int:

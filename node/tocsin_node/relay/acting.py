@@ -91,6 +91,12 @@ class Acting:
             for action in decided.actions:
                 self._take_up(action)
 
+    def granted(self, action: Action) -> None:
+        """Take up an action that the operators have approved just now."""
+        self._metrics.outcomes.labels(Event.GRANT.value).inc()
+        _log.info("action", action=action.action_id, hook=action.hook, event_of="grant", state=action.state.value)
+        self._take_up(action)
+
     async def run_acting(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what an earlier run left, then run every new action at once; nothing while the ledger is in doubt."""
         if not self._ledger.confirmed.is_set():

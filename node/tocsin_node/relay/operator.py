@@ -41,6 +41,7 @@ from .network import Network
 from .publishing import Publishing, Speech
 from .rules_in_force import RulesInForce
 from .supervisor import MeshSupervisor
+from .waiting import read_waiting
 
 MAX_WATCHER_SILENCE_MS = 60_000
 # An endpoint may answer every poll with the same old block. No chain that is worth watching is this slow.
@@ -108,13 +109,25 @@ class Operator:
         """What the node knows about itself, most urgent first in `warnings`."""
         roster = self._network.index.roster
         now_ms = self._now_ms()
-        feeds, arms, actions, expiring, equivocators, standstills, examined, decided = await self._store.writer.submit(
+        rules = self._rules()
+        (
+            feeds,
+            arms,
+            actions,
+            expiring,
+            equivocators,
+            waiting,
+            standstills,
+            examined,
+            decided,
+        ) = await self._store.writer.submit(
             lambda c: (
                 read_feeds(c),
                 read_arms(c),
                 count_actions_by_state(c),
                 read_expiring(c, now_ms),
                 read_equivocators(c),
+                read_waiting(c, rules, now_ms),
                 read_standstills(c),
                 read_doctor(c),
                 c.execute("SELECT at_ms FROM decisions ORDER BY id DESC LIMIT 1").fetchone(),
@@ -126,7 +139,7 @@ class Operator:
         warnings += [*health["reasons"], *self._about_us.warnings]
         if examined is not None and not examined[1]:
             warnings.append("the doctor found something wrong: see `tocsin doctor`")
-        warnings += [_expiry_warning(action, now_ms) for action in expiring]
+        warnings += [*waiting, *(_expiry_warning(action, now_ms) for action in expiring)]
         if members < _MIN_MEMBERS_FOR_TOLERANCE:
             warnings.append(f"{members} members: below {_MIN_MEMBERS_FOR_TOLERANCE} nothing Byzantine is tolerated")
         warnings += [f"publisher 0x{p.hex()} has told two histories: its signals weigh nothing" for p in equivocators]

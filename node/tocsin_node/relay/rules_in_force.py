@@ -56,6 +56,7 @@ class RulesInForce:
                 own=self._own,
                 tallies=self._tallies,
                 trusted=self._trusted,
+                people=self._policy.people,
             )
             self._rules, self._made_ms = rules, now_ms
         return rules

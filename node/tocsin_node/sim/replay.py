@@ -109,7 +109,8 @@ class _Run:
         judgement = self._judge.judge(thread.incident.id, words, self._lives, self._charges, now_ms)
         if self._watch:
             self._watch.judged(thread, judgement, now_ms)
-        for choice in judgement.decision.fired:
+        # What people would approve, and when, nobody knows: a lever that asks them is never used here.
+        for choice in (choice for choice in judgement.decision.fired if not choice.lever.asks):
             self._use(choice, judgement, thread, now_ms)
 
     def _confirm(self, thread: Thread, now_ms: int) -> None:

@@ -15,6 +15,7 @@ from tocsin_protocol.freshness import actionable_until_ms
 
 from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
+from .asking import ask_operators
 from .audit import append_audit
 from .decision_detail import MAX_SENTENCE_CHARS, decode_detail, encode_detail, is_kept_by_arming, shape_of
 from .evidence_checks import load_exhibits
@@ -79,9 +80,11 @@ def _intend(
     hook = rules.hooks[choice.lever.hook]
     epoch = read_arms(connection)[hook.name].epoch
     target = action_target(choice.lever, hook.target, incident)
+    # People may take longer than a signal is fresh: what they approve they have judged for themselves.
+    until_ms = now_ms + rules.people.window_ms if choice.lever.asks else None
     # A notice holds nothing still, so there is nothing to end.
-    ends_ms = now_ms + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
-    action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms)
+    ends_ms = (until_ms or now_ms) + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
+    action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms, until_ms)
     if not action.payload:
         # Its arming is not spent on that: another signal of the incident may name what this one does not.
         detail = {"hook": hook.name, "why": "the incident names nothing that its arguments could be"}
@@ -91,7 +94,7 @@ def _intend(
         return None
     if choice.lever.tier >= Tier.TIGHTEN:
         insert_charges(connection, action, choice, now_ms)
-    return action
+    return ask_operators(connection, rules, choice.lever, action, now_ms) if choice.lever.asks else action
 
 
 def _new_action(
@@ -104,6 +107,7 @@ def _new_action(
     sightings: Sequence[Sighting],
     now_ms: int,
     ends_ms: int | None,
+    until_ms: int | None,
 ) -> Action:
     signals = [s.signal for s in sightings if s.digest in judgement.reports]
     worst = max(signals, key=lambda signal: signal.severity.rank)
@@ -124,7 +128,7 @@ def _new_action(
         decision_id=decision_id,
         payload=hook.payload(occasion),
         created_ms=now_ms,
-        deadline_ms=max(actionable_until_ms(signal) for signal in signals),
+        deadline_ms=until_ms or max(actionable_until_ms(signal) for signal in signals),
         ends_ms=ends_ms,
     )
 

@@ -18,6 +18,7 @@ from tocsin_protocol.taxonomy import Category
 from ..conditions import holds
 from ..exposure import Exposure
 from ..hooks.hook import Hook
+from ..people import People
 
 NO_TALLY = Tally(0.0, 0.0, 0.0, 0.0)
 
@@ -37,6 +38,7 @@ class Rules:
     own: bytes
     tallies: Mapping[tuple[bytes, Category], Tally] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
+    people: People = field(default_factory=People)
     _speakers: dict[Category, dict[bytes, Speaker]] = field(default_factory=dict)
 
     @property

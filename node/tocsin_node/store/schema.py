@@ -198,6 +198,61 @@ MIGRATIONS = (
     INSERT INTO ledger VALUES (1, randomblob(16), 0, x'', '');
     """,
     """
+    -- What the operators were asked. digest: what they sign; body: the file that a wallet is given; use_key: what it
+    -- may be used for once; action: the one that waits for it, nothing for a step of a reopening.
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE,
+        use_key BLOB NOT NULL,
+        body BLOB NOT NULL,
+        action BLOB,
+        at_ms INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX requests_by_use ON requests (use_key, id);
+    CREATE TABLE request_approvals (
+        request INTEGER NOT NULL,
+        operator BLOB NOT NULL,
+        approval BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (request, operator)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE used_requests (use_key BLOB PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    -- The highest time that the node has seen: no clock set back revives what expired.
+    CREATE TABLE latest_time (only INTEGER PRIMARY KEY CHECK (only = 1), at_ms INTEGER NOT NULL) STRICT;
+    INSERT INTO latest_time VALUES (1, 0);
+
+    -- Levers in effect that hold scopes (canonical list of names) still, for as long as their actions hold.
+    CREATE TABLE held_levers (
+        action BLOB PRIMARY KEY,
+        hook TEXT NOT NULL,
+        tier INTEGER NOT NULL,
+        scopes BLOB NOT NULL,
+        ends_ms INTEGER NOT NULL,
+        incident BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- Where the recovery of each scope is: one row for each scope that was ever contained, so that its step only rises.
+    -- note: what became of the last event that was worth telling.
+    CREATE TABLE tracks (
+        scope TEXT PRIMARY KEY,
+        incident BLOB NOT NULL,
+        stage TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        last_number INTEGER NOT NULL,
+        last_ms INTEGER NOT NULL,
+        calm_ms INTEGER NOT NULL,
+        watched_ms INTEGER NOT NULL,
+        exit_ms INTEGER NOT NULL,
+        backs INTEGER NOT NULL,
+        level INTEGER NOT NULL,
+        is_approved INTEGER NOT NULL,
+        started_ms INTEGER NOT NULL,
+        tier INTEGER NOT NULL,
+        note TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
     -- Why this node disarmed its own hooks. Gone with the next arming: a person has seen it.
     CREATE TABLE standstills (
         cause TEXT PRIMARY KEY,

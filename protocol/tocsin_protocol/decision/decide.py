@@ -123,7 +123,11 @@ def decide(
     stakes = _what_is_left(policy.levers, situation, states)
     choices = [_judge(policy, lever, situation, states, charges, stakes, now_ms) for lever in policy.levers]
     ready = [choice for choice in choices if choice.verdict is Verdict.FIRES]
-    chosen = _choose(ready, stakes, situation.probability)
+    # [DECIDE] A lever that asks people stands in for none that acts at once: it is asked for beside those.
+    chosen = _choose([choice for choice in ready if not choice.lever.asks], stakes, situation.probability)
+    chosen |= _choose(ready, stakes, situation.probability) & {
+        choice.lever.hook for choice in ready if choice.lever.asks
+    }
     return Decision(
         tuple(
             _not_worth_it(choice) if choice.verdict is Verdict.FIRES and choice.lever.hook not in chosen else choice
@@ -160,6 +164,8 @@ def conditions_for(
     # [DECIDE] By its own outflow alone an asset opens only levers that cover that asset and nothing else.
     if len(lever.scopes) == 1 and lever.scopes <= situation.outflow:
         held.add(Condition.OWN_OUTFLOW)
+    if lever.asks:
+        held.add(Condition.OWN_APPROVAL)
     return frozenset(held), tuple(sorted({situation.member_of[publisher] for publisher in groups}))
 
 

@@ -19,7 +19,8 @@ class Lever:
     """One pre-authorised hook: effectiveness in percent of the loss it averts, cost in micro-USD if the alarm is false.
 
     `scopes` are the subjects it holds still; `minutes` is how long, 0 where nothing ends it. The bucket of `tokens`
-    fills by one every `refill_minutes`; after a use it rests for `cooldown_minutes`. Raises PolicyError.
+    fills by one every `refill_minutes`; after a use it rests for `cooldown_minutes`. `asks`: it fires only when the
+    operators have approved. Raises PolicyError.
     """
 
     hook: str
@@ -31,6 +32,7 @@ class Lever:
     cooldown_minutes: int
     tokens: int
     refill_minutes: int
+    asks: bool = False
 
     def __post_init__(self) -> None:
         bounds = {

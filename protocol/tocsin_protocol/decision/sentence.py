@@ -63,7 +63,8 @@ def tell_grounds(situation: Situation) -> str:
 def tell_choice(choice: Choice) -> str:
     """What is done with one lever, and what that is expected to cost against doing nothing."""
     lever = choice.lever
-    what = f"{_DONE[lever.tier]} with {lever.hook}"
+    done = _DONE[lever.tier]
+    what = f"{f'Ask the operators to {done.lower()}' if lever.asks else done} with {lever.hook}"
     if lever.tier is Tier.NOTIFY:
         return f"{what}."
     return (

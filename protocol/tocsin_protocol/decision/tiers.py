@@ -35,6 +35,7 @@ class Condition(StrEnum):
     PAUSE_GROUPS = "pause-groups"
     LOCAL_EVIDENCE = "local-evidence"
     OWN_OUTFLOW = "own-outflow"
+    OWN_APPROVAL = "own-approval"
 
 
 NEEDS: Mapping[Tier, tuple[frozenset[Condition], ...]] = {
@@ -49,7 +50,10 @@ NEEDS: Mapping[Tier, tuple[frozenset[Condition], ...]] = {
         frozenset({Condition.LOCAL_EVIDENCE, Condition.OWN_DETECTOR, Condition.GROUPS_BESIDE_OWN}),
         frozenset({Condition.OWN_OUTFLOW}),
     ),
-    Tier.PAUSE: (frozenset({Condition.LOCAL_EVIDENCE, Condition.PAUSE_GROUPS}),),
+    Tier.PAUSE: (
+        frozenset({Condition.LOCAL_EVIDENCE, Condition.PAUSE_GROUPS}),
+        frozenset({Condition.OWN_APPROVAL}),
+    ),
 }
 
 

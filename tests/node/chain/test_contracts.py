@@ -15,6 +15,7 @@ from tocsin_node.demo.anvil import PATH_VARIABLE, Anvil, AnvilError, find_anvil,
 from tocsin_node.demo.contracts import NAMES, load_artifact
 from tocsin_node.demo.scenario_chain import (
     BITES,
+    LENDER_DEPOSITS,
     UNIT,
     StepKind,
     is_paused,
@@ -90,6 +91,39 @@ async def test_a_guardian_can_pause_and_nothing_else(bench: Bench) -> None:
     assert (await bench.anvil.send(guardian, bench.scenario.dex, pause)).is_success
     await unpause(bench.anvil, bench.scenario, bench.scenario.dex)
     assert not await is_paused(bench.anvil, bench.scenario.dex)
+
+
+async def test_the_owner_alone_opens_the_lender_in_stages_each_with_its_room(bench: Bench) -> None:
+    owner, saver, lender = bench.scenario.owner, bench.anvil.accounts[1], bench.scenario.lender
+
+    async def send(sender: str, to: str, signature: str, *arguments: str | int) -> bool:
+        data = encode_call(parse_function(signature), list(arguments))
+        return (await bench.anvil.send(sender, to, data)).is_success
+
+    assert not await send(saver, lender, "openTo(uint8)", 2)
+    assert not await send(owner, lender, "openTo(uint8)", 1)
+    assert not await send(owner, lender, "openTo(uint8)", 7)
+    assert await send(owner, bench.scenario.token, "mint(address,uint256)", saver, LENDER_DEPOSITS)
+    assert await send(saver, bench.scenario.token, "approve(address,uint256)", lender, LENDER_DEPOSITS)
+    assert await send(owner, lender, "openTo(uint8)", 2)
+    assert not await send(saver, lender, "deposit(uint256)", 1)
+    assert await send(saver, lender, "withdraw(uint256)", UNIT)
+    assert await send(owner, lender, "openTo(uint8)", 3)
+    room = (LENDER_DEPOSITS - UNIT) // 100
+    assert not await send(saver, lender, "deposit(uint256)", room + 1)
+    assert await send(saver, lender, "deposit(uint256)", room)
+    assert not await send(saver, lender, "deposit(uint256)", 1)
+    assert await send(owner, lender, "openTo(uint8)", 6)
+    assert await send(saver, lender, "deposit(uint256)", room)
+
+
+async def test_without_the_flaw_the_drain_takes_nothing(bench: Bench) -> None:
+    stop = encode_call(parse_function("stopDonations()"))
+    assert not (await bench.anvil.send(bench.scenario.thief, bench.scenario.lender, stop)).is_success
+    assert (await bench.anvil.send(bench.scenario.owner, bench.scenario.lender, stop)).is_success
+    before = await read_holdings(bench.anvil, bench.scenario)
+    assert not (await run_step(bench.anvil, bench.scenario, bench.scenario.steps[0])).is_success
+    assert await read_holdings(bench.anvil, bench.scenario) == before
 
 
 async def test_a_snapshot_brings_the_same_drain_back(bench: Bench) -> None:

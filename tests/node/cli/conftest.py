@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,21 @@ class RunningNode:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def node(start_node: Callable[[str], RunningNode]) -> RunningNode:
     """A real node, for the tests of one module."""
-    directory = tmp_path_factory.mktemp("node")
-    homes = [make_home(directory / "lender", "lender", CONFIG, POLICY, MANIFEST)]
+    return start_node(POLICY)
+
+
+@pytest.fixture(scope="module")
+def start_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RunningNode]]:
+    """Starts a real node with a policy, until the end of the module."""
+    with ExitStack() as stack:
+        yield lambda policy: stack.enter_context(run_node(tmp_path_factory.mktemp("node"), policy))
+
+
+@contextmanager
+def run_node(directory: Path, policy: str) -> Iterator[RunningNode]:
+    homes = [make_home(directory / "lender", "lender", CONFIG, policy, MANIFEST)]
     homes += [make_home(directory / member, member) for member in ("dex", "watch")]
     secret = directory / "lender" / "webhook.secret"
     secret.write_text("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
 from tocsin_node.control_verbs import Verb
-from tocsin_node.keystore import LEAST_COST, create_root_keystore
+from tocsin_node.keystore import LEAST_COST, create_root_keystore, open_keystore
+from tocsin_node.store.database import DATABASE_NAME
+from tocsin_protocol.drill import DrillRecord, DrillStage, sign_record
 
 SECRET = b"\x21" * 32
 
@@ -102,3 +107,35 @@ def test_a_drill_without_drill_hooks_has_no_record(tocsin: Any, lines: Any, at: 
     assert tocsin("drill", "verify", garbage, *at).exit_code == 1
     garbage.write_text("{}\n")
     assert "body and signature in hex are wanted" in tocsin("drill", "verify", garbage, *at).stderr
+
+
+def keep_record(node: Any) -> DrillRecord:
+    """Put a record into the node's database, as a drill would have."""
+    config = load_config(node.home / "node.toml")
+    keys = open_keystore(config.keys.keystore, config.read_passphrase())
+    stages = tuple((stage, now_ms() + 250 * place) for place, stage in enumerate(DrillStage))
+    record = DrillRecord(b"\7" * 32, keys.publisher_id, keys.publisher_id, "drill-vault", "effective", stages)
+    body, signature = sign_record(keys.publisher, record)
+    row = (b"\1" * 32, record.drill, record.publisher, stages[0][1], stages[2][1], body, signature)
+    with contextlib.closing(sqlite3.connect(config.node.data_dir / DATABASE_NAME, timeout=60)) as database, database:
+        database.execute("INSERT INTO drills VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    return record
+
+
+def test_what_was_measured_is_shown_exported_and_verified(
+    tocsin: Any, lines: Any, node: Any, at: Any, tmp_path: Path
+) -> None:
+    record = keep_record(node)
+    (report,) = lines(tocsin("drill", "report", "--export", tmp_path / "slo.jsonl", "--json", *at))
+    assert (report["records"][0]["ttc_ms"], report["records"][0]["hook"]) == (1500, "drill-vault")
+    assert report["percentiles"]["signed"] == {"p50": 750, "p90": 750, "p99": 750}
+    shown = tocsin("drill", "report", *at).stdout
+    assert "drill-vault" in shown
+    assert "Percentiles over 1 record," in shown
+    (verified,) = lines(tocsin("drill", "verify", tmp_path / "slo.jsonl", "--json", *at))
+    assert (verified["fault"], verified["record"]["drill"]) == ("", record.drill.hex())
+    text = (tmp_path / "slo.jsonl").read_text()
+    (tmp_path / "forged.jsonl").write_text(text.replace(b"drill-vault".hex(), b"drill-mault".hex()))
+    forged = tocsin("drill", "verify", tmp_path / "forged.jsonl", *at)
+    assert forged.exit_code == 1
+    assert "line 1: signature" in forged.stdout

@@ -51,7 +51,10 @@ def test_help_lists_all_commands_and_exit_codes(tocsin: Any) -> None:
         "disarm", "resume", "roster", "roster create", "roster pin", "roster show", "roster propose add",
         "roster propose remove", "roster propose rotate", "roster propose revoke", "roster sign", "roster verify",
         "roster apply", "policy check", "policy show", "manifest check", "manifest show", "manifest sign",
-        "manifest import", "manifest list", "coverage", "ledger", "ledger show", "ledger confirm", "ledger lifted",
+        "manifest import", "manifest list", "coverage", "approve", "approve list",
+        "approve show", "approve export", "approve sign", "approve import", "approve decline", "approve confirm-time",
+        "approve new-key", "recover", "recover plan", "recover approve", "recover opened", "recover claims",
+        "ledger", "ledger show", "ledger confirm", "ledger lifted",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(tocsin: Any, command: str) -> None:

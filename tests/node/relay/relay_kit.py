@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 import trio
@@ -12,6 +12,7 @@ from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, p
 from store_kit import OWN, Lever, make_rules
 from tocsin_node.meshlink import Message, Publish, Published
 from tocsin_node.never_touch import NeverTouch
+from tocsin_node.people import People
 from tocsin_node.relay.acting import Acting
 from tocsin_node.relay.brake import Brake
 from tocsin_node.relay.catching_up import CatchingUp
@@ -89,6 +90,7 @@ class Bench:
     lever: Lever
     clock: list[int]
     brake: Brake
+    rules: Callable[[], Rules]
 
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name + "_total", labels) or 0.0
@@ -143,6 +145,8 @@ async def open_bench(
     tasks: bool = True,
     disarm_keys: Sequence[bytes] = (),
     never: NeverTouch = TOUCH_ANYTHING,
+    people: People | None = None,
+    asks: bool = False,
 ) -> AsyncIterator[Bench]:
     """Open a relay's parts on a database in `folder`; without `tasks` only the writer runs."""
     own = Feed(label)
@@ -162,7 +166,9 @@ async def open_bench(
             await network.load()
 
             def the_rules() -> Rules:
-                return make_rules(organisations=organisations, roster=network.index, levers=(the_lever,))
+                rules = make_rules(organisations=organisations, roster=network.index, levers=(the_lever,))
+                policy = replace(rules.policy, levers=tuple(replace(one, asks=asks) for one in rules.policy.levers))
+                return replace(rules, policy=policy, people=people or People())
 
             mesh_state = MeshState(network, b"s" * 32, own.publisher, [], {})
             await mesh_state.load(store, await store.writer.submit(read_feeds))
@@ -214,6 +220,7 @@ async def open_bench(
                 the_lever,
                 clock,
                 brake,
+                the_rules,
             )
             nursery.cancel_scope.cancel()
     finally:

@@ -1,0 +1,271 @@
+"""What an observation, an approval or an opening does to the recovery of our scopes, in one transaction each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tocsin_protocol.approval.judging import Granted, Tally
+from tocsin_protocol.approval.request import Purpose, Request
+from tocsin_protocol.decision.judge import weigh_incident
+from tocsin_protocol.decision.tiers import Tier
+from tocsin_protocol.recovery.order import hangs_on
+from tocsin_protocol.recovery.plan import Plan, Scene, View, ended, make_plan, upstream_stage
+from tocsin_protocol.recovery.stages import Stage
+from tocsin_protocol.recovery.steps import Step, step_request
+from tocsin_protocol.recovery.track import Approved, Ended, Note, Observed, Opened, advance
+from tocsin_protocol.taxonomy import Category
+
+from .asking import window_of
+from .decision_detail import PPM, decode_detail
+from .evidence_checks import load_exhibits
+from .lever_states import read_charges, read_lever_states
+from .requests import (
+    RequestRow,
+    RequestState,
+    close_request,
+    count_given,
+    find_request,
+    insert_request,
+    note_time,
+    read_latest_ms,
+    read_requests,
+)
+from .rules import Rules
+from .sightings import load_sightings
+from .tracks import (
+    HeldLever,
+    TrackRow,
+    begin_track,
+    lift_levers,
+    note_levers,
+    read_held,
+    read_tracks,
+    save_track,
+    tell_track,
+    used_levers,
+)
+
+# Of incidents about one scope, the latest; what more there are were decided before these.
+MAX_INCIDENTS_WEIGHED = 32
+# The latest decisions, of which those are taken that are about the scope.
+MAX_DECISIONS_LOOKED_AT = 200
+# These change nothing that people have to be told of.
+_QUIET = frozenset((Note.WATCHED, Note.REPLAYED, Note.NOTHING_TO_OPEN))
+# Somebody did what was not agreed, or the danger is back.
+_ALARMING = frozenset(
+    (Note.ALARMED, Note.STEPPED_BACK, Note.NOT_APPROVED, Note.TOO_EARLY, Note.UPSTREAM_CLOSED, Note.UNDO_PROPOSED)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What is believed of an incident now (millionths), and how many members say that it is over, of how many."""
+
+    belief_ppm: int
+    all_clear: int
+    members: int
+
+
+def active_tracks(rows: Mapping[str, TrackRow], rules: Rules) -> dict[str, TrackRow]:
+    """The scopes that are not open yet, or not for long."""
+    return {scope: row for scope, row in rows.items() if not row.track.is_over(rules.people.recovery)}
+
+
+def load_scene(
+    connection: sqlite3.Connection, rules: Rules, now_ms: int, tallies: Mapping[str, Tally] | None = None
+) -> Scene:
+    """Everything that the plan of all scopes under recovery is made from; `tallies` are of its next steps, to show."""
+    rows, held = active_tracks(read_tracks(connection), rules), read_held(connection)
+    views = {}
+    for scope, row in rows.items():
+        weighed = [weigh(connection, rules, one, now_ms) for one in incidents_of(connection, row, held)]
+        views[scope] = View(
+            belief_ppm=max(one.belief_ppm for one in weighed),
+            all_clear_seen=max(one.all_clear for one in weighed),
+            all_clear_asked=weighed[0].members,
+            tally=(tallies or {}).get(scope),
+        )
+    return Scene(
+        policy=rules.people.recovery,
+        tracks={scope: row.track for scope, row in rows.items()},
+        hanging=hangs_on(rules.exposure.own),
+        levers=used_levers(held, rules.people),
+        limits=rules.people.limits,
+        remedies=rules.people.remedies,
+        views=views,
+    )
+
+
+def incidents_of(connection: sqlite3.Connection, row: TrackRow, held: Iterable[HeldLever]) -> list[bytes]:
+    """The incidents that keep a scope from being calm: those it is held for, and what was decided about it since."""
+    scope = row.track.scope
+    found = dict.fromkeys((row.track.incident, *(lever.incident for lever in held if scope in lever.scopes)))
+    decided = connection.execute(
+        "SELECT incident, at_ms, detail FROM decisions ORDER BY id DESC LIMIT ?", (MAX_DECISIONS_LOOKED_AT,)
+    )
+    for incident, at_ms, detail in decided:
+        if incident not in found and at_ms >= row.started_ms and scope in dict(decode_detail(detail).stakes):
+            found[incident] = None
+    return list(found)[:MAX_INCIDENTS_WEIGHED]
+
+
+def weigh(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Weighed:
+    """An incident as it is believed now: words fade, and the last decision does not."""
+    sightings = load_sightings(connection, rules.roster, rules.exposure.watched, incident, now_ms)
+    states = read_lever_states(connection, rules.policy, incident, now_ms)
+    exhibits, charges = load_exhibits(connection, rules, sightings), read_charges(connection, now_ms)
+    judgement = weigh_incident(rules.world, incident, sightings, exhibits, states, charges, now_ms)
+    own = rules.roster.member(rules.own)
+    said = (s.publisher for s in sightings if s.signal.category is Category.META_ALL_CLEAR and not s.signal.drill)
+    clear = {member.name for publisher in said if (member := rules.roster.member(publisher)) and member != own}
+    others = sum(member != own for member in rules.roster.roster.members)
+    return Weighed(round(judgement.belief.probability * PPM), len(clear), others)
+
+
+def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str], now_ms: int) -> list[TrackRow]:
+    """One look at everything: levers that came into effect, what is believed, and which scopes the chain shows open.
+
+    Returns the tracks that are active after it.
+    """
+    note_time(connection, now_ms)
+    used: dict[str, Tier] = {}
+    active = active_tracks(read_tracks(connection), rules)
+    for lever in note_levers(connection, rules.policy.levers):
+        for scope in lever.scopes:
+            used[scope] = max(used.get(scope, lever.tier), lever.tier)
+            if scope not in active and lever.tier >= Tier.FREEZE:
+                active[scope] = begin_track(connection, scope, lever, now_ms)
+    if not active:
+        return []
+    scene, risen = load_scene(connection, rules, now_ms), list[str]()
+    for scope, row in active.items():
+        tier = used.get(scope)
+        row = replace(row, tier=max(row.tier, tier or row.tier))
+        number = row.track.last_number
+        row = _advance(
+            connection, rules, row, Observed(number + 1, now_ms, scene.views[scope].belief_ppm, tier), now_ms
+        )
+        # The end that no contract brings is told by the action that expires, and proposed by the plan.
+        if row.track.stage is Stage.HALTED and ended(scene.levers, scope, now_ms):
+            row = _advance(connection, rules, row, Ended(number + 2, True), now_ms)
+        if scope in opened:
+            before = row.track.stage
+            row = _advance(connection, rules, row, Opened(number + 3, now_ms, upstream_stage(scene, scope)), now_ms)
+            risen += [scope] if row.track.stage is not before else []
+        active[scope] = row
+    for scope in risen:
+        lift_levers(connection, rules.people, active, scope, now_ms)
+    withdraw_stale(connection, active, now_ms)
+    return list(active.values())
+
+
+def open_scope(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> TrackRow:
+    """The operator says that governance made the calls of a scope's next step; the scope is under recovery."""
+    active = active_tracks(read_tracks(connection), rules)
+    row, scene = active[scope], load_scene(connection, rules, now_ms)
+    event = Opened(row.track.last_number + 1, now_ms, upstream_stage(scene, scope))
+    active[scope] = row = _advance(connection, rules, replace(row, note=None), event, now_ms)
+    if row.note is Note.OPENED:
+        lift_levers(connection, rules.people, active, scope, now_ms)
+    withdraw_stale(connection, active, now_ms)
+    return row
+
+
+def _advance(
+    connection: sqlite3.Connection,
+    rules: Rules,
+    row: TrackRow,
+    event: Observed | Approved | Opened | Ended,
+    now_ms: int,
+) -> TrackRow:
+    outcome = advance(rules.people.recovery, row.track, event)
+    note = row.note if outcome.note in _QUIET else outcome.note
+    after = replace(row, track=outcome.track, note=note)
+    save_track(connection, after)
+    # What is so for as long as the chain shows it is told once.
+    if outcome.note not in _QUIET and (note is not row.note or outcome.track.step != row.track.step):
+        tell_track(connection, after, outcome.note.value, now_ms, is_alarm=outcome.note in _ALARMING)
+    return after
+
+
+def next_steps(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> tuple[Plan, dict[str, Step]]:
+    """The plan, and the next step of each scope."""
+    tallies = _tallies(connection, rules, read_tracks(connection), now_ms)
+    plan = make_plan(load_scene(connection, rules, now_ms, tallies), now_ms)
+    return plan, {one.step.scope: one.step for one in plan.steps if one.waits is not None}
+
+
+def ask_step(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> tuple[RequestRow, Tally] | None:
+    """Ask the operators for a scope's next step, or return what is asked already; None where there is no step."""
+    _, steps = next_steps(connection, rules, now_ms)
+    if (step := steps.get(scope)) is None:
+        return None
+    found = _asked_for(connection, step, now_ms)
+    if found is None:
+        request = _request(rules, step, read_tracks(connection)[scope], now_ms)
+        digest = insert_request(connection, rules.roster.domain, request, None, now_ms)
+        found = find_request(connection, digest)
+        assert found is not None  # noqa: S101 - it was just inserted
+    return found, count_given(connection, rules.roster.domain, rules.people.approvals, found, now_ms)
+
+
+def _asked_for(connection: sqlite3.Connection, step: Step, now_ms: int) -> RequestRow | None:
+    """The request for a step that people may still answer, or have granted."""
+    now_ms = max(now_ms, read_latest_ms(connection))
+    for row in read_requests(connection, is_open=False):
+        is_alive = row.state is RequestState.GRANTED or (
+            row.state is RequestState.OPEN and now_ms < row.request.expires_ms
+        )
+        if row.request.payload == step.payload and is_alive:
+            return row
+    return None
+
+
+def approve_step(connection: sqlite3.Connection, rules: Rules, granted: Granted, now_ms: int) -> Note:
+    """Let a step be taken that enough operators approved."""
+    scope = granted.request.scope
+    row, (_, steps) = read_tracks(connection)[scope], next_steps(connection, rules, now_ms)
+    if (step := steps.get(scope)) is None:
+        return Note.NOT_THIS_STEP
+    event = Approved(row.track.last_number + 1, step, granted)
+    outcome = advance(rules.people.recovery, row.track, event)
+    _advance(connection, rules, row, event, now_ms)
+    return outcome.note
+
+
+def withdraw_stale(connection: sqlite3.Connection, tracks: Mapping[str, TrackRow], now_ms: int) -> None:
+    """No request outlives the step that it was made for."""
+    for asked in read_requests(connection, is_open=True):
+        if asked.request.purpose is not Purpose.REOPEN:
+            continue
+        row = tracks.get(asked.request.scope)
+        if row is None or row.track.step != asked.request.epoch:
+            close_request(connection, asked, RequestState.WITHDRAWN, "the step it was made for is past or void", now_ms)
+
+
+def _request(rules: Rules, step: Step, row: TrackRow, now_ms: int) -> Request:
+    begins_ms, expires_ms = window_of(now_ms, rules.people.window_ms)
+    return step_request(
+        step,
+        incident=row.track.incident,
+        node=rules.own,
+        tier=int(row.tier),
+        not_before_ms=begins_ms,
+        expires_ms=expires_ms,
+    )
+
+
+def _tallies(
+    connection: sqlite3.Connection, rules: Rules, rows: Mapping[str, TrackRow], now_ms: int
+) -> dict[str, Tally]:
+    """How many approved the next step of each scope, where they were asked."""
+    found = {}
+    for asked in reversed(read_requests(connection, is_open=False)):
+        row = rows.get(asked.request.scope)
+        if asked.request.purpose is Purpose.REOPEN and row is not None and asked.request.epoch == row.track.step:
+            found[asked.request.scope] = count_given(
+                connection, rules.roster.domain, rules.people.approvals, asked, now_ms
+            )
+    return found

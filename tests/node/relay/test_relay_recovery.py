@@ -1,0 +1,260 @@
+"""The way back in the relay: watched, approved, opened in order, and closed again by a new alarm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+import pytest
+from protocol_kit import make_signal
+from recovery_watch_kit import INCIDENT, PEOPLE, SECOND_MS, UNPAUSE, open_watch
+from store_kit import HOOK, SCOPE, arm
+from tocsin_node.errors import ControlError
+from tocsin_node.people import People, Undoing
+from tocsin_node.relay.recovery import LONGEST_LOOK_SECONDS, look_seconds
+from tocsin_node.relay.waiting import read_waiting
+from tocsin_node.store.actions import append_event
+from tocsin_node.store.tracks import read_tracks
+from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.recovery.plan import EndKind
+from tocsin_protocol.recovery.stages import Stage
+from tocsin_protocol.recovery.track import MAX_TICK_MS
+from tocsin_protocol.taxonomy import Category
+
+
+async def test_a_lever_in_effect_starts_the_way_back_of_what_it_holds(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.look()
+        assert (await watch.plan())["scopes"] == []
+        await watch.fire()
+        await watch.look()
+        scope = await watch.scope()
+        assert (scope["scope"], scope["stage"], scope["allowed"]) == (SCOPE, "halted", [])
+        assert scope["held_by"][0]["hook"] == HOOK
+        (waiting,) = await watch.bench.store.writer.submit(
+            lambda c: read_waiting(c, watch.rules(), watch.bench.clock[0])
+        )
+        assert waiting == f"{SCOPE} is halted: see tocsin recover {INCIDENT.hex()[:12]}"
+        steps = (await watch.plan())["steps"]
+        assert [step["to"] for step in steps] == ["exit-only", "canary-1", "canary-5", "canary-25", "normal"]
+        assert [call["effect"] for step in steps for call in step["calls"]] == ["unpause()", "setCap(1 %)"]
+        assert steps[0]["waits"]["advice"]["all_clear_asked"] == 3
+
+
+async def test_two_of_three_and_calm_open_every_stage_and_nothing_less_does(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        action = await watch.fire()
+        await watch.look(times=7)
+        # calm for its time, and not approved
+        assert (await watch.plan())["proposals"] == []
+        with pytest.raises(ControlError, match="have not approved") as caught:
+            await watch.open()
+        assert caught.value.code == "not-approved"
+        await watch.approve("ben")
+        assert (await watch.plan())["steps"][0]["waits"]["advice"]["approvals"] == 1
+        with pytest.raises(ControlError, match="have not approved"):
+            await watch.open()
+        await watch.approve("ann")
+        (proposal,) = (await watch.plan())["proposals"]
+        assert (proposal["kind"], proposal["calls"][0]["data"]) == ("reopen", "0x3f4ba83a")
+        assert (await watch.action(action)).state is State.EFFECTIVE
+        assert await watch.open() == "exit-only"
+        # what the step undid is lifted in the ledger
+        await watch.look()
+        assert (await watch.action(action)).state is State.LIFTED
+        await watch.climb(Stage.NORMAL)
+        await watch.look(times=6)
+        assert (await watch.scope())["over"]
+
+
+async def test_what_is_approved_and_opened_too_early_does_not_count(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=2)
+        await watch.approve()
+        with pytest.raises(ControlError, match="calm for its time") as caught:
+            await watch.open()
+        assert caught.value.code == "too-early"
+        assert (await watch.scope())["stage"] == "halted"
+        await watch.look(times=5)
+        assert await watch.open() == "exit-only"
+
+
+async def test_a_new_use_of_a_lever_steps_back_and_voids_what_was_asked(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        await watch.climb(Stage.CANARY_5)
+        request = await watch.ask()
+        await watch.hand_in("ann", request)
+        await watch.fire(b"\5" * 32)
+        await watch.look()
+        scope = await watch.scope()
+        assert (scope["stage"], scope["note"], scope["backs"], scope["approved"]) == (
+            "halted",
+            "stepped-back",
+            1,
+            False,
+        )
+        assert any(b"stepped-back" in alarm for alarm in await watch.alarms())
+        with pytest.raises(ControlError) as caught:
+            await watch.hand_in("ben", request)
+        assert caught.value.code == "not-open"
+        assert "past or void" in str(caught.value)
+        # twice as long as before
+        assert scope["dwell_left_ms"] == 2 * 5 * SECOND_MS
+
+
+async def test_belief_in_a_new_incident_steps_back_to_exits(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        await watch.climb(Stage.CANARY_1)
+        # loud and pinned voices, and our own detector, of the vault: not enough to use a lever that is used up
+        await watch.bench.store.writer.submit(lambda c: arm(c, armed=False))
+        await watch.bench.publishing.publish([make_signal(issued_ms=watch.bench.clock[0])])
+        await watch.hear("brook", "cedar", "delta")
+        await watch.look()
+        scope = await watch.scope()
+        assert (scope["stage"], scope["level"], scope["note"]) == ("exit-only", "alarm", "stepped-back")
+        # an alarm lasts until belief is calm
+        await watch.look(times=7)
+        assert (await watch.scope())["dwell_left_ms"] == 10 * SECOND_MS
+
+
+async def test_it_survives_a_restart_and_time_asleep_is_not_calm(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=3)
+        request = await watch.ask()
+        await watch.hand_in("ann", request)
+        before = await watch.scope()
+    async with open_watch(tmp_path) as watch:
+        watch.bench.clock[0] += 10 * MAX_TICK_MS
+        await watch.look()
+        after = await watch.scope()
+        assert (after["stage"], after["step"]) == (before["stage"], before["step"])
+        assert after["dwell_left_ms"] >= before["dwell_left_ms"] - SECOND_MS
+        assert (await watch.hand_in("ben", request))["state"] == "granted"
+        assert (await watch.scope())["approved"]
+
+
+async def test_a_clock_that_steps_back_starts_the_dwell_over(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=5)
+        assert (await watch.scope())["dwell_left_ms"] < 5 * SECOND_MS
+        await watch.look(-10 * MAX_TICK_MS)
+        assert (await watch.scope())["dwell_left_ms"] == 5 * SECOND_MS
+
+
+async def test_the_same_step_is_asked_once_and_anew_when_it_has_expired(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        first = await watch.ask()
+        assert await watch.ask() == first
+        assert (first.tier, first.lever, first.purpose) == (2, "recovery", "reopen")
+        watch.bench.clock[0] = first.expires_ms
+        second = await watch.ask()
+        assert second.expires_ms > first.expires_ms
+        assert second.payload == first.payload
+        # the two are of one use: what was signed for the first does not count for the second
+        with pytest.raises(ControlError) as caught:
+            await watch.hand_in("ann", first)
+        assert caught.value.code == "expired"
+
+
+async def test_an_approval_of_one_step_is_not_one_of_the_next(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        request = await watch.ask()
+        await watch.climb(Stage.EXIT_ONLY)
+        with pytest.raises(ControlError) as caught:
+            await watch.hand_in("ben", request)
+        assert caught.value.code == "used"
+        assert not (await watch.scope())["approved"]
+
+
+async def test_the_peers_all_clear_is_counted_and_decides_nothing(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.bench.publishing.publish([make_signal()])
+        (incident,) = await watch.bench.store.writer.submit(lambda c: c.execute("SELECT id FROM incidents").fetchone())
+        await watch.fire(incident)
+        clear = make_signal(category=Category.META_ALL_CLEAR, text="The attacker is gone.")
+        await watch.hear("brook", signal=clear)
+        await watch.look(times=2)
+        (scope,) = (await watch.plan(incident))["scopes"]
+        waits = (await watch.plan(incident))["steps"][0]["waits"]
+        assert (waits["advice"]["all_clear_seen"], waits["advice"]["all_clear_asked"]) == (1, 3)
+        assert (scope["stage"], scope["approved"]) == ("halted", False)
+
+
+async def test_what_the_operator_says_is_lifted_is_proposed_no_more(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        action = await watch.fire()
+        await watch.look()
+        lift = {"reason": "by hand"}
+        await watch.bench.store.writer.submit(
+            lambda c: append_event(c, action.action_id, Event.LIFT, lift, watch.bench.clock[0])
+        )
+        assert (await watch.plan())["steps"][0]["calls"] == []
+
+
+async def test_a_lever_past_its_time_that_no_contract_ends_is_proposed_to_be_undone(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        await watch.look(3_600_000)
+        assert [p["kind"] for p in (await watch.plan())["proposals"]] == ["undo"]
+        assert (await watch.scope())["stage"] == "halted"
+
+
+async def test_a_lever_that_the_contract_ends_leaves_its_scope_restricted(tmp_path: FilePath) -> None:
+    undoing = {HOOK: Undoing(UNPAUSE, Stage.EXIT_ONLY, EndKind.CONTRACT)}
+    async with open_watch(tmp_path, replace(PEOPLE, undoing=undoing)) as watch:
+        await watch.fire()
+        await watch.look()
+        await watch.look(3_600_000)
+        assert (await watch.scope())["stage"] == "restricted"
+
+
+async def test_a_scope_that_is_not_under_recovery_is_named_with_those_that_are(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        for verb in (watch.recovery.ask, watch.recovery.opened):
+            with pytest.raises(ControlError, match=f"'moon' is not under recovery .these are: {SCOPE}"):
+                await verb({"scope": "moon"})
+        with pytest.raises(ControlError, match="not hex"):
+            await watch.recovery.show({"incident": "moon"})
+
+
+async def test_without_a_rule_nobody_can_be_asked(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path, replace(PEOPLE, approvals=People().approvals)) as watch:
+        await watch.fire()
+        await watch.look()
+        with pytest.raises(ControlError, match="No rule says who approves") as caught:
+            await watch.ask()
+        assert caught.value.code == "no-rule"
+        assert (await watch.approving.requests({}))["requests"] == []
+
+
+async def test_a_second_containment_goes_on_above_every_step_of_the_first(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look()
+        await watch.climb(Stage.NORMAL)
+        await watch.look(times=6)
+        before = (await watch.bench.store.writer.submit(read_tracks))[SCOPE].track
+        await watch.fire(b"\6" * 32)
+        await watch.look()
+        after = (await watch.bench.store.writer.submit(read_tracks))[SCOPE].track
+        assert (after.stage, after.incident) == (Stage.HALTED, b"\6" * 32)
+        assert after.step > before.step
+
+
+def test_looks_are_short_enough_to_count_and_long_enough_to_rest() -> None:
+    assert look_seconds(People()) == LONGEST_LOOK_SECONDS < MAX_TICK_MS / 1000
+    assert look_seconds(PEOPLE) == 1.25
