@@ -1,16 +1,30 @@
-// Compiles src/*.sol with the pinned npm compiler and writes, or with --check compares, the artifacts that the wheel carries.
+// Compiles src with the pinned npm compiler and writes, or with --check compares, the artifacts that are committed.
 import { readFileSync, readdirSync, writeFileSync, existsSync, mkdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import solc from 'solc'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const out = join(here, '..', '..', 'node', 'tocsin_node', 'demo', 'contracts')
-const wanted = ['Attacker', 'Dex', 'Lender', 'Token', 'Vault']
+const root = join(here, '..', '..')
+// Which artifacts go where: what the demo deploys, what an operator deploys, what only the tests deploy.
+const wanted = [
+  { folder: 'src', out: 'node/tocsin_node/demo/contracts', names: ['Attacker', 'Dex', 'Lender', 'Token', 'Vault'] },
+  { folder: 'src/levers', out: 'node/tocsin_node/contracts', names: ['TocsinBreaker', 'TocsinGuardianModule', 'TocsinSignalGate'] },
+  {
+    folder: 'src/test',
+    out: 'tests/contracts/artifacts',
+    names: [
+      'BrokenVault', 'ExpiringTarget', 'FaultyTarget', 'GatedTarget', 'ManagedTarget', 'MarketTarget', 'OracleTarget',
+      'PausableTarget', 'ReentrantTarget', 'RefusingGuard', 'TestAccessManager', 'TestTimelock'
+    ]
+  }
+]
 
 const sources = {}
-for (const name of readdirSync(join(here, 'src')).sort()) {
-  if (name.endsWith('.sol')) sources[`src/${name}`] = { content: readFileSync(join(here, 'src', name), 'utf8') }
+for (const folder of ['src', 'src/levers', 'src/test']) {
+  for (const name of readdirSync(join(here, folder)).sort()) {
+    if (name.endsWith('.sol')) sources[`${folder}/${name}`] = { content: readFileSync(join(here, folder, name), 'utf8') }
+  }
 }
 
 const input = {
@@ -35,20 +49,29 @@ const problems = result.errors ?? []
 for (const problem of problems) console.error(problem.formattedMessage)
 if (problems.length > 0) process.exit(1)
 
+const compiled = (folder, name) => {
+  const file = Object.keys(result.contracts).find((path) => dirname(path) === folder && name in result.contracts[path])
+  return result.contracts[file][name]
+}
+
 const check = process.argv.includes('--check')
-let stale = 0
-mkdirSync(out, { recursive: true })
-for (const name of wanted) {
-  const contract = result.contracts[`src/${name}.sol`][name]
-  const artifact = { name, compiler: solc.version(), abi: contract.abi, bytecode: '0x' + contract.evm.bytecode.object }
-  const text = JSON.stringify(artifact, null, 1) + '\n'
-  const file = join(out, `${name}.json`)
-  if (!check) {
-    writeFileSync(file, text)
-  } else if (!existsSync(file) || readFileSync(file, 'utf8') !== text) {
-    console.error(`${file} is not what src/${name}.sol compiles to: run npm run build and commit the result`)
-    stale += 1
+const stale = []
+let count = 0
+for (const { folder, out, names } of wanted) {
+  mkdirSync(join(root, out), { recursive: true })
+  for (const name of names) {
+    const contract = compiled(folder, name)
+    const artifact = { name, compiler: solc.version(), abi: contract.abi, bytecode: '0x' + contract.evm.bytecode.object }
+    const text = JSON.stringify(artifact, null, 1) + '\n'
+    const file = join(root, out, `${name}.json`)
+    if (!check) writeFileSync(file, text)
+    else if (!existsSync(file) || readFileSync(file, 'utf8') !== text) stale.push(relative(root, file))
+    count += 1
+  }
+  for (const file of readdirSync(join(root, out))) {
+    if (file.endsWith('.json') && !names.includes(basename(file, '.json'))) stale.push(join(out, file))
   }
 }
-if (stale > 0) process.exit(1)
-console.log(`${wanted.length} contracts ${check ? 'match their sources' : 'written'}`)
+for (const file of stale) console.error(`${file} is not what the sources compile to: run npm run build and commit the result`)
+if (stale.length > 0) process.exit(1)
+console.log(`${count} contracts ${check ? 'match their sources' : 'written'}`)

@@ -91,7 +91,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
     store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id)
     try:
         async with (
-            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME)) as levers,
+            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME), config.node.data_dir) as levers,
             trio.open_nursery() as nursery,
         ):
             await _check_chains(levers)
@@ -271,14 +271,14 @@ def _check_member(network: Network, publisher: bytes, member: str) -> None:
 
 
 async def _check_chains(levers: Levers) -> None:
-    """An endpoint of another chain stops the start; one that does not answer only warns."""
+    """An endpoint of another chain stops the start; one that does not answer, or follows another fork, only warns."""
     for chain, client in levers.clients.items():
         try:
-            silent = await client.check_chain()
+            faults = await client.check_chain()
         except ChainConfigError as exc:
             raise ConfigError(CONFIG_NAME, "chain.endpoints", str(exc)) from exc
-        for line in silent:
-            _log.warning("chain endpoint does not answer", chain=chain, why=line)
+        for line in faults:
+            _log.warning("chain endpoint", chain=chain, why=line)
 
 
 async def _close_at_end(reader: Reader) -> None:

@@ -15,7 +15,8 @@ from tocsin_protocol.ids import chain_of, check_account_id, check_asset_id, chec
 from .chain.config import ChainConfig
 from .control_client import SOCKET_NAME
 from .detect.config import OutflowWatcherConfig
-from .hooks.config import EvmHookConfig, HookConfig, WebhookHookConfig
+from .hooks.config import ContractHookConfig, HookConfig, SafeOwnersHookConfig, SafeProposalHookConfig
+from .hooks.message_config import WebhookHookConfig
 from .keystore import read_credential, read_passphrase
 from .peer_ids import is_ed25519_peer_id
 from .toml_files import FilePath, Section, TomlFile, open_toml
@@ -233,7 +234,7 @@ def check_config(file: TomlFile, *, pinned: bool = True) -> NodeConfig:
     _check_names(file, "hook", "name", (hook.name for hook in config.hooks))
     chains = {chain.chain for chain in config.chains}
     for place, hook in enumerate(config.hooks):
-        if isinstance(hook, EvmHookConfig) and chain_of(hook.target) not in chains:
+        if isinstance(hook, ContractHookConfig) and chain_of(hook.target) not in chains:
             raise file.error(("hook", place, "target"), _no_chain(hook.target))
     _check_names(file, "watcher", "name", (watcher.name for watcher in config.watchers))
     for place, watcher in enumerate(config.watchers):
@@ -254,7 +255,11 @@ def _no_chain(value: str) -> str:
     return f"a [[chain]] section with chain = {chain_of(value)!r} is wanted"
 
 
-def _resolve(path: Path, hook: EvmHookConfig | WebhookHookConfig) -> EvmHookConfig | WebhookHookConfig:
+def _resolve(path: Path, hook: HookConfig) -> HookConfig:
+    """Paths of a hook are meant relative to the file."""
+    folder = path.absolute().parent
     if isinstance(hook, WebhookHookConfig):
-        return hook.model_copy(update={"secret_file": path.absolute().parent / hook.secret_file.expanduser()})
+        return hook.model_copy(update={"secret_file": folder / hook.secret_file.expanduser()})
+    if isinstance(hook, SafeOwnersHookConfig | SafeProposalHookConfig):
+        return hook.model_copy(update={"folder": folder / hook.folder.expanduser()})
     return hook

@@ -101,6 +101,17 @@ def test_example_is_taken(tmp_path: Path) -> None:
     assert getattr(webhook, "secret_file") == tmp_path / "webhook.secret"  # noqa: B009 - of one kind of hook only
 
 
+def test_what_the_example_has_as_comments_is_taken_too(tmp_path: Path) -> None:
+    text = (REPOSITORY / "deploy" / "node.example.toml").read_text()
+    head, rest = text.split("# The other kinds", 1)
+    kinds, tail = rest.split("# Watchers:", 1)
+    config = load(tmp_path, head + re.sub(r"(?m)^# (?=\[\[hook\]\]|[a-z_]+ = )", "", "#" + kinds) + "#" + tail)
+    known = {"evm", "safe-module", "safe-owners", "safe-proposal", "webhook", "command", "plugin"}
+    assert {hook.kind for hook in config.hooks} == known
+    folders = {getattr(hook, "folder", None) for hook in config.hooks}
+    assert folders == {None, tmp_path / "safe"}
+
+
 def test_sections_of_other_modules_are_checked_with_it(tmp_path: Path) -> None:
     config = load(tmp_path, BASE + CHAIN + HOOK + WATCHER)
     assert config.chains[0].chain_id == 1
@@ -150,7 +161,7 @@ def test_each_fault_is_named(tmp_path: Path, old: str, new: str, wanted: str) ->
         (CHAIN + HOOK + HOOK, "hook[1].name = 'pause': is taken by another [[hook]] already"),
         (CHAIN + CHAIN, "chain[1].chain = 'eip155:1': is taken by another [[chain]] already"),
         (CHAIN + WATCHER + WATCHER, "watcher[1].name = 'outflow': is taken"),
-        (CHAIN + HOOK.replace('"evm"', '"safe"'), "hook[0].kind = 'safe': one of 'evm', 'webhook' is wanted"),
+        (CHAIN + HOOK.replace('"evm"', '"safe"'), "hook[0].kind = 'safe': one of 'evm', 'safe-module', "),
         (CHAIN + HOOK.replace('kind = "evm"', ""), "hook[0].kind: is missing"),
         (CHAIN + HOOK.replace("target", "tarjet"), "hook[0].tarjet: is no known key"),
         (CHAIN + HOOK + "colour = 1", "hook[0].colour: is no known key"),

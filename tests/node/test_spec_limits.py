@@ -15,7 +15,11 @@ from tocsin_protocol.heartbeat import HEARTBEAT_INTERVAL_MS
 
 SPECS = Path(__file__).parents[2] / "specs"
 # Everything these bound is felt by a peer; of the others, the pages name what is.
-WHOLE = {"gossip": ("mesh.hardening", "mesh.seen", "mesh.waste"), "sync": ("mesh.sync_stream",)}
+WHOLE = {
+    "gossip": ("mesh.hardening", "mesh.seen", "mesh.waste"),
+    "sync": ("mesh.sync_stream",),
+    "sending": ("chain.sender", "chain.spending", "chain.finality", "hooks.pursuit"),
+}
 
 
 def table(page: str, heading: str) -> list[list[str]]:

@@ -104,6 +104,23 @@ RULES = {
         "node/tocsin_node/relay/ledger.py",
         "node/tocsin_node/relay/acting.py",
     ),
+    "sending": (
+        *(
+            f"node/tocsin_node/chain/{name}.py"
+            for name in (
+                "key_lock",
+                "quotes",
+                "preflight",
+                "spending",
+                "sender",
+                "client",
+                "fees",
+                "receipts",
+                "finality",
+            )
+        ),
+        "node/tocsin_node/hooks/pursuit.py",
+    ),
     "encoding": (),
     "sync": (),
 }
@@ -111,7 +128,7 @@ RULES = {
 ELSEWHERE = {"outflow"}
 TAG = (
     r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
-    r"|APPROVE|RECOVER|CLAIM)\]"
+    r"|SEND|APPROVE|RECOVER|CLAIM)\]"
 )
 
 
@@ -154,7 +171,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", RULES)
 def test_rules_are_those_of_the_code_in_its_order(name: str) -> None:
     in_spec = re.findall(rf"^- ({TAG} .+)$", page(name), re.MULTILINE)
     in_code: list[str] = []

@@ -85,7 +85,7 @@ async def _bare_pause(anvil: Anvil, scenario: Scenario, client: ChainClient, sen
     """ms to ask for the nonce and fees, sign, send, and see the receipt; the guardian's own next transaction."""
     began = time.perf_counter()
     preparation = await sender.prepare(scenario.vault, _PAUSE)
-    signed = sender.sign_first(scenario.vault, _PAUSE, preparation)
+    signed = sender.sign_first(scenario.vault, _PAUSE, preparation.quote)
     await client.endpoints[0].call("eth_sendRawTransaction", "0x" + signed.raw.hex())
     while not await client.endpoints[0].call("eth_getTransactionReceipt", "0x" + signed.hash.hex()):  # noqa: ASYNC110
         await trio.sleep(POLL_SECONDS)

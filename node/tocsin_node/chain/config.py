@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -10,6 +11,7 @@ from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import check_chain_id
 
 MAX_ENDPOINTS = 8
+MAX_RELAYS = 4
 
 
 def check_eip155_chain(text: str) -> str:
@@ -27,6 +29,28 @@ def check_eip155_chain(text: str) -> str:
 EvmChain = Annotated[str, AfterValidator(check_eip155_chain)]
 
 
+def _check_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url[:80]!r} is not an http:// or https:// URL")
+    return url
+
+
+class RelayForm(StrEnum):
+    """How a private relay wants to be asked."""
+
+    FLASHBOTS = "flashbots"
+    RAW = "raw"
+
+
+class RelayConfig(BaseModel):
+    """A private relay: eth_sendPrivateTransaction with a signed header, or plain eth_sendRawTransaction."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    url: Annotated[str, AfterValidator(_check_url)]
+    form: RelayForm = Field(default=RelayForm.FLASHBOTS, strict=False)
+
+
 class ChainConfig(BaseModel):
     """How to reach one chain and how patient to be with it."""
 
@@ -34,25 +58,29 @@ class ChainConfig(BaseModel):
 
     chain: EvmChain
     endpoints: list[str] = Field(min_length=1, max_length=MAX_ENDPOINTS)
+    private_relays: list[RelayConfig] = Field(default=[], max_length=MAX_RELAYS)
+    private_ms: int = Field(default=30_000, ge=100, le=600_000, description="then to every endpoint, in public")
     confirmations: int = Field(default=1, ge=1, le=1_024, description="blocks, the one it is in included")
     request_timeout_ms: int = Field(default=5_000, ge=50, le=60_000)
     grace_ms: int = Field(default=100, ge=0, le=5_000, description="wait for the others after a first answer")
+    warm_ms: int = Field(default=6_000, ge=50, le=60_000, description="between two looks at nonce and fees")
     poll_min_ms: int = Field(default=2, ge=1, le=10_000)
     poll_max_ms: int = Field(default=1_000, ge=1, le=60_000)
     rebroadcast_ms: int = Field(default=6_000, ge=50, le=600_000)
     bump_ms: int = Field(default=24_000, ge=100, le=3_600_000)
     max_bumps: int = Field(default=5, ge=0, le=7)
+    watch_ms: int = Field(default=12_000, ge=20, le=600_000, description="between two looks until it is final")
     settle_ms: int = Field(default=600_000, ge=100, le=86_400_000, description="then the outcome is unknown")
     gas_limit: int = Field(default=300_000, ge=21_000, le=30_000_000)
     min_priority_fee_wei: int = Field(default=2_000_000_000, ge=1, le=10**15)
     max_fee_wei: int = Field(default=2_000_000_000_000, ge=1, le=MAX_UINT, description="as much as a journal holds")
+    max_day_spend_wei: int = Field(default=5 * 10**18, ge=1, le=2**63 - 1, description="all actions within a day")
 
     @field_validator("endpoints")
     @classmethod
     def _check_endpoints(cls, urls: list[str]) -> list[str]:
         for url in urls:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError(f"{url[:80]!r} is not an http:// or https:// URL")
+            _check_url(url)
         if len(set(urls)) != len(urls):
             raise ValueError("an endpoint is named twice: two names are not two witnesses")
         return urls

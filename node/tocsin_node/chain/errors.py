@@ -25,3 +25,7 @@ class AbiError(ChainError):
 
 class ChainConfigError(ChainError):
     """An endpoint of another chain than the configured one, or a key that is none."""
+
+
+class CapReached(ChainError):
+    """A transaction that would cost more than the operator allows; the message names the key of the config."""

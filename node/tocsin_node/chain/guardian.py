@@ -13,6 +13,8 @@ from .errors import ChainConfigError
 # anywhere in the process would end it (SIGSEGV) where it should raise RecursionError.
 _LIMIT = sys.getrecursionlimit()
 from eth_account import Account  # noqa: E402
+from eth_account.messages import encode_defunct  # noqa: E402
+from eth_hash.auto import keccak  # noqa: E402
 
 sys.setrecursionlimit(_LIMIT)
 
@@ -70,3 +72,8 @@ class Guardian:
             max_fee_wei=fees.max_fee_wei,
             priority_fee_wei=fees.priority_fee_wei,
         )
+
+    def sign_body(self, body: bytes) -> dict[str, str]:
+        """Return the header by which a Flashbots relay knows who asks: EIP-191 over the hex of the body's keccak."""
+        signed = self._account.sign_message(encode_defunct(text="0x" + keccak(body).hex()))
+        return {"X-Flashbots-Signature": f"{self._account.address}:0x{bytes(signed.signature).hex()}"}

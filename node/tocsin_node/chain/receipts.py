@@ -104,6 +104,7 @@ def judge(views: Sequence[View], nonce: int, hashes: Sequence[bytes], *, witness
         support[receipt] = support.get(receipt, 0) + 1
         if view.head - receipt.block_number + 1 >= depth:
             deep[receipt] = deep.get(receipt, 0) + 1
+    # [SEND] A receipt counts when two endpoints, where two are configured, show it deep enough, and most who show one.
     if support:
         receipt = max(support, key=lambda item: support[item])
         if deep.get(receipt, 0) >= witnesses and 2 * support[receipt] > sum(support.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,11 +29,14 @@ Request = tuple[str, Sequence[Any]]
 class RpcEndpoint:
     """One endpoint of one chain over a kept-alive connection.
 
-    The URL may hold an API key: `name` is what may be logged.
+    The URL may hold an API key: `name` is what may be logged. `sign_body` gives headers for the bytes of a request.
     """
 
-    def __init__(self, url: str, *, timeout_ms: int) -> None:
+    def __init__(
+        self, url: str, *, timeout_ms: int, sign_body: Callable[[bytes], Mapping[str, str]] | None = None
+    ) -> None:
         self._url = url
+        self._sign_body = sign_body
         self.name = urlsplit(url).netloc.rpartition("@")[2]
         self._timeout_s = timeout_ms / 1_000
         self._client = open_client()
@@ -108,7 +111,8 @@ class RpcEndpoint:
             raise RpcUnavailable(f"{self.name}: the answer is not JSON") from exc
 
     async def _post(self, content: bytes) -> bytes:
-        status, raw = await post_json(self._client, self._url, content, max_bytes=MAX_RESPONSE_BYTES)
+        headers = None if self._sign_body is None else self._sign_body(content)
+        status, raw = await post_json(self._client, self._url, content, max_bytes=MAX_RESPONSE_BYTES, headers=headers)
         if raw is None:
             raise RpcUnavailable(f"{self.name}: an answer of more than {MAX_RESPONSE_BYTES} bytes")
         # Some nodes send JSON-RPC errors with a 4xx or 5xx: an answer is an answer when it is JSON.

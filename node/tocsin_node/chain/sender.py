@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from statistics import median_high, median_low
+from dataclasses import dataclass, replace
+from statistics import median_high
 
 import trio
 from tocsin_protocol.containment.action import SignedTransaction
 
-from .abi import Function, decode_result, decode_revert, encode_call
+from .abi import Function, decode_result, encode_call
 from .client import Answer, ChainClient, Sending
 from .errors import AbiError, RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian
+from .preflight import Objection, Trial, judge_trials, read_revert, read_trial, trial_requests
+from .quotes import REQUESTS, Quote, choose_nonce, merge_quotes, quote_requests, read_quote
 from .receipts import Outlook, judge, look
 from .rpc import Request, read_count, read_data, read_quantity
+from .spending import Spending
 
-_EXECUTION_REVERTED = 3
-"""JSON-RPC error code of a reverted eth_call, where a node uses it."""
+FRESH_ROUNDS = 3
+"""Warm quotes are used for so many times `warm_ms`: one look that fails does not make them cold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What is needed to sign, and what the simulation said: a decoded revert, or None for go ahead."""
+    """What is needed to sign, and what the simulation objects to, or None for go ahead."""
 
-    nonce: int
-    base_fee_wei: int
-    tip_wei: int
-    revert: str | None
+    quote: Quote
+    objection: Objection | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
-    nonce: int
-    base_fee_wei: int
-    tip_wei: int
-    is_simulated: bool
-    revert: str | None
+class _Warm:
+    """Quotes of several endpoints, and when they were heard, on trio's clock."""
+
+    quotes: tuple[Quote, ...]
+    at: float
 
 
 class Sender:
@@ -50,6 +50,20 @@ class Sender:
         self.nonce_lock = trio.Lock()
         self._held: dict[bytes, int] = {}
         self._next_nonce = 0
+        self._spending = Spending(client.config.max_day_spend_wei)
+        self._warm = _Warm((), 0.0)
+        self._watched: set[bytes] = set()
+
+    def begin_watch(self, action_id: bytes) -> bool:
+        """Note that an action is watched until it is final; False when it is already."""
+        if action_id in self._watched:
+            return False
+        self._watched.add(action_id)
+        return True
+
+    def end_watch(self, action_id: bytes) -> None:
+        """Note that it is watched no longer."""
+        self._watched.discard(action_id)
 
     def hold_nonce(self, action_id: bytes, nonce: int) -> None:
         """Keep the nonce of a living action from being handed out again."""
@@ -63,67 +77,125 @@ class Sender:
         """Remember that a nonce is used up, for the moment in which an endpoint does not know it yet."""
         self._next_nonce = max(self._next_nonce, nonce + 1)
 
-    async def prepare(self, to: str, calldata: bytes) -> Preparation:
-        """Simulate, and fetch nonce and fees, in one round trip to every endpoint.
+    async def run_warm(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep nonce and fees at hand until cancelled, so that an action need not ask; keeps connections open, too.
 
+        Started after the first look, whatever came of it.
+        """
+        requests = quote_requests(self.guardian.address)
+        is_probed = False
+        while True:
+            quotes, _ = self._read_quotes(await self.client.ask_all(requests))
+            if quotes:
+                self._warm = _Warm(tuple(quotes), trio.current_time())
+            if quotes and not is_probed:
+                await self.client.probe_simulation()
+                is_probed = True
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await trio.sleep(self.client.config.warm_ms / 1_000)
+
+    async def prepare(self, to: str, calldata: bytes) -> Preparation:
+        """Simulate in one round trip to every endpoint, and fetch fees with it where none are warm.
+
+        Returns with the first endpoint whose simulation goes through, where the nonce is known by then.
         Raises RpcUnavailable when no endpoint gives nonce and fees.
         """
         call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
-        requests: list[Request] = [
-            ("eth_chainId", ()),
-            ("eth_getTransactionCount", (self.guardian.address, "pending")),
-            ("eth_getBlockByNumber", ("latest", False)),
-            ("eth_maxPriorityFeePerGas", ()),
-            ("eth_call", (call, "latest")),
-        ]
-        answers = await self.client.ask_all(requests)
-        offers = [offer for answer in answers if (offer := self._read_offer(answer)) is not None]
-        if not offers:
-            raise RpcUnavailable("no endpoint gives nonce and fees")
-        nonce = choose_nonce([offer.nonce for offer in offers], self._next_nonce)
+        call["gas"] = hex(self.client.config.gas_limit)
+        # [SEND] Fees heard within the last three looks are used as they are; older ones are asked for.
+        bound_s = FRESH_ROUNDS * self.client.config.warm_ms / 1_000
+        if self._warm.quotes and trio.current_time() - self._warm.at <= bound_s:
+            return await self._prepare_warm(call, merge_quotes(self._warm.quotes, self._next_nonce))
+        return await self._prepare_cold(call)
+
+    async def _prepare_warm(self, call: dict[str, str], warm: Quote) -> Preparation:
+        planned = self._skip_held(warm.nonce)
+        counting: Request = ("eth_getTransactionCount", (self.guardian.address, "pending"))
+
+        def is_enough(answers: Sequence[Answer]) -> bool:
+            if not any(nonce <= planned for nonce in _read_nonces(answers)):
+                return False
+            return any(trial.went_through for trial in self._read_trials(answers, call["to"]))
+
+        answers = await self._try_out(call, [counting], is_enough)
+        # [SEND] A warm nonce is overtaken when as many endpoints as confirm a receipt have counted further.
+        ahead = [nonce for nonce in _read_nonces(answers) if nonce > planned]
+        overtaken = len(ahead) >= self.client.config.witnesses
+        nonce = self._skip_held(choose_nonce(ahead, planned)) if overtaken else planned
+        return self._judge(answers, Quote(nonce, warm.base_fee_wei, warm.tip_wei), call["to"])
+
+    async def _prepare_cold(self, call: dict[str, str]) -> Preparation:
+        def is_enough(answers: Sequence[Answer]) -> bool:
+            if not self._agree(self._read_quotes(answers)[0]):
+                return False
+            return any(trial.went_through for trial in self._read_trials(answers, call["to"]))
+
+        answers = await self._try_out(call, quote_requests(self.guardian.address), is_enough)
+        quotes, faults = self._read_quotes(answers)
+        if not quotes:
+            why = faults[0] if faults else "none answers"
+            raise RpcUnavailable(f"no endpoint gives nonce and fees: {why}")
+        quote = merge_quotes(quotes, self._next_nonce)
+        return self._judge(answers, replace(quote, nonce=self._skip_held(quote.nonce)), call["to"])
+
+    async def _try_out(
+        self, call: dict[str, str], asking: Sequence[Request], is_enough: Callable[[Sequence[Answer]], bool]
+    ) -> list[Answer]:
+        """Ask every endpoint this and what the call would do."""
+
+        def requests_of(index: int) -> Sequence[Request]:
+            return (*asking, *trial_requests(call, by_simulation=self.client.simulates(index)))
+
+        return await self.client.ask_until(requests_of, is_enough)
+
+    def _judge(self, answers: Sequence[Answer], quote: Quote, to: str) -> Preparation:
+        return Preparation(quote, judge_trials(self._read_trials(answers, to), self.client.config.witnesses))
+
+    def _skip_held(self, nonce: int) -> int:
         while nonce in self._held.values():
             nonce += 1
-        reverts = [offer.revert for offer in offers if offer.revert is not None]
-        # One endpoint cannot forbid, not even while the others are silent: a revert counts when as many say so as are
-        # wanted for a receipt, and nobody's simulation went through. A call that reverts in a block costs its gas.
-        is_blocked = len(reverts) >= self.client.config.witnesses and not any(offer.is_simulated for offer in offers)
-        return Preparation(
-            nonce=nonce,
-            # Too low is refused and bumped; too high may be more than the guardian has, and there is no way back.
-            base_fee_wei=median_low(offer.base_fee_wei for offer in offers),
-            tip_wei=median_low(offer.tip_wei for offer in offers),
-            revert=reverts[0] if is_blocked else None,
-        )
+        return nonce
 
-    def _read_offer(self, answer: Answer) -> _Offer | None:
-        """Return what one endpoint offers, or None when it is of another chain or makes no sense."""
-        chain, count, block, tip, call = answer.results
-        try:
-            if read_quantity(chain) != self.client.config.chain_id or not isinstance(block, dict):
-                return None
-            return _Offer(
-                nonce=read_count(count),
-                base_fee_wei=read_quantity(block.get("baseFeePerGas")),
-                tip_wei=0 if isinstance(tip, RpcRefused) else read_quantity(tip),
-                is_simulated=isinstance(call, str),
-                revert=read_revert(call) if isinstance(call, RpcRefused) else None,
-            )
-        except RpcUnavailable:
-            return None
+    def _agree(self, quotes: Sequence[Quote]) -> bool:
+        """Whether as many endpoints as are wanted for a receipt name one nonce: no need to hear the others."""
+        nonces = [quote.nonce for quote in quotes]
+        return any(nonces.count(nonce) >= self.client.config.witnesses for nonce in nonces)
 
-    def sign_first(self, to: str, calldata: bytes, preparation: Preparation) -> SignedTransaction:
-        """Sign at the offered nonce and fees."""
+    def _read_quotes(self, answers: Sequence[Answer]) -> tuple[list[Quote], list[str]]:
+        """Return the quotes, and why there are none of the other endpoints that answer."""
+        quotes, faults = [], []
+        for answer in answers:
+            try:
+                quotes.append(read_quote(answer.results, self.client.config.chain_id))
+            except RpcUnavailable as exc:
+                faults.append(str(exc))
+        return quotes, faults
+
+    def _read_trials(self, answers: Sequence[Answer], to: str) -> list[Trial]:
+        """Return what the simulations say, without those of an endpoint that says that it serves another chain."""
+        trials = []
+        for answer in answers:
+            *asked, code, outcome = answer.results
+            with suppress(RpcUnavailable):
+                if len(asked) == REQUESTS:
+                    read_quote(asked, self.client.config.chain_id)
+                trials.append(read_trial((code, outcome), to))
+        return trials
+
+    def sign_first(self, to: str, calldata: bytes, quote: Quote) -> SignedTransaction:
+        """Sign at the offered nonce and fees; raises CapReached."""
         config = self.client.config
         fees = first_fees(
-            preparation.base_fee_wei,
-            preparation.tip_wei,
+            quote.base_fee_wei,
+            quote.tip_wei,
             min_tip_wei=config.min_priority_fee_wei,
             max_fee_wei=config.max_fee_wei,
         )
-        return self._sign(to, calldata, preparation.nonce, fees)
+        return self._sign(to, calldata, quote.nonce, fees)
 
-    async def sign_bump(self, to: str, calldata: bytes, last: SignedTransaction) -> SignedTransaction | None:
-        """Sign the same call at the same nonce for more, or return None when the operator's cap is reached."""
+    async def sign_bump(self, to: str, calldata: bytes, last: SignedTransaction) -> SignedTransaction:
+        """Sign the same call at the same nonce for more; raises CapReached when a cap of the operator is in the way."""
         base_fees = [0]  # without a base fee the bump is the bare minimum
         for answer in await self.client.ask_all([("eth_getBlockByNumber", ("latest", False))]):
             block = answer.results[0]
@@ -137,10 +209,11 @@ class Sender:
             base_fee_wei,
             max_fee_wei=self.client.config.max_fee_wei,
         )
-        return None if fees is None else self._sign(to, calldata, last.nonce, fees)
+        return self._sign(to, calldata, last.nonce, fees)
 
     def _sign(self, to: str, calldata: bytes, nonce: int, fees: Fees) -> SignedTransaction:
         config = self.client.config
+        self._spending.commit(nonce, fees.max_fee_wei * config.gas_limit)
         return self.guardian.sign(
             chain_id=config.chain_id,
             nonce=nonce,
@@ -150,9 +223,9 @@ class Sender:
             fees=fees,
         )
 
-    def start_broadcast(self, transaction: SignedTransaction) -> Sending:
-        """Begin to send the signed bytes to every endpoint."""
-        return self.client.start_broadcast(transaction.raw)
+    def start_broadcast(self, transaction: SignedTransaction, *, in_private: bool = False) -> Sending:
+        """Begin to send the signed bytes to every endpoint, or to the private relays alone."""
+        return self.client.start_broadcast(transaction.raw, in_private=in_private)
 
     async def look(self, transactions: Sequence[SignedTransaction]) -> Outlook:
         """Say where the transactions of one nonce stand."""
@@ -166,6 +239,16 @@ class Sender:
             witnesses=config.witnesses,
             depth=config.confirmations,
         )
+
+    async def explain_revert(self, to: str, calldata: bytes) -> str:
+        """Say why a call that was mined and reverted does so, as far as it still does."""
+        call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
+        for answer in await self.client.ask_all([("eth_call", (call, "latest"))]):
+            refusal = answer.results[0]
+            if isinstance(refusal, RpcRefused):
+                revert = read_revert(refusal)
+                return f"it reverts with {revert}" if revert else "it gives no reason, as where a function is missing"
+        return "the same call would go through now"
 
     async def read(self, to: str, function: Function) -> tuple[object, ...] | None:
         """Return what a view function returns, or None unless enough endpoints answer and all agree."""
@@ -184,27 +267,10 @@ class Sender:
         return values.pop()
 
 
-def choose_nonce(nonces: Sequence[int], floor: int) -> int:
-    """Return the nonce that most endpoints name, else the lowest that is not known to be used.
-
-    Too low shows at once (nonce too low); too high waits for ever behind a gap, so one liar of two could stop us.
-    """
-    votes = {nonce: nonces.count(nonce) for nonce in nonces if nonce >= floor}
-    if not votes:
-        return floor
-    most = max(votes.values())
-    return min(nonce for nonce, count in votes.items() if count == most)
-
-
-def read_revert(error: RpcRefused) -> str | None:
-    """Return the decoded reason of a reverted simulation; None when the error is no revert or says nothing."""
-    if error.data is not None:
-        try:
-            return decode_revert(read_data(error.data))
-        except RpcUnavailable:
-            return None
-    # Some nodes decode it themselves and leave the data out.
-    prefix = "execution reverted: "
-    if error.code == _EXECUTION_REVERTED and error.message.startswith(prefix):
-        return error.message[len(prefix) :][:200]
-    return None
+def _read_nonces(answers: Sequence[Answer]) -> list[int]:
+    """Return the counts of transactions that the first result of each answer holds."""
+    nonces = []
+    for answer in answers:
+        with suppress(RpcUnavailable):
+            nonces.append(read_count(answer.results[0]))
+    return nonces

@@ -51,11 +51,12 @@ class Anvil:
     rpc: RpcEndpoint
     accounts: tuple[str, ...]
     pid: int
+    chain_id: int = CHAIN_ID
 
     @property
     def chain(self) -> str:
         """Its CAIP-2 id."""
-        return f"eip155:{CHAIN_ID}"
+        return f"eip155:{self.chain_id}"
 
     async def call(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call; raises the errors of `chain.rpc`."""
@@ -125,14 +126,14 @@ def find_anvil() -> Path:
 
 
 @asynccontextmanager
-async def open_anvil(*arguments: str, accounts: int = 10) -> AsyncIterator[Anvil]:
+async def open_anvil(*arguments: str, accounts: int = 10, chain_id: int = CHAIN_ID) -> AsyncIterator[Anvil]:
     """Run anvil for as long as the context lasts.
 
     Raises AnvilError when it does not start.
     """
     command = [
         str(find_anvil()),
-        *("--host", "127.0.0.1", "--port", "0", "--chain-id", str(CHAIN_ID), "--accounts", str(accounts)),
+        *("--host", "127.0.0.1", "--port", "0", "--chain-id", str(chain_id), "--accounts", str(accounts)),
         *arguments,
     ]
     async with _open_process(command) as (process, output):
@@ -144,7 +145,7 @@ async def open_anvil(*arguments: str, accounts: int = 10) -> AsyncIterator[Anvil
             rpc = RpcEndpoint(url, timeout_ms=30_000)
             try:
                 unlocked = tuple(str(name).lower() for name in await rpc.call("eth_accounts"))
-                yield Anvil(url=url, rpc=rpc, accounts=unlocked, pid=process.pid)
+                yield Anvil(url=url, rpc=rpc, accounts=unlocked, pid=process.pid, chain_id=chain_id)
             finally:
                 with trio.CancelScope(shield=True):
                     await rpc.aclose()

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from tocsin_node.contracts import Artifact, read_artifact
+
 NAMES = ("Attacker", "Dex", "Lender", "Token", "Vault")
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """One compiled contract."""
-
-    name: str
-    compiler: str
-    bytecode: bytes
-    abi_json: str
 
 
 @cache
@@ -25,10 +15,4 @@ def load_artifact(name: str) -> Artifact:
     """Return one of NAMES; raises KeyError for another."""
     if name not in NAMES:
         raise KeyError(name)
-    data = json.loads((files(__package__) / "contracts" / f"{name}.json").read_text(encoding="utf-8"))
-    return Artifact(
-        name=name,
-        compiler=data["compiler"],
-        bytecode=bytes.fromhex(data["bytecode"].removeprefix("0x")),
-        abi_json=json.dumps(data["abi"]),
-    )
+    return read_artifact(files(__package__) / "contracts", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from tocsin_protocol.containment.action import Action, Detail
@@ -20,6 +21,39 @@ class Occasion:
     subjects: tuple[str, ...]
     summary: str
     decided_ms: int
+
+
+class Answer(StrEnum):
+    """What a look at one part of a lever found."""
+
+    OK = "ok"
+    NOT_OK = "not-ok"
+    NOT_KNOWN = "not-known"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of a lever that must be right before the night it is needed.
+
+    `valid_until_ms` is when what is right today ends by itself, None where it does not.
+    """
+
+    name: str
+    answer: Answer
+    sentence: str
+    valid_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would take an effect back, to be shown to people; no hook ever sends one.
+
+    `target` (CAIP-10) and `calldata` are for a transaction of those who may; None where the sentence is all there is.
+    """
+
+    sentence: str
+    target: str | None = None
+    calldata: bytes | None = None
 
 
 class Journal(Protocol):
@@ -48,8 +82,21 @@ class Hook(Protocol):
         """What it acts on, as a CAIP-10 account or a short name."""
         ...
 
+    @property
+    def ends_after_minutes(self) -> int | None:
+        """After how many minutes the contract itself ends the effect; None where people must."""
+        ...
+
     def payload(self, occasion: Occasion) -> bytes:
         """Return the bytes of the intent; they are made durable with it and never made again."""
+        ...
+
+    def undo(self, action: Action) -> Proposal | None:
+        """Return what would take the effect of an action back, None where nothing is configured."""
+        ...
+
+    async def probe(self) -> tuple[Check, ...]:
+        """Look, without changing anything, whether the lever would work now."""
         ...
 
     def claim(self, action: Action) -> None:

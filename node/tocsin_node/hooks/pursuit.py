@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
-from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 
+from tocsin_node.chain.errors import CapReached
+from tocsin_node.chain.finality import wait_final
 from tocsin_node.chain.receipts import Outlook, Receipt, Standing
 from tocsin_node.chain.sender import Sender
 
@@ -22,6 +25,8 @@ MAX_REFUSALS = 5
 """Times in a row that every endpoint refuses the bytes before the action has failed."""
 NONCE_LOOKS = 2
 """Looks in a row that must find the nonce used by another: one alone may be an endpoint in the middle of a reorg."""
+
+_log = structlog.get_logger("tocsin.pursuit")
 
 
 def sign_detail(signed: SignedTransaction) -> dict[str, int | str | bytes]:
@@ -45,6 +50,7 @@ class _Timing:
 
     give_up_at: float
     send_at: float
+    public_at: float
     bump_at: float
     poll_s: float
     resend_s: float
@@ -65,13 +71,17 @@ class Pursuit:
         self._is_accepted = False
         self._is_underpriced = False
         self._refusal = ""
+        self._cap = ""
         self._timing = self._start_timing()
 
     async def run(self, action: Action, *, is_fresh: bool) -> Action:
         """Return the settled action, or one in UNKNOWN; raises NonceUsed."""
-        # What a crash left behind may have been sent: then only the bytes of the log may be sent, after a look.
+        # [SEND] What a crash left behind is looked for on chain first; then the same bytes are sent, and no others.
         self._is_accepted = not is_fresh
         if is_fresh:
+            # [SEND] Private relays alone have it for a bounded time, or until they refuse; then every endpoint.
+            if self._sender.client.relays:
+                self._timing.public_at = trio.current_time() + self._config.private_ms / 1_000
             action = await self._send(action)
         while not action.is_settled:
             outlook = await self._sender.look(action.transactions)
@@ -82,7 +92,35 @@ class Pursuit:
                 return await self._lose(action, outlook)
             await trio.sleep(self._timing.poll_s)
             self._timing.poll_s = min(self._timing.poll_s * 2, self._config.poll_max_ms / 1_000)
+        self.watch(action)
         return action
+
+    def watch(self, action: Action) -> None:
+        """Go on in the background until the block that an action is in is final, where it is in one."""
+        client = self._sender.client
+        # While the node ends, a watch is left to its next start.
+        if action.block_hash is not None and not client.is_closing and self._sender.begin_watch(action.action_id):
+            client.nursery.start_soon(self._watch, action)
+
+    async def _watch(self, action: Action) -> None:
+        """Note it when the block is replaced after all: whoever keeps the journal then has the action pursued anew."""
+        try:
+            stays = await self._ask_final(action)
+            if stays is False:
+                await self._record(action, Event.REORG, reason=f"block {action.block_number} was replaced")
+            elif stays is None:
+                _log.warning("not final, and no longer watched", action=action.action_id, block=action.block_number)
+        except ContainmentError:
+            pass  # lifted meanwhile: nobody wants it back
+        except Exception:  # noqa: BLE001 - the action was effective: a fault in watching it must not stop the chain
+            _log.exception("watching until final failed", action=action.action_id)
+        finally:
+            self._sender.end_watch(action.action_id)
+
+    async def _ask_final(self, action: Action) -> bool | None:
+        if action.block_number is None or action.block_hash is None or action.included_hash is None:
+            return None
+        return await wait_final(self._sender.client, action.included_hash, action.block_number, action.block_hash)
 
     async def _follow(self, action: Action, outlook: Outlook) -> Action:
         self._nonce_looks = self._nonce_looks + 1 if outlook.standing is Standing.NONCE_USED else 0
@@ -90,10 +128,11 @@ class Pursuit:
             action = await self._include(action, outlook, outlook.receipt)
             if outlook.standing is Standing.SETTLED:
                 self._sender.note_mined(action.transactions[0].nonce)
-                event = Event.CONFIRM if outlook.receipt.is_success else Event.REVERT
-                reason = "" if outlook.receipt.is_success else "the transaction was mined and reverted"
-                return await self._record(action, event, reason=reason)
-            # Whoever does not show it may never have had it: an endpoint may invent a receipt and keep the bytes.
+                if outlook.receipt.is_success:
+                    return await self._record(action, Event.CONFIRM, reason="")
+                why = await self._sender.explain_revert(self._address, action.payload)
+                return await self._record(action, Event.REVERT, reason=f"the transaction was mined and reverted: {why}")
+            # [SEND] Until enough endpoints show the receipt, the bytes are sent again: one may invent a receipt.
             if trio.current_time() >= self._timing.send_at:
                 self._sender.start_broadcast(action.transactions[-1])
                 self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
@@ -101,7 +140,9 @@ class Pursuit:
         if action.state is State.INCLUDED and outlook.answered >= self._config.witnesses:
             action = await self._leave_block(action)
         if outlook.standing is Standing.NONCE_USED and action.state is not State.INCLUDED:
+            # [SEND] An action whose nonce went to another transaction has failed; it never gets a second nonce.
             if self._nonce_looks >= NONCE_LOOKS:
+                self._sender.note_mined(action.transactions[0].nonce)
                 raise NonceUsed(outlook.note)
             return action
         if action.state is not State.INCLUDED:
@@ -132,7 +173,7 @@ class Pursuit:
 
     async def _push(self, action: Action, outlook: Outlook) -> Action:
         """Send again when it is time, for more when that did not help."""
-        # What was in a block once is sent again however old it is: its effect was there and is to be again.
+        # [SEND] Past its deadline an action is sent again only if it was in a block before.
         if not self._may_send(action):
             self._refusal = "too old to be sent again"
             if action.state is not State.BROADCAST and outlook.answered >= self._config.witnesses:
@@ -154,16 +195,21 @@ class Pursuit:
         # SIGN is durable, so SEND may be noted meanwhile: after a crash in between, the receipts are looked at first.
         # After a refusal the one before it has its turn: a bump may ask for more than the guardian has.
         turn = self._refusals % len(action.transactions)
-        sending = self._sender.start_broadcast(action.transactions[-1 - turn])
+        in_private = trio.current_time() < self._timing.public_at
+        sending = self._sender.start_broadcast(action.transactions[-1 - turn], in_private=in_private)
         action = await self._journal.record(action.action_id, Event.SEND, {})
         outcome = await sending.wait()
         now = trio.current_time()
         if outcome.is_accepted:
             self._is_accepted, self._refusals, self._refusal = True, 0, ""
-            self._timing.send_at = now + self._config.rebroadcast_ms / 1_000
+            again_at = now + self._config.rebroadcast_ms / 1_000
+            self._timing.send_at = min(again_at, self._timing.public_at) if in_private else again_at
             self._timing.poll_s = self._config.poll_min_ms / 1_000
             return action
         self._refusal = outcome.reason
+        if in_private:  # no relay takes it: in public, then, and at once
+            self._timing.public_at = self._timing.send_at = now
+            return action
         self._timing.send_at = now + self._timing.resend_s
         self._timing.resend_s = min(self._timing.resend_s * 2, self._config.rebroadcast_ms / 1_000)
         self._is_underpriced = outcome.is_underpriced
@@ -178,16 +224,17 @@ class Pursuit:
         self._timing.bump_at = trio.current_time() + self._config.bump_ms / 1_000
         if len(action.transactions) > self._config.max_bumps:
             return action
-        signed = await self._sender.sign_bump(self._address, action.payload, action.transactions[-1])
-        if signed is None:
-            self._refusal = "the fee cap is reached"
+        try:
+            signed = await self._sender.sign_bump(self._address, action.payload, action.transactions[-1])
+        except CapReached as exc:
+            self._cap = str(exc)
             return action
         return await self._journal.record(action.action_id, Event.SIGN, sign_detail(signed))
 
     async def _lose(self, action: Action, outlook: Outlook) -> Action:
         if action.state is State.UNKNOWN:
             return action
-        reason = f"{outlook.note}; {self._refusal}" if self._refusal else outlook.note
+        reason = "; ".join(text for text in (outlook.note, self._refusal, self._cap) if text)
         return await self._record(action, Event.LOSE, reason=f"outcome not known, asked again until it is: {reason}")
 
     async def _record(self, action: Action, event: Event, *, reason: str) -> Action:
@@ -198,6 +245,7 @@ class Pursuit:
         return _Timing(
             give_up_at=now + self._config.settle_ms / 1_000,
             send_at=now,
+            public_at=now,
             bump_at=now + self._config.bump_ms / 1_000,
             poll_s=self._config.poll_min_ms / 1_000,
             resend_s=RETRY_MIN_MS / 1_000,

@@ -9,10 +9,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -24,8 +23,10 @@ from tocsin_node.errors import ConfigError
 from tocsin_node.outbound import post_json
 from tocsin_node.private_files import read_private_file
 
-from .config import WebhookHookConfig
-from .hook import Journal, Occasion
+from .hook import Answer, Check, Journal, Occasion, Proposal
+from .message_config import WebhookHookConfig
+from .messages import content_type_of, write_message
+from .rights import describe_end, probe_right
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the spelling of the standard, not a secret
 MIN_SECRET_BYTES = 24
@@ -79,23 +80,32 @@ class WebhookHook:
         """What the receiver is asked to contain."""
         return self._config.target
 
+    @property
+    def ends_after_minutes(self) -> int | None:
+        """After how many minutes the receiver ends the effect by itself."""
+        return self._config.ends_after_minutes
+
     def payload(self, occasion: Occasion) -> bytes:
-        """Return the JSON body: type, timestamp and data, as the standard recommends."""
-        body = {
-            "type": "tocsin.containment",
-            "timestamp": datetime.fromtimestamp(occasion.decided_ms / 1_000, UTC).isoformat(),
-            "data": {
-                "hook": self.name,
-                "target": self.target,
-                "incident": occasion.incident_id.hex(),
-                "decision": occasion.decision_id.hex(),
-                "category": occasion.category,
-                "severity": occasion.severity,
-                "subjects": list(occasion.subjects),
-                "summary": occasion.summary,
-            },
-        }
-        return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
+        """Return the JSON body."""
+        return write_message(self._config, occasion)
+
+    def undo(self, action: Action) -> Proposal | None:
+        """Return what the operator wrote down."""
+        return Proposal(self._config.undo) if self._config.undo else None
+
+    async def probe(self) -> tuple[Check, ...]:
+        """Whether the receiver's port takes a connection; nothing is posted."""
+        parts = urlsplit(self._config.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        where = f"{parts.hostname}, port {port}"
+        try:
+            with trio.fail_after(self._config.timeout_ms / 1_000):
+                stream = await trio.open_tcp_stream(parts.hostname or "", port)
+                await stream.aclose()
+            receiver = Check("receiver", Answer.OK, f"{where} takes connections")
+        except (OSError, trio.TooSlowError):
+            receiver = Check("receiver", Answer.NOT_OK, f"{where} takes no connection")
+        return (*probe_right(self._config, self._now_ms()), receiver)
 
     def claim(self, action: Action) -> None:
         """Reserve nothing: a webhook holds nothing but its id."""
@@ -104,6 +114,9 @@ class WebhookHook:
         """Post until confirmed, or until the tries or the time are used up; tries of earlier runs count."""
         reason = "not answered before a restart" if action.attempts else ""
         delay_ms = self._config.retry_min_ms
+        ended = describe_end(self._config, self._now_ms()) if action.is_unsigned else None
+        if ended is not None:
+            return await journal.record(action.action_id, Event.REFUSE, {"reason": ended})
         while not action.is_settled:
             if self._now_ms() > action.deadline_ms:
                 return await self._give_up(action, journal, reason)
@@ -135,6 +148,7 @@ class WebhookHook:
         webhook_id = action.action_id.hex()
         timestamp_s = self._now_ms() // 1_000
         headers = {
+            "content-type": content_type_of(self._config),
             "webhook-id": webhook_id,
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": sign_webhook(self._secret, webhook_id, timestamp_s, action.payload),

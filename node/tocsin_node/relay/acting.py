@@ -16,7 +16,7 @@ from tocsin_protocol.containment.action import Action, Detail
 from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
-from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_open_actions
+from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_in_block, read_open_actions
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.writer import Store
 
@@ -27,6 +27,8 @@ from .metrics import Metrics
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_WAITING_ACTIONS = 1024
+# A hook watches its block until it is final, an hour at most; what is younger is watched again after a restart.
+WATCHED_AGAIN_MS = 3_600_000
 
 _log = structlog.get_logger("tocsin.acting")
 
@@ -80,13 +82,18 @@ class Acting:
             task_status.started()
             await self._ledger.confirmed.wait()
             task_status = trio.TASK_STATUS_IGNORED
-        open_actions = await self._store.writer.submit(read_open_actions)
+        since_ms = self._now_ms() - WATCHED_AGAIN_MS
+        open_actions, in_block = await self._store.writer.submit(
+            lambda connection: (read_open_actions(connection), read_in_block(connection, since_ms))
+        )
         for action in open_actions:
             if action.hook in self._hooks:
                 self._hooks[action.hook].claim(action)
         async with trio.open_nursery() as nursery:
             for action in open_actions:
                 self._take_up(action)
+            for action in in_block:
+                nursery.start_soon(self._watch_again, action)
             task_status.started()
             async for action in self._receive:
                 nursery.start_soon(self._run, action)
@@ -114,6 +121,16 @@ class Acting:
             self._take_up(await self._read(action))
         except Exception:  # noqa: BLE001 - a fault of the store must not stop the node; the next start takes it up
             _log.exception("an action could not be read again", action=action.action_id)
+
+    async def _watch_again(self, action: Action) -> None:
+        """Have a hook look at a block that an earlier run left before it was final: it starts its watch."""
+        hook = self._hooks.get(action.hook)
+        if hook is None:
+            return
+        try:
+            await hook.run(action, self)
+        except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the effect is there all the same
+            _log.exception("an action's block could not be watched", hook=action.hook, action=action.action_id)
 
     async def _pursue(self, action: Action) -> None:
         hook = self._hooks.get(action.hook)

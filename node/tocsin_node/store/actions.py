@@ -156,6 +156,16 @@ def read_open_actions(connection: sqlite3.Connection) -> list[Action]:
     return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
 
 
+def read_in_block(connection: sqlite3.Connection, since_ms: int) -> list[Action]:
+    """Actions intended since then that are settled in a block, which a reorg may still take back."""
+    states = (State.EFFECTIVE, State.EXPIRING, State.REVERTED)
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE state IN (?, ?, ?) AND created_ms >= ? ORDER BY created_ms LIMIT ?",
+        (*(state.value for state in states), since_ms, MAX_OPEN_ACTIONS),
+    ).fetchall()
+    return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+
+
 def expire_due(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
     """Let the actions in effect whose end is near be expiring; returns them."""
     reason = "its end is near: hold it on purpose, or see to it that it is lifted"

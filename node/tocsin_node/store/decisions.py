@@ -85,6 +85,11 @@ def _intend(
     # A notice holds nothing still, so there is nothing to end.
     ends_ms = (until_ms or now_ms) + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
     action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms, until_ms)
+    if not action.payload:
+        # Its arming is not spent on that: another signal of the incident may name what this one does not.
+        detail = {"hook": hook.name, "why": "the incident names nothing that its arguments could be"}
+        append_audit(connection, now_ms, EntryKind.ALARM, incident, detail)
+        return None
     if insert_intent(connection, action, now_ms) is not IntentVerdict.NEW:
         return None
     if choice.lever.tier >= Tier.TIGHTEN:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
-from http_server import Call, Reply, serve_http
+from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.guardian import Guardian
-from tocsin_node.chain.rpc import RpcEndpoint
 from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import Anvil
+from tocsin_node.demo.faults import Fault
+from tocsin_node.demo.rpc_proxy import RpcProxy, serve_proxy
 from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, is_paused, unpause
 from tocsin_node.hooks.config import EvmHookConfig
 from tocsin_node.hooks.evm import EvmHook
@@ -98,7 +98,7 @@ class Bench:
     def hook_config(self, **settings: Any) -> EvmHookConfig:
         return EvmHookConfig(**({"kind": "evm", "name": "pause-pool", "target": self.target} | settings))
 
-    def intend(self, *, epoch: int = 1, for_ms: int = FAR_MS) -> Action:
+    def intend(self, *, epoch: int = 1, for_ms: int = FAR_MS, payload: bytes | None = None) -> Action:
         """Make an intent durable, or return what has become of the one that is."""
         now = now_ms()
         action = new_action(
@@ -107,7 +107,7 @@ class Bench:
             arm_epoch=epoch,
             incident_id=OCCASION.incident_id,
             decision_id=OCCASION.decision_id,
-            payload=self.hook_config().calldata(),
+            payload=payload or encode_call(parse_function("pause()")),
             created_ms=now,
             deadline_ms=now + for_ms,
         )
@@ -158,54 +158,47 @@ async def open_bench(anvil: Anvil) -> Bench:
 
 
 @dataclass
-class Proxy:
+class Proxy(RpcProxy):
     """An endpoint in front of anvil; `lie` may change a result, `errors` answers a method with an error.
 
-    `swallows` answers a method and does not pass it on.
+    `swallows` answers a method and does not pass it on; `loses_answers_to` passes it on and closes the connection.
     """
 
-    url: str = ""
     asked: list[str] = field(default_factory=list)
-    is_down: bool = False
     loses_answers_to: str = ""
     swallows: str = ""
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     lie: Callable[[str, Any], Any] = lambda method, result: result
 
+    @property
+    def is_down(self) -> bool:
+        return self.fault is Fault.DOWN
+
+    @is_down.setter
+    def is_down(self, is_down: bool) -> None:
+        self.fault = Fault.DOWN if is_down else None
+
+    def keep(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        method = request["method"]
+        self.asked.append(method)
+        if method in self.errors:
+            return {"error": self.errors[method]}
+        return {"result": "0x" + "55" * 32} if method == self.swallows else None
+
+    def answer(self, request: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
+        method = request["method"]
+        if method == self.loses_answers_to:
+            raise trio.BrokenResourceError("the connection is closed instead of an answer")
+        if "result" in reply:
+            reply = reply | {"result": self.lie(method, reply["result"])}
+        return super().answer(request, reply)
+
 
 @asynccontextmanager
 async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
-    proxy = Proxy()
-    upstream = RpcEndpoint(anvil.url, timeout_ms=30_000)
-
-    async def answer(request: dict[str, Any]) -> dict[str, Any]:
-        if request["method"] in proxy.errors:
-            return {"jsonrpc": "2.0", "id": request["id"], "error": proxy.errors[request["method"]]}
-        if request["method"] == proxy.swallows:
-            return {"jsonrpc": "2.0", "id": request["id"], "result": "0x" + "55" * 32}
-        raw = await upstream._exchange(request)  # the whole answer, errors included
-        if "result" in raw:
-            raw["result"] = proxy.lie(request["method"], raw["result"])
-        return dict(raw)
-
-    async def handle(call: Call) -> Reply | None:
-        if proxy.is_down:
-            return None
-        parsed = json.loads(call.body)
-        requests = parsed if isinstance(parsed, list) else [parsed]
-        methods = [str(request["method"]) for request in requests]
-        proxy.asked += methods
-        answers = [await answer(request) for request in requests]
-        if proxy.loses_answers_to in methods:
-            return None
-        return Reply(body=json.dumps(answers if isinstance(parsed, list) else answers[0]).encode())
-
-    async with serve_http(handle) as url:
-        proxy.url = url
-        try:
-            yield proxy
-        finally:
-            await upstream.aclose()
+    proxy = Proxy(anvil.url)
+    async with serve_proxy(proxy):
+        yield proxy
 
 
 __all__ = ["DEADLINE_S", "GUARDIAN_KEYS", "OCCASION", "Bench", "MemoryJournal", "Proxy", "State", "open_proxy"]

@@ -123,6 +123,9 @@ async def test_garbage_from_both_endpoints_raises_only_chain_errors(bench: Bench
             lambda: sender.look([signed]),
             lambda: sender.start_broadcast(signed).wait(),
             lambda: sender.sign_bump(bench.scenario.dex, b"", signed),
+            lambda: sender.explain_revert(bench.scenario.dex, b""),
+            sender.client.probe_simulation,
+            sender.client.check_chain,
             lambda: sender.read(bench.scenario.dex, parse_function("paused()(bool)")),
         ]
         for _ in range(ROUNDS):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from tocsin_node.chain.quotes import choose_nonce
 from tocsin_node.chain.receipts import Receipt, Standing, View, judge
-from tocsin_node.chain.sender import choose_nonce
 
 
 @pytest.mark.parametrize(

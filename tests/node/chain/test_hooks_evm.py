@@ -38,7 +38,7 @@ async def test_a_stranger_is_refused_with_the_decoded_reason(bench: Bench) -> No
     )
     done = await bench.run(bench.intend())
     assert done.state is State.REFUSED
-    assert done.reason == "the simulation reverts with NotGuardian"
+    assert done.reason == "the simulation reverts with NotGuardian: the caller does not hold the role"
 
 
 async def test_an_intent_past_its_deadline_lapses(bench: Bench) -> None:

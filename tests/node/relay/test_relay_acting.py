@@ -41,6 +41,17 @@ class ChainLever(Lever):
         return await journal.record(action.action_id, Event.CONFIRM, {})
 
 
+@dataclass
+class WatchingLever(ChainLever):
+    """A lever that looks at the block of what is in effect, as one on a chain does."""
+
+    async def run(self, action: Action, journal: Journal) -> Action:
+        if not action.is_settled:
+            return await super().run(action, journal)
+        self.ran.append(action.action_id)
+        return action
+
+
 async def the_action(bench: Bench) -> Action:
     (row,) = await bench.store.writer.submit(lambda c: c.execute("SELECT id FROM actions").fetchall())
     found = await bench.store.writer.submit(lambda c: find_action(c, row[0]))
@@ -180,6 +191,17 @@ async def test_what_a_reorg_takes_back_is_taken_up_again_and_its_end_is_told(tmp
         await wait_state(bench, State.EXPIRING)
         assert bench.counted("tocsin_action_events", event="expire") == 1
         nursery.cancel_scope.cancel()
+
+
+async def test_a_block_that_was_not_final_is_watched_again_after_a_restart(tmp_path: FilePath) -> None:
+    async with open_bench(tmp_path, organisations=1, lever=WatchingLever()) as bench:
+        await set_off(bench)
+        action = await wait_state(bench, State.EFFECTIVE)
+    async with open_bench(tmp_path, organisations=1, lever=WatchingLever()) as bench:
+        with trio.fail_after(DEADLINE_SECONDS):
+            while bench.lever.ran != [action.action_id]:  # noqa: ASYNC110 - no event for it
+                await trio.sleep(0.005)
+        assert (await the_action(bench)).state is State.EFFECTIVE
 
 
 async def test_a_database_that_is_gone_leaves_every_hook_disarmed(tmp_path: FilePath) -> None:

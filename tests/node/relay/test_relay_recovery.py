@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pytest
-from protocol_kit import make_signal
+from protocol_kit import VAULT, make_signal
 from recovery_watch_kit import INCIDENT, PEOPLE, SECOND_MS, UNPAUSE, open_watch
-from store_kit import HOOK, SCOPE, arm
+from store_kit import HOOK, SCOPE, Lever, arm
 from tocsin_node.errors import ControlError
+from tocsin_node.hooks.hook import Proposal
 from tocsin_node.people import People, Undoing
 from tocsin_node.relay.recovery import LONGEST_LOOK_SECONDS, look_seconds
 from tocsin_node.relay.waiting import read_waiting
 from tocsin_node.store.actions import append_event
 from tocsin_node.store.tracks import read_tracks
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.recovery.plan import EndKind
 from tocsin_protocol.recovery.stages import Stage
@@ -216,6 +218,25 @@ async def test_a_lever_that_the_contract_ends_leaves_its_scope_restricted(tmp_pa
     async with open_watch(tmp_path, replace(PEOPLE, undoing=undoing)) as watch:
         await watch.fire()
         await watch.look()
+        await watch.look(3_600_000)
+        assert (await watch.scope())["stage"] == "restricted"
+
+
+class TellingLever(Lever):
+    """A lever whose hook knows how it is undone, and whose contract ends it."""
+
+    ends_after_minutes = 60
+
+    def undo(self, action: Action) -> Proposal:
+        return Proposal("unfreeze it", VAULT, b"undo " + action.payload)
+
+
+async def test_where_the_policy_names_no_way_back_the_hook_does(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path, replace(PEOPLE, undoing={}), lever=TellingLever()) as watch:
+        await watch.fire()
+        await watch.look()
+        (call,) = (await watch.plan())["steps"][0]["calls"]
+        assert (call["to"], call["effect"], call["data"]) == (VAULT, "unfreeze it", "0x" + b"undo pause".hex())
         await watch.look(3_600_000)
         assert (await watch.scope())["stage"] == "restricted"
 

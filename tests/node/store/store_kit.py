@@ -42,13 +42,14 @@ class Lever:
     name: str = HOOK
     target: str = VAULT
     last: Event = Event.CONFIRM
+    knows_its_arguments: bool = True
     claimed: list[bytes] = field(default_factory=list)
     ran: list[bytes] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
     done: trio.Event = field(default_factory=trio.Event)
 
     def payload(self, occasion: Occasion) -> bytes:
-        return b"pause " + self.target.encode()
+        return b"pause " + self.target.encode() if self.knows_its_arguments else b""
 
     def claim(self, action: Action) -> None:
         self.claimed.append(action.action_id)

@@ -144,6 +144,15 @@ def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connecti
     assert count(database, "actions") == 1
 
 
+def test_a_hook_that_does_not_know_its_arguments_alarms_and_stays_armed(database: sqlite3.Connection) -> None:
+    arm(database)
+    rules = make_rules(organisations=1, levers=(Lever(knows_its_arguments=False),))
+    assert only(file(database, [fresh("brook").seal()], rules=rules).decided).actions == ()
+    assert (count(database, "actions"), audit_kinds(database).count("alarm")) == (0, 1)
+    decided = only(file(database, [fresh("cedar").seal()], rules=one_rule(), now_ms=NOW_MS + 1).decided)
+    assert [action.state for action in decided.actions] == [State.PLANNED]
+
+
 def test_a_disarmed_lever_and_a_policy_without_any_do_nothing_and_say_so(database: sqlite3.Connection) -> None:
     decided = only(file(database, [fresh("brook").seal()], rules=one_rule()).decided)
     assert decided.actions == ()

@@ -1,0 +1,33 @@
+"""What a guardian's transactions may cost within a day, at most."""
+
+from __future__ import annotations
+
+import trio
+
+from .errors import CapReached
+
+DAY_S = 86_400.0
+
+
+class Spending:
+    """Adds up what the transactions signed within the last day may cost; a bump replaces what it bumps.
+
+    Kept in memory: a process that starts anew starts at nothing.
+    """
+
+    def __init__(self, max_wei: int) -> None:
+        self._max_wei = max_wei
+        self._by_nonce: dict[int, tuple[float, int]] = {}
+
+    def commit(self, nonce: int, wei: int) -> None:
+        """Note that the transaction of this nonce may cost so much; raises CapReached, and then notes nothing."""
+        since = trio.current_time() - DAY_S
+        self._by_nonce = {key: entry for key, entry in self._by_nonce.items() if entry[0] > since}
+        # [SEND] What is signed within a day may not cost more than the operator's cap, whatever it does cost.
+        others = sum(spent for key, (_, spent) in self._by_nonce.items() if key != nonce)
+        if others + wei > self._max_wei:
+            raise CapReached(
+                f"the spend cap is reached: max_day_spend_wei {self._max_wei}, {others} wei of it signed for within "
+                f"a day, and this may cost {wei}"
+            )
+        self._by_nonce[nonce] = (trio.current_time(), wei)

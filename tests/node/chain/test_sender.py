@@ -1,0 +1,239 @@
+"""What the sender knows before it is asked, what it refuses to sign, and what it refuses to pay."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from chain_kit import GUARDIAN_KEYS, Bench, open_proxy
+from tocsin_node.chain.abi import encode_call, parse_function
+from tocsin_node.chain.client import open_chain
+from tocsin_node.chain.errors import CapReached, RpcUnavailable
+from tocsin_node.chain.guardian import Guardian
+from tocsin_node.chain.preflight import Objection, Trial, judge_trials, read_trial
+from tocsin_node.chain.quotes import Quote
+from tocsin_node.chain.sender import FRESH_ROUNDS, Sender, _Warm
+from tocsin_node.chain.spending import DAY_S, Spending
+from tocsin_node.hooks.evm import EvmHook
+from tocsin_protocol.containment.life_cycle import Event, State
+from trio.testing import MockClock
+
+QUOTING = {"eth_maxPriorityFeePerGas", "eth_chainId"}
+THROUGH = Trial(True, None)
+BLIND = Trial(False, None)
+REVERTS = Trial(False, Objection("the simulation reverts with NotGuardian", "NotGuardian"))
+PAUSED = Trial(False, Objection("the simulation reverts with EnforcedPause", "EnforcedPause"))
+TARGET = "0x" + "ab" * 20
+
+
+@asynccontextmanager
+async def open_sender(bench: Bench, *urls: str, **settings: Any) -> AsyncIterator[Sender]:
+    async with open_chain(bench.chain_config(*urls, **settings)) as client:
+        yield Sender(client, Guardian(GUARDIAN_KEYS[1]))
+
+
+async def prepare(bench: Bench, sender: Sender) -> tuple[int, Objection | None]:
+    preparation = await sender.prepare(bench.scenario.dex, encode_call(parse_function("pause()")))
+    return preparation.quote.nonce, preparation.objection
+
+
+async def test_with_warm_values_only_the_simulation_is_asked_for(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, open_sender(bench, proxy.url, warm_ms=60_000) as sender:
+        await sender.client.nursery.start(sender.run_warm)
+        proxy.asked.clear()
+        assert await prepare(bench, sender) == (0, None)
+        assert proxy.asked == ["eth_getTransactionCount", "eth_getCode", "eth_simulateV1"]
+
+
+async def test_values_that_are_too_old_are_asked_for_anew(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, open_sender(bench, proxy.url, warm_ms=50) as sender:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(sender.run_warm)
+            nursery.cancel_scope.cancel()
+        await trio.sleep(FRESH_ROUNDS * 0.05 + 0.1)
+        proxy.asked.clear()
+        await prepare(bench, sender)
+    assert set(proxy.asked) >= QUOTING
+
+
+async def test_without_any_warm_value_it_asks(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, open_sender(bench, proxy.url) as sender:
+        assert await prepare(bench, sender) == (0, None)
+    assert set(proxy.asked) >= {*QUOTING, "eth_call"}
+
+
+async def test_a_warm_nonce_is_not_given_twice(bench: Bench) -> None:
+    async with open_sender(bench, warm_ms=60_000) as sender:
+        await sender.client.nursery.start(sender.run_warm)
+        sender.hold_nonce(b"living", 0)
+        assert (await prepare(bench, sender))[0] == 1
+        sender.release_nonce(b"living")
+        sender.note_mined(0)
+        assert (await prepare(bench, sender))[0] == 1
+
+
+async def test_a_transaction_that_another_hand_sent_meanwhile_is_counted(bench: Bench) -> None:
+    await bench.anvil.call("anvil_impersonateAccount", bench.guardian)
+    async with (
+        open_proxy(bench.anvil) as second,
+        open_sender(bench, bench.anvil.url, second.url, warm_ms=60_000) as sender,
+    ):
+        await sender.client.nursery.start(sender.run_warm)
+        await bench.anvil.send(bench.guardian, bench.scenario.owner, b"")
+        assert (await prepare(bench, sender))[0] == 1
+
+
+async def test_one_endpoint_of_two_cannot_move_a_warm_nonce(bench: Bench) -> None:
+    def exaggerate(method: str, result: object) -> object:
+        return "0x63" if method == "eth_getTransactionCount" else result
+
+    async with (
+        open_proxy(bench.anvil) as liar,
+        open_proxy(bench.anvil) as silent,
+        open_sender(bench, liar.url, silent.url, warm_ms=60_000, grace_ms=100) as sender,
+    ):
+        await sender.client.nursery.start(sender.run_warm)
+        liar.lie, silent.is_down = exaggerate, True
+        assert (await prepare(bench, sender))[0] == 0
+
+
+async def test_a_hanging_endpoint_is_not_waited_for(bench: Bench) -> None:
+    async with _open_hanging() as hanging:
+        settings = {"grace_ms": 5_000, "request_timeout_ms": 60_000, "warm_ms": 60_000}
+        async with open_sender(bench, bench.anvil.url, hanging, **settings) as sender:
+            sender._warm = _Warm((Quote(0, 10**9, 10**9),), trio.current_time())
+            began = trio.current_time()
+            await prepare(bench, sender)
+            assert trio.current_time() - began < 5, "the grace for the others was not waited for"
+
+
+@asynccontextmanager
+async def _open_hanging() -> AsyncIterator[str]:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, _hang, listeners)
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+async def _hang(stream: trio.SocketStream) -> None:
+    async with stream:
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("trials", "witnesses", "is_blocked"),
+    [
+        ([], 1, False),
+        ([BLIND], 1, False),
+        ([REVERTS], 1, True),
+        ([REVERTS], 2, False),
+        ([REVERTS, BLIND], 2, False),
+        ([REVERTS, REVERTS], 2, True),
+        ([REVERTS, REVERTS, THROUGH], 2, False),
+    ],
+)
+def test_only_as_many_objections_as_witnesses_block(trials: list[Trial], witnesses: int, is_blocked: bool) -> None:
+    assert (judge_trials(trials, witnesses) is not None) is is_blocked
+
+
+def _simulated(status: str, data: str) -> list[dict[str, Any]]:
+    return [{"calls": [{"status": status, "returnData": data, "error": {"message": "execution reverted"}}]}]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "trial"),
+    [
+        ("0x60", _simulated("0x1", "0x"), THROUGH),
+        ("0x60", _simulated("0x0", "0x"), BLIND),
+        ("0x60", "0x", THROUGH),
+        ("0x60", [], BLIND),
+        ("0x60", [{"calls": [7]}], BLIND),
+        ("0x60", _simulated("no", "0x"), BLIND),
+        ("0x60", None, BLIND),
+        ("0x", "0x", Trial(False, Objection(f"there is no contract at {TARGET}"))),
+        ("0x60", _simulated("0x0", "0xd93c0665"), PAUSED),
+    ],
+)
+def test_what_a_simulation_says(code: str, outcome: Any, trial: Trial) -> None:
+    assert read_trial((code, outcome), TARGET) == trial
+
+
+@pytest.mark.parametrize("is_supported", [True, False])
+async def test_a_decoded_revert_blocks_with_and_without_simulate(bench: Bench, is_supported: bool) -> None:
+    await bench.run(bench.intend())
+    async with open_proxy(bench.anvil) as proxy, open_sender(bench, proxy.url) as sender:
+        if not is_supported:
+            proxy.errors["eth_simulateV1"] = {"code": -32601, "message": "the method does not exist"}
+        await sender.client.nursery.start(sender.run_warm)
+        _, objection = await prepare(bench, sender)
+    assert objection == Objection("the simulation reverts with EnforcedPause", "EnforcedPause")
+    assert proxy.asked.count("eth_call") == (0 if is_supported else 1)
+
+
+async def test_no_endpoint_to_ask_says_why(bench: Bench) -> None:
+    def move_chain(method: str, result: object) -> object:
+        return "0x1" if method == "eth_chainId" else result
+
+    async with open_proxy(bench.anvil) as proxy, open_sender(bench, proxy.url) as sender:
+        proxy.lie = move_chain
+        with pytest.raises(RpcUnavailable, match="serves eip155:1 where eip155:31337 is wanted"):
+            await prepare(bench, sender)
+
+
+async def test_an_action_beyond_the_spend_cap_is_refused_by_name(bench: Bench) -> None:
+    done = await bench.run(bench.intend(), max_day_spend_wei=1)
+    assert done.state is State.REFUSED
+    assert done.reason.startswith("the spend cap is reached: max_day_spend_wei 1, 0 wei of it signed for within a day")
+    assert await bench.count_sent() == 0
+
+
+async def test_a_bump_beyond_the_spend_cap_is_not_signed(bench: Bench) -> None:
+    async with open_sender(bench) as probe:
+        preparation = await probe.prepare(bench.scenario.dex, b"")
+        first = probe.sign_first(bench.scenario.dex, b"", preparation.quote)
+    cap = first.max_fee_wei * 300_000
+    await bench.anvil.call("evm_setAutomine", False)
+    done = await bench.run(bench.intend(), max_day_spend_wei=cap, bump_ms=100, settle_ms=1_500)
+    assert done.state is State.UNKNOWN
+    assert "the spend cap is reached" in done.reason
+    assert len(done.transactions) == 1
+    await bench.anvil.mine()
+    assert (await bench.run(done)).state is State.EFFECTIVE
+
+
+async def test_the_day_of_the_spend_cap_passes(autojump_clock: MockClock) -> None:
+    spending = Spending(100)
+    spending.commit(0, 60)
+    with pytest.raises(CapReached, match="60 wei of it"):
+        spending.commit(1, 41)
+    spending.commit(0, 100)  # a bump of the same nonce takes the place of what it bumps
+    await trio.sleep(DAY_S + 1)
+    spending.commit(1, 100)
+
+
+async def test_nonce_too_low_is_looked_into_before_anything_is_concluded(bench: Bench) -> None:
+    """Our own transaction, mined already, is the usual cause."""
+    async with open_proxy(bench.anvil) as proxy:
+
+        def lose_first(event: Event) -> None:
+            proxy.loses_answers_to = "eth_sendRawTransaction" if event is Event.SIGN else ""
+
+        bench.journal.on_record = lose_first
+        done = await bench.run(bench.intend(), proxy.url)
+    assert done.state is State.EFFECTIVE
+    assert await bench.count_pauses() == 1
+
+
+async def test_hooks_of_one_guardian_share_what_is_warm(bench: Bench) -> None:
+    async with open_sender(bench, warm_ms=60_000) as sender:
+        await sender.client.nursery.start(sender.run_warm)
+        hooks = [EvmHook(bench.hook_config(name=name), sender) for name in ("one", "two")]
+        first = await hooks[0].run(bench.intend(epoch=1), bench.journal)
+        await bench.unpause()
+        second = await hooks[1].run(bench.intend(epoch=2), bench.journal)
+    assert [first.state, second.state] == [State.EFFECTIVE, State.EFFECTIVE]
+    assert [first.transactions[0].nonce, second.transactions[0].nonce] == [0, 1]
