@@ -17,9 +17,9 @@ DEFAULT_WINDOW_MS = 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """How a hook's effect is undone: the call, the stage that the call opens, and who ends the effect."""
+    """How a hook's effect is undone: the call, if one is known, the stage that it opens, and who ends the effect."""
 
-    call: Call
+    call: Call | None
     at: Stage
     end: EndKind
 

@@ -47,7 +47,7 @@ def find_people_notes(policy: Policy, people: People) -> tuple[str, ...]:
             if people.approvals.rule_for(tier, scope) is None
         ),
         *(
-            f"[[recovery.undo]] does not say how lever {lever.hook!r} is undone: its way back names no call"
+            f"[[recovery.undo]] does not say how lever {lever.hook!r} is undone: only an undo of its hook would"
             for lever in policy.levers
             if lever.tier >= Tier.FREEZE and lever.hook not in people.undoing
         ),

@@ -14,10 +14,10 @@ from tocsin_protocol.recovery.track import MAX_TICK_MS, Note, Track
 
 from tocsin_node.chain.abi import parse_function
 from tocsin_node.chain.client import ChainClient
-from tocsin_node.chain.views import read_view
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
 from tocsin_node.errors import ControlError
+from tocsin_node.hooks.reading import ask_agreed, call_of, values_of
 from tocsin_node.people import People, Shown
 from tocsin_node.recovery_view import recovery_view
 from tocsin_node.request_view import request_view
@@ -152,8 +152,10 @@ class Recovery:
         client = self._clients.get(chain_of(shown.account))
         if client is None:
             return False
+        function = parse_function(shown.function)
         with trio.move_on_after(CHAIN_LOOK_SECONDS):
-            values = await read_view(client, address_of(shown.account), parse_function(shown.function))
+            (result,) = await ask_agreed(client, [call_of(address_of(shown.account), function)])
+            values = values_of(function, result)
             return values is not None and values[0] == shown.value
         return False
 

@@ -91,7 +91,7 @@ def load_scene(
         policy=rules.people.recovery,
         tracks={scope: row.track for scope, row in rows.items()},
         hanging=hangs_on(rules.exposure.own),
-        levers=used_levers(held, rules.people),
+        levers=used_levers(connection, rules, held),
         limits=rules.people.limits,
         remedies=rules.people.remedies,
         views=views,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,16 @@ from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, Event, State
 from tocsin_protocol.decision.levers import Lever
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
+from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.recovery.plan import MAX_LEVERS_USED, MAX_TRACKS, EndKind, UsedLever
 from tocsin_protocol.recovery.stages import Stage
+from tocsin_protocol.recovery.steps import Call
 from tocsin_protocol.recovery.track import Level, Note, Track, start_track
 
-from ..people import People
-from .actions import append_event
+from ..people import People, Undoing
+from .actions import append_event, find_action
 from .audit import append_audit
+from .rules import Rules
 
 MAX_SCOPES_BYTES = 64 * 1024
 # Its effect is there, or was and nobody has lifted it.
@@ -142,20 +146,26 @@ def read_held(connection: sqlite3.Connection) -> list[HeldLever]:
     ]
 
 
-def used_levers(held: Iterable[HeldLever], people: People) -> tuple[UsedLever, ...]:
-    """Levers as a plan sees them: of one whose way back the policy does not name, people find it."""
+def used_levers(connection: sqlite3.Connection, rules: Rules, held: Iterable[HeldLever]) -> tuple[UsedLever, ...]:
+    """Levers as a plan sees them: undone as the policy says, else as the hook does; where neither does, by people."""
     return tuple(
-        UsedLever(
-            lever.hook,
-            lever.scopes,
-            undoing.end if undoing else EndKind.PEOPLE,
-            lever.ends_ms,
-            undoing.call if undoing else None,
-            undoing.at if undoing else Stage.EXIT_ONLY,
-        )
+        UsedLever(lever.hook, lever.scopes, back.end, lever.ends_ms, back.call, back.at)
         for lever in held
-        for undoing in (people.undoing.get(lever.hook),)
+        for back in (rules.people.undoing.get(lever.hook) or _undoing_of_hook(connection, rules, lever),)
     )
+
+
+def _undoing_of_hook(connection: sqlite3.Connection, rules: Rules, lever: HeldLever) -> Undoing:
+    hook, action = rules.hooks.get(lever.hook), find_action(connection, lever.action)
+    if hook is None or action is None:
+        return Undoing(None, Stage.EXIT_ONLY, EndKind.PEOPLE)
+    end = EndKind.PEOPLE if hook.ends_after_minutes is None else EndKind.CONTRACT
+    proposal, call = hook.undo(action), None
+    if proposal is not None and proposal.target is not None and proposal.calldata is not None:
+        # A sentence too long for a call leaves it to people, who are shown it with the action.
+        with suppress(DecodeError):
+            call = Call(proposal.target, proposal.calldata, proposal.sentence)
+    return Undoing(call, Stage.EXIT_ONLY, end)
 
 
 def lift_levers(

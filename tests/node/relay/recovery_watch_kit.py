@@ -144,9 +144,12 @@ def freezing(rules: Rules, people: People) -> Rules:
 
 @asynccontextmanager
 async def open_watch(
-    folder: FilePath, people: People = PEOPLE, clients: Mapping[str, ChainClient] | None = None
+    folder: FilePath,
+    people: People = PEOPLE,
+    clients: Mapping[str, ChainClient] | None = None,
+    lever: Lever | None = None,
 ) -> AsyncIterator[Watch]:
-    async with open_bench(folder, organisations=1, lever=Lever(), roster=independent_roster()) as bench:
+    async with open_bench(folder, organisations=1, lever=lever or Lever(), roster=independent_roster()) as bench:
 
         def rules() -> Rules:
             return freezing(bench.rules(), people)

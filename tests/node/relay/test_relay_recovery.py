@@ -6,15 +6,19 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pytest
-from protocol_kit import make_signal
+from protocol_kit import VAULT, make_signal
 from recovery_watch_kit import INCIDENT, PEOPLE, SECOND_MS, UNPAUSE, open_watch
-from store_kit import HOOK, SCOPE, arm
+from store_kit import HOOK, SCOPE, Lever, arm
+from tocsin_node.cli.output import Output
+from tocsin_node.cli.recover_view import show_plan
 from tocsin_node.errors import ControlError
+from tocsin_node.hooks.hook import Proposal
 from tocsin_node.people import People, Undoing
 from tocsin_node.relay.recovery import LONGEST_LOOK_SECONDS, look_seconds
 from tocsin_node.relay.waiting import read_waiting
 from tocsin_node.store.actions import append_event
 from tocsin_node.store.tracks import read_tracks
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.recovery.plan import EndKind
 from tocsin_protocol.recovery.stages import Stage
@@ -220,6 +224,25 @@ async def test_a_lever_that_the_contract_ends_leaves_its_scope_restricted(tmp_pa
         assert (await watch.scope())["stage"] == "restricted"
 
 
+class TellingLever(Lever):
+    """A lever whose hook knows how it is undone, and whose contract ends it."""
+
+    ends_after_minutes = 60
+
+    def undo(self, action: Action) -> Proposal:
+        return Proposal("unfreeze it", VAULT, b"undo " + action.payload)
+
+
+async def test_where_the_policy_names_no_way_back_the_hook_does(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path, replace(PEOPLE, undoing={}), lever=TellingLever()) as watch:
+        await watch.fire()
+        await watch.look()
+        (call,) = (await watch.plan())["steps"][0]["calls"]
+        assert (call["to"], call["effect"], call["data"]) == (VAULT, "unfreeze it", "0x" + b"undo pause".hex())
+        await watch.look(3_600_000)
+        assert (await watch.scope())["stage"] == "restricted"
+
+
 async def test_a_scope_that_is_not_under_recovery_is_named_with_those_that_are(tmp_path: FilePath) -> None:
     async with open_watch(tmp_path) as watch:
         await watch.fire()
@@ -258,3 +281,28 @@ async def test_a_second_containment_goes_on_above_every_step_of_the_first(tmp_pa
 def test_looks_are_short_enough_to_count_and_long_enough_to_rest() -> None:
     assert look_seconds(People()) == LONGEST_LOOK_SECONDS < MAX_TICK_MS / 1000
     assert look_seconds(PEOPLE) == 1.25
+
+
+async def test_the_plan_is_told_to_people(tmp_path: FilePath, capsys: pytest.CaptureFixture[str]) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=3)
+        await watch.approve("ann")
+        show_plan(Output(as_json=False), await watch.plan())
+        asked = capsys.readouterr().out
+        for words in ("vault is halted", "people may: nothing", f"held by {HOOK} (effective)", "approval (1 of 2)"):
+            assert words in asked
+        assert "advice: belief 0 %, all-clear 0 of 3" in asked
+        assert "4 s of calm" in asked
+        await watch.approve("ben")
+        await watch.look(times=5)
+        show_plan(Output(as_json=False), await watch.plan())
+        ready = capsys.readouterr().out
+        assert "governance: it may be taken now" in ready
+        assert "Proposed to governance: reopen vault: Open vault from halted to exit-only" in ready
+        assert "0x3f4ba83a" in ready
+        assert await watch.open() == "exit-only"
+        await watch.fire(b"\7" * 32)
+        await watch.look()
+        show_plan(Output(as_json=False), await watch.plan())
+        assert "stepped back 1 time" in capsys.readouterr().out

@@ -141,3 +141,11 @@ def test_subject_that_is_not_ours_costs_nothing(tmp_path: Path) -> None:
     )
     assert not outcome.actions
     assert not outcome.notices
+
+
+def test_a_lever_that_asks_people_is_never_used_for_them(tmp_path: Path) -> None:
+    policy = default_policy()
+    asking = replace(policy, levers=tuple(replace(lever, asks=True) for lever in policy.levers))
+    outcome = replay(load(tmp_path), asking, 0)
+    assert (outcome.actions, outcome.notices) == ((), 0)
+    assert outcome.with_micro_usd == outcome.people_micro_usd
