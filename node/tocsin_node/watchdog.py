@@ -59,7 +59,9 @@ async def look_at_node(control: Path) -> Seen:
         return Seen((str(exc),), None)
     except trio.TooSlowError:
         return Seen((f"no answer within {ANSWER_SECONDS:g} s",), None)
-    return Seen(tuple(health["reasons"][:MAX_REASONS]), status.get("last_decision_ms"))
+    # Why it stands still is for its people: health is what anybody may ask the feed for.
+    reasons = [*status["standstills"], *health["reasons"]]
+    return Seen(tuple(reasons[:MAX_REASONS]), status["last_decision_ms"])
 
 
 class Watch:

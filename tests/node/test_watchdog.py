@@ -50,12 +50,12 @@ def test_an_alarm_that_did_not_arrive_is_raised_again_at_the_next_look() -> None
     assert watch.judge(DOWN, 10) == "down"
 
 
-def handlers(reasons: list[str]) -> dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
+def handlers(reasons: list[str], *standstills: str) -> dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
     async def health(arguments: dict[str, Any]) -> dict[str, Any]:
         return {"healthy": not reasons, "reasons": reasons}
 
     async def status(arguments: dict[str, Any]) -> dict[str, Any]:
-        return {"last_decision_ms": 7}
+        return {"last_decision_ms": 7, "standstills": list(standstills)}
 
     return {Verb.HEALTH: health, Verb.STATUS: status}
 
@@ -70,6 +70,10 @@ async def test_a_look_says_what_the_node_says_of_itself(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(serve_control, control, handlers(["the mesh is down"]))
         assert await look_at_node(control) == Seen(("the mesh is down",), 7)
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_control, control, handlers([], "disk: full"))
+        assert await look_at_node(control) == Seen(("disk: full",), 7)
         nursery.cancel_scope.cancel()
 
 

@@ -136,6 +136,7 @@ class Operator:
         members = len(roster.members)
         health = await self.health({})
         warnings = [_standstill_warning(standstill, now_ms) for standstill in standstills]
+        warnings += [f"nothing may be armed: {sentence}" for sentence in self._brake.holding.values()]
         warnings += [*health["reasons"], *self._about_us.warnings]
         if examined is not None and not examined[1]:
             warnings.append("the doctor found something wrong: see `tocsin doctor`")
@@ -153,6 +154,7 @@ class Operator:
             "publishing": f"{self._publishing.speech}: {self._publishing.why}",
             "ledger": f"in doubt: {self._ledger.doubt}" if self._ledger.doubt else "confirmed",
             "last_decision_ms": decided[0] if decided else None,
+            "standstills": [f"{s.cause}: {s.sentence}" for s in standstills],
             "doctor": _doctor_text(examined, now_ms),
             "mesh": {
                 "up": self._supervisor.up.is_set(),
@@ -181,7 +183,6 @@ class Operator:
         reasons = []
         if self._ledger.doubt:
             reasons.append(f"no hook acts: {self._ledger.doubt}; see `tocsin ledger show`")
-        reasons += [f"nothing may be armed: {sentence}" for sentence in self._brake.holding.values()]
         if not self._supervisor.up.is_set():
             reasons.append("the mesh is down")
         elif not self._supervisor.peers and len(self._network.index.publishers) > 1:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pytest
 from tocsin_node.clock import now_ms
 from tocsin_node.config import load_config
 from tocsin_node.control_verbs import Verb
+from tocsin_node.demo.network import create_local_network
 from tocsin_node.keystore import LEAST_COST, create_root_keystore, open_keystore
 from tocsin_node.store.database import DATABASE_NAME
 from tocsin_protocol.drill import DrillRecord, DrillStage, sign_record
@@ -139,3 +144,21 @@ def test_what_was_measured_is_shown_exported_and_verified(
     forged = tocsin("drill", "verify", tmp_path / "forged.jsonl", *at)
     assert forged.exit_code == 1
     assert "line 1: signature" in forged.stdout
+
+
+def test_a_node_tells_systemd_that_it_is_ready_and_that_its_loop_turns(tmp_path: Path) -> None:
+    home = create_local_network(tmp_path, ("lender",), now_ms())[0].directory
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        asked = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tocsin_node.cli", "run", "--home", str(home)],
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **asked},
+        )
+        try:
+            assert [systemd.recv(64) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0

@@ -149,7 +149,9 @@ async def test_a_disarmed_node_says_so_first_and_is_armed_by_a_person(tmp_path: 
         status = await node.ask(Verb.STATUS)
         assert "every hook was disarmed 0 minutes ago" in status["warnings"][0]
         assert not status["hooks"][0]["armed"]
-        assert not (await node.ask(Verb.HEALTH))["healthy"]
+        # whoever may ask the feed for its health does not learn who is disarmed
+        assert await node.ask(Verb.HEALTH) == {"healthy": True, "reasons": []}
+        assert [s.partition(":")[0] for s in status["standstills"]] == ["disarm-file"]
         file.unlink()
         await node.ask(Verb.ARM, hook="tell-us")
         assert not any("was disarmed" in warning for warning in (await node.ask(Verb.STATUS))["warnings"])
