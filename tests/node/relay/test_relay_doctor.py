@@ -178,3 +178,11 @@ def _leaves(group: BaseException) -> list[BaseException]:
     if isinstance(group, BaseExceptionGroup):
         return [leaf for one in group.exceptions for leaf in _leaves(one)]
     return [group]
+
+
+async def test_a_hook_for_drills_is_armed_by_nobody_and_looked_at_by_the_doctor(tmp_path: Path) -> None:
+    async with open_node(make_home(tmp_path, more="drill = true")) as node:
+        with pytest.raises(ControlError, match="none of the configured hooks"):
+            await node.ask(Verb.ARM, hook="tell-us")
+        assert (await node.ask(Verb.STATUS))["hooks"] == []
+        assert (await node.check("tell-us", "receiver"))["answer"] == "not-ok"
