@@ -139,6 +139,7 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
                 active[scope] = begin_track(connection, scope, lever, now_ms)
     if not active:
         return []
+    active |= void_changed(connection, rules, now_ms)
     scene, risen = load_scene(connection, rules, now_ms), list[str]()
     for scope, row in active.items():
         tier = used.get(scope)
@@ -163,6 +164,7 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
 
 def open_scope(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> TrackRow:
     """The operator says that governance made the calls of a scope's next step; the scope is under recovery."""
+    void_changed(connection, rules, now_ms)
     active = active_tracks(read_tracks(connection), rules)
     row, scene = active[scope], load_scene(connection, rules, now_ms)
     event = Opened(row.track.last_number + 1, now_ms, upstream_stage(scene, scope))
@@ -192,9 +194,34 @@ def _advance(
 
 def next_steps(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> tuple[Plan, dict[str, Step]]:
     """The plan, and the next step of each scope."""
+    void_changed(connection, rules, now_ms)
     tallies = _tallies(connection, rules, read_tracks(connection), now_ms)
     plan = make_plan(load_scene(connection, rules, now_ms, tallies), now_ms)
     return plan, {one.step.scope: one.step for one in plan.steps if one.waits is not None}
+
+
+def void_changed(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> dict[str, TrackRow]:
+    """Void the approvals of steps whose calls the policy, or a lever, has changed since; returns their scopes."""
+    rows = active_tracks(read_tracks(connection), rules)
+    approved = {scope: row for scope, row in rows.items() if row.track.is_approved}
+    if not approved:
+        return {}
+    plan = make_plan(load_scene(connection, rules, now_ms), now_ms)
+    now = {one.step.scope: one.step.payload for one in plan.steps if one.waits is not None}
+    granted = {
+        (row.request.scope, row.request.epoch): row.request.payload
+        for row in read_requests(connection, is_open=False)
+        if row.state is RequestState.GRANTED and row.request.purpose is Purpose.REOPEN
+    }
+    voided = {}
+    for scope, row in approved.items():
+        if granted.get((scope, row.track.step)) != now.get(scope):
+            track = replace(row.track, step=row.track.step + 1, is_approved=False)
+            voided[scope] = replace(row, track=track, note=Note.NOT_THIS_STEP)
+            save_track(connection, voided[scope])
+            why = "the calls of its next step are not those that were approved: ask anew"
+            tell_track(connection, voided[scope], why, now_ms, is_alarm=True)
+    return voided
 
 
 def ask_step(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> tuple[RequestRow, Tally] | None:
