@@ -78,9 +78,12 @@ def load_scene(
 ) -> Scene:
     """Everything that the plan of all scopes under recovery is made from; `tallies` are of its next steps, to show."""
     rows, held = active_tracks(read_tracks(connection), rules), read_held(connection)
+    decided = _read_decided(connection) if rows else []
+    about = {scope: _incidents_of(row, held, decided) for scope, row in rows.items()}
+    known = {one: weigh(connection, rules, one, now_ms) for one in {one for ones in about.values() for one in ones}}
     views = {}
-    for scope, row in rows.items():
-        weighed = [weigh(connection, rules, one, now_ms) for one in incidents_of(connection, row, held)]
+    for scope, incidents in about.items():
+        weighed = [known[incident] for incident in incidents]
         views[scope] = View(
             belief_ppm=max(one.belief_ppm for one in weighed),
             all_clear_seen=max(one.all_clear for one in weighed),
@@ -98,16 +101,32 @@ def load_scene(
     )
 
 
-def incidents_of(connection: sqlite3.Connection, row: TrackRow, held: Iterable[HeldLever]) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """The latest decision about an incident: when, and what it put at stake."""
+
+    incident: bytes
+    at_ms: int
+    scopes: frozenset[str]
+
+
+def _read_decided(connection: sqlite3.Connection) -> list[_Decided]:
+    rows = connection.execute(
+        "SELECT incident, at_ms, detail FROM decisions ORDER BY id DESC LIMIT ?", (MAX_DECISIONS_LOOKED_AT,)
+    )
+    found: dict[bytes, _Decided] = {}
+    for incident, at_ms, detail in rows:
+        if incident not in found:
+            scopes = frozenset(scope for scope, _ in decode_detail(detail).stakes)
+            found[incident] = _Decided(incident, at_ms, scopes)
+    return list(found.values())
+
+
+def _incidents_of(row: TrackRow, held: Iterable[HeldLever], decided: Iterable[_Decided]) -> list[bytes]:
     """The incidents that keep a scope from being calm: those it is held for, and what was decided about it since."""
     scope = row.track.scope
     found = dict.fromkeys((row.track.incident, *(lever.incident for lever in held if scope in lever.scopes)))
-    decided = connection.execute(
-        "SELECT incident, at_ms, detail FROM decisions ORDER BY id DESC LIMIT ?", (MAX_DECISIONS_LOOKED_AT,)
-    )
-    for incident, at_ms, detail in decided:
-        if incident not in found and at_ms >= row.started_ms and scope in dict(decode_detail(detail).stakes):
-            found[incident] = None
+    found |= dict.fromkeys(one.incident for one in decided if one.at_ms >= row.started_ms and scope in one.scopes)
     return list(found)[:MAX_INCIDENTS_WEIGHED]
 
 
@@ -142,7 +161,7 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
     active |= void_changed(connection, rules, now_ms)
     scene, risen = load_scene(connection, rules, now_ms), list[str]()
     for scope, row in active.items():
-        tier = used.get(scope)
+        tier, stage = used.get(scope), row.track.stage
         row = replace(row, tier=max(row.tier, tier or row.tier))
         number = row.track.last_number
         row = _advance(
@@ -151,10 +170,10 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
         # The end that no contract brings is told by the action that expires, and proposed by the plan.
         if row.track.stage is Stage.HALTED and ended(scene.levers, scope, now_ms):
             row = _advance(connection, rules, row, Ended(number + 2, True), now_ms)
-        if scope in opened:
-            before = row.track.stage
+        # What was read was about the stage that it had then.
+        if scope in opened and row.track.stage is stage:
             row = _advance(connection, rules, row, Opened(number + 3, now_ms, upstream_stage(scene, scope)), now_ms)
-            risen += [scope] if row.track.stage is not before else []
+            risen += [scope] if row.track.stage is not stage else []
         active[scope] = row
     for scope in risen:
         lift_levers(connection, rules.people, active, scope, now_ms)
