@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from .store.rules import Rules
 
 
-def request_view(rules: Rules, row: RequestRow, tally: Tally, now_ms: int) -> dict[str, Any]:
-    """Times in UTC ms, ids in hex. `approved` counts by the policy in force; `waiting_for` may still approve."""
+def request_view(rules: Rules, row: RequestRow, tally: Tally, now_ms: int, data: bytes = b"") -> dict[str, Any]:
+    """Times in UTC ms, ids in hex. `approved` counts by the policy in force; `waiting_for` may still approve.
+
+    `data` are the bytes that will be used, of which the payload is the digest; a step's calls stand in its plan.
+    """
     request, names = row.request, rules.people.approvals.operators
     state = "expired" if row.state == "open" and now_ms >= request.expires_ms else row.state.value
     return {
@@ -28,6 +31,7 @@ def request_view(rules: Rules, row: RequestRow, tally: Tally, now_ms: int) -> di
         "target": request.target,
         "tier": request.tier,
         "payload": "0x" + request.payload.hex(),
+        "data": "0x" + data.hex() if data else "",
         "incident": request.incident.hex(),
         "epoch": request.epoch,
         "window": request.window,

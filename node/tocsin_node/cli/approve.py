@@ -83,6 +83,7 @@ def show(request: str, home: Path, out: Output) -> None:
         ("lever", row["lever"]),
         ("target", row["target"]),
         ("payload", row["payload"]),
+        ("bytes", row["data"] or f"its calls: tocsin recover {short_hex(row['incident'])}"),
         ("incident", row["incident"]),
         ("window", row["window"]),
         ("approved", f"{_count(row)} {', '.join(row['approved_by'])}".strip()),

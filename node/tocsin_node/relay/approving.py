@@ -79,10 +79,12 @@ class Approving:
 
         def read(connection: Connection) -> list[dict[str, Any]]:
             domain, policy = rules.roster.domain, rules.people.approvals
-            rows = read_requests(connection, is_open=False)
-            return [
-                request_view(rules, row, count_given(connection, domain, policy, row, now_ms), now_ms) for row in rows
-            ]
+            views = []
+            for row in read_requests(connection, is_open=False):
+                action = None if row.action is None else find_action(connection, row.action)
+                tally = count_given(connection, domain, policy, row, now_ms)
+                views.append(request_view(rules, row, tally, now_ms, action.payload if action else b""))
+            return views
 
         return {"requests": await self._store.writer.submit(read)}
 

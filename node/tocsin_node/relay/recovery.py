@@ -22,8 +22,9 @@ from tocsin_node.people import People, Shown
 from tocsin_node.recovery_view import recovery_view
 from tocsin_node.request_view import request_view
 from tocsin_node.store.arrivals import Filed, Path
-from tocsin_node.store.recovering import active_tracks, ask_step, next_steps, observe, open_scope
+from tocsin_node.store.recovering import ask_step, next_steps, observe, open_scope
 from tocsin_node.store.rules import Rules
+from tocsin_node.store.scene import active_tracks
 from tocsin_node.store.tracks import TrackRow, read_held, read_tracks
 from tocsin_node.store.writer import Connection, Store
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tocsin_protocol.recovery.stages import Stage
 
-from tocsin_node.store.recovering import active_tracks
 from tocsin_node.store.requests import read_requests
 from tocsin_node.store.rules import Rules
+from tocsin_node.store.scene import active_tracks
 from tocsin_node.store.tracks import read_tracks
 from tocsin_node.store.writer import Connection
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from tocsin_protocol.approval.judging import Granted, Tally
 from tocsin_protocol.approval.request import Purpose, Request
-from tocsin_protocol.decision.judge import weigh_incident
 from tocsin_protocol.decision.tiers import Tier
-from tocsin_protocol.recovery.order import hangs_on
-from tocsin_protocol.recovery.plan import Plan, Scene, View, ended, make_plan, upstream_stage
+from tocsin_protocol.recovery.plan import Plan, ended, make_plan, upstream_stage
 from tocsin_protocol.recovery.stages import Stage
 from tocsin_protocol.recovery.steps import Step, step_request
 from tocsin_protocol.recovery.track import Approved, Ended, Note, Observed, Opened, advance
-from tocsin_protocol.taxonomy import Category
 
 from .asking import window_of
-from .decision_detail import PPM, decode_detail
-from .evidence_checks import load_exhibits
-from .lever_states import read_charges, read_lever_states
 from .requests import (
     RequestRow,
     RequestState,
@@ -33,95 +27,23 @@ from .requests import (
     read_requests,
 )
 from .rules import Rules
-from .sightings import load_sightings
+from .scene import active_tracks, load_scene
 from .tracks import (
-    HeldLever,
     TrackRow,
     begin_track,
     lift_levers,
     note_levers,
-    read_held,
     read_tracks,
     save_track,
     tell_track,
-    used_levers,
 )
 
-# Of incidents about one scope, the latest; what more there are were decided before these.
-MAX_INCIDENTS_WEIGHED = 32
-# The latest decisions, of which those are taken that are about the scope.
-MAX_DECISIONS_LOOKED_AT = 200
 # These change nothing that people have to be told of.
 _QUIET = frozenset((Note.WATCHED, Note.REPLAYED, Note.NOTHING_TO_OPEN))
 # Somebody did what was not agreed, or the danger is back.
 _ALARMING = frozenset(
     (Note.ALARMED, Note.STEPPED_BACK, Note.NOT_APPROVED, Note.TOO_EARLY, Note.UPSTREAM_CLOSED, Note.UNDO_PROPOSED)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """What is believed of an incident now (millionths), and how many members say that it is over, of how many."""
-
-    belief_ppm: int
-    all_clear: int
-    members: int
-
-
-def active_tracks(rows: Mapping[str, TrackRow], rules: Rules) -> dict[str, TrackRow]:
-    """The scopes that are not open yet, or not for long."""
-    return {scope: row for scope, row in rows.items() if not row.track.is_over(rules.people.recovery)}
-
-
-def load_scene(
-    connection: sqlite3.Connection, rules: Rules, now_ms: int, tallies: Mapping[str, Tally] | None = None
-) -> Scene:
-    """Everything that the plan of all scopes under recovery is made from; `tallies` are of its next steps, to show."""
-    rows, held = active_tracks(read_tracks(connection), rules), read_held(connection)
-    views = {}
-    for scope, row in rows.items():
-        weighed = [weigh(connection, rules, one, now_ms) for one in incidents_of(connection, row, held)]
-        views[scope] = View(
-            belief_ppm=max(one.belief_ppm for one in weighed),
-            all_clear_seen=max(one.all_clear for one in weighed),
-            all_clear_asked=weighed[0].members,
-            tally=(tallies or {}).get(scope),
-        )
-    return Scene(
-        policy=rules.people.recovery,
-        tracks={scope: row.track for scope, row in rows.items()},
-        hanging=hangs_on(rules.exposure.own),
-        levers=used_levers(connection, rules, held),
-        limits=rules.people.limits,
-        remedies=rules.people.remedies,
-        views=views,
-    )
-
-
-def incidents_of(connection: sqlite3.Connection, row: TrackRow, held: Iterable[HeldLever]) -> list[bytes]:
-    """The incidents that keep a scope from being calm: those it is held for, and what was decided about it since."""
-    scope = row.track.scope
-    found = dict.fromkeys((row.track.incident, *(lever.incident for lever in held if scope in lever.scopes)))
-    decided = connection.execute(
-        "SELECT incident, at_ms, detail FROM decisions ORDER BY id DESC LIMIT ?", (MAX_DECISIONS_LOOKED_AT,)
-    )
-    for incident, at_ms, detail in decided:
-        if incident not in found and at_ms >= row.started_ms and scope in dict(decode_detail(detail).stakes):
-            found[incident] = None
-    return list(found)[:MAX_INCIDENTS_WEIGHED]
-
-
-def weigh(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Weighed:
-    """An incident as it is believed now: words fade, and the last decision does not."""
-    sightings = load_sightings(connection, rules.roster, rules.exposure.watched, incident, now_ms)
-    states = read_lever_states(connection, rules.policy, incident, now_ms)
-    exhibits, charges = load_exhibits(connection, rules, sightings), read_charges(connection, now_ms)
-    judgement = weigh_incident(rules.world, incident, sightings, exhibits, states, charges, now_ms)
-    own = rules.roster.member(rules.own)
-    said = (s.publisher for s in sightings if s.signal.category is Category.META_ALL_CLEAR and not s.signal.drill)
-    clear = {member.name for publisher in said if (member := rules.roster.member(publisher)) and member != own}
-    others = sum(member != own for member in rules.roster.roster.members)
-    return Weighed(round(judgement.belief.probability * PPM), len(clear), others)
 
 
 def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str], now_ms: int) -> list[TrackRow]:
@@ -139,9 +61,10 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
                 active[scope] = begin_track(connection, scope, lever, now_ms)
     if not active:
         return []
+    active |= void_changed(connection, rules, now_ms)
     scene, risen = load_scene(connection, rules, now_ms), list[str]()
     for scope, row in active.items():
-        tier = used.get(scope)
+        tier, stage = used.get(scope), row.track.stage
         row = replace(row, tier=max(row.tier, tier or row.tier))
         number = row.track.last_number
         row = _advance(
@@ -150,10 +73,10 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
         # The end that no contract brings is told by the action that expires, and proposed by the plan.
         if row.track.stage is Stage.HALTED and ended(scene.levers, scope, now_ms):
             row = _advance(connection, rules, row, Ended(number + 2, True), now_ms)
-        if scope in opened:
-            before = row.track.stage
+        # What was read was about the stage that it had then.
+        if scope in opened and row.track.stage is stage:
             row = _advance(connection, rules, row, Opened(number + 3, now_ms, upstream_stage(scene, scope)), now_ms)
-            risen += [scope] if row.track.stage is not before else []
+            risen += [scope] if row.track.stage is not stage else []
         active[scope] = row
     for scope in risen:
         lift_levers(connection, rules.people, active, scope, now_ms)
@@ -163,6 +86,7 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
 
 def open_scope(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> TrackRow:
     """The operator says that governance made the calls of a scope's next step; the scope is under recovery."""
+    void_changed(connection, rules, now_ms)
     active = active_tracks(read_tracks(connection), rules)
     row, scene = active[scope], load_scene(connection, rules, now_ms)
     event = Opened(row.track.last_number + 1, now_ms, upstream_stage(scene, scope))
@@ -192,9 +116,34 @@ def _advance(
 
 def next_steps(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> tuple[Plan, dict[str, Step]]:
     """The plan, and the next step of each scope."""
+    void_changed(connection, rules, now_ms)
     tallies = _tallies(connection, rules, read_tracks(connection), now_ms)
     plan = make_plan(load_scene(connection, rules, now_ms, tallies), now_ms)
     return plan, {one.step.scope: one.step for one in plan.steps if one.waits is not None}
+
+
+def void_changed(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> dict[str, TrackRow]:
+    """Void the approvals of steps whose calls the policy, or a lever, has changed since; returns their scopes."""
+    rows = active_tracks(read_tracks(connection), rules)
+    approved = {scope: row for scope, row in rows.items() if row.track.is_approved}
+    if not approved:
+        return {}
+    plan = make_plan(load_scene(connection, rules, now_ms), now_ms)
+    now = {one.step.scope: one.step.payload for one in plan.steps if one.waits is not None}
+    granted = {
+        (row.request.scope, row.request.epoch): row.request.payload
+        for row in read_requests(connection, is_open=False)
+        if row.state is RequestState.GRANTED and row.request.purpose is Purpose.REOPEN
+    }
+    voided = {}
+    for scope, row in approved.items():
+        if granted.get((scope, row.track.step)) != now.get(scope):
+            track = replace(row.track, step=row.track.step + 1, is_approved=False)
+            voided[scope] = replace(row, track=track, note=Note.NOT_THIS_STEP)
+            save_track(connection, voided[scope])
+            why = "the calls of its next step are not those that were approved: ask anew"
+            tell_track(connection, voided[scope], why, now_ms, is_alarm=True)
+    return voided
 
 
 def ask_step(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> tuple[RequestRow, Tally] | None:

@@ -58,6 +58,7 @@ class Watch:
     recovery: Recovery
     approving: Approving
     rules: Callable[[], Rules]
+    people: list[People]
 
     async def look(self, passed_ms: int = SECOND_MS, times: int = 1) -> None:
         for _ in range(times):
@@ -149,13 +150,14 @@ async def open_watch(
     clients: Mapping[str, ChainClient] | None = None,
     lever: Lever | None = None,
 ) -> AsyncIterator[Watch]:
+    in_force = [people]
     async with open_bench(folder, organisations=1, lever=lever or Lever(), roster=independent_roster()) as bench:
 
         def rules() -> Rules:
-            return freezing(bench.rules(), people)
+            return freezing(bench.rules(), in_force[0])
 
         def now_ms() -> int:
             return bench.clock[0]
 
         recovery = Recovery(bench.store, rules, clients or {}, Metrics(), now_ms)
-        yield Watch(bench, recovery, Approving(bench.store, rules, bench.acting, now_ms), rules)
+        yield Watch(bench, recovery, Approving(bench.store, rules, bench.acting, now_ms), rules, in_force)

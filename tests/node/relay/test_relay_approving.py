@@ -28,7 +28,7 @@ from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import State
 from tocsin_protocol.encoding import decode_canonical
-from tocsin_protocol.signing import Domain
+from tocsin_protocol.signing import Domain, keccak256
 
 PEOPLE = People(approvals=make_policy())
 
@@ -106,6 +106,8 @@ async def test_a_lever_that_asks_waits_and_says_what_it_will_do(tmp_path: FilePa
         assert desk.bench.lever.ran == []
         assert (view["state"], view["approved"], view["wanted"]) == ("open", 0, 2)
         assert view["waiting_for"] == ["ann", "ben", "cam"]
+        assert bytes.fromhex(view["data"][2:]) == action.payload
+        assert view["payload"] == "0x" + keccak256(action.payload).hex()
         assert view["effect"] == f"Tighten vault for 15 min with {HOOK}."
         # people have their whole time, and the lever its whole time after that
         assert action.deadline_ms == NOW_MS + PEOPLE.window_ms

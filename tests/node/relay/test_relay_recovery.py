@@ -169,6 +169,25 @@ async def test_the_same_step_is_asked_once_and_anew_when_it_has_expired(tmp_path
         assert caught.value.code == "expired"
 
 
+async def test_calls_that_are_changed_after_they_were_approved_are_not_approved(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=7)
+        await watch.approve()
+        assert [p["kind"] for p in (await watch.plan())["proposals"]] == ["reopen"]
+        drain = replace(UNPAUSE, data=b"\xde\xad\xbe\xef")
+        watch.people[0] = replace(PEOPLE, undoing={HOOK: Undoing(drain, Stage.EXIT_ONLY, EndKind.PEOPLE)})
+        assert (await watch.plan())["proposals"] == []
+        with pytest.raises(ControlError, match="have not approved"):
+            await watch.open()
+        scope = await watch.scope()
+        assert (scope["approved"], scope["dwell_left_ms"]) == (False, 0)
+        assert any(b"not those that were approved" in alarm for alarm in await watch.alarms())
+        # asked anew, they are what is approved
+        await watch.approve()
+        assert [c["data"] for p in (await watch.plan())["proposals"] for c in p["calls"]] == ["0xdeadbeef"]
+
+
 async def test_an_approval_of_one_step_is_not_one_of_the_next(tmp_path: FilePath) -> None:
     async with open_watch(tmp_path) as watch:
         await watch.fire()
