@@ -118,7 +118,8 @@ def keep_record(node: Any) -> DrillRecord:
     """Put a record into the node's database, as a drill would have."""
     config = load_config(node.home / "node.toml")
     keys = open_keystore(config.keys.keystore, config.read_passphrase())
-    stages = tuple((stage, now_ms() + 250 * place) for place, stage in enumerate(DrillStage))
+    at_ms = now_ms()
+    stages = tuple((stage, at_ms + 250 * place) for place, stage in enumerate(DrillStage))
     record = DrillRecord(b"\7" * 32, keys.publisher_id, keys.publisher_id, "drill-vault", "effective", stages)
     body, signature = sign_record(keys.publisher, record)
     row = (b"\1" * 32, record.drill, record.publisher, stages[0][1], stages[2][1], body, signature)
