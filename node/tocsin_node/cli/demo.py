@@ -28,7 +28,8 @@ _MILLION_MICRO_USD = 10**12
 def demo(keep: Path | None, out: Output) -> None:
     """Four nodes, one chain, a lender drained over several transactions, and a liar: first disarmed, then armed.
 
-    Needs anvil (`make set-up` installs it). Takes about a minute; nothing leaves this machine.
+    Then the lender is opened again in stages, each approved by two of its three operators. Needs anvil (`make set-up`
+    installs it). Takes a minute and a half; nothing leaves this machine.
     """
     import trio
 
