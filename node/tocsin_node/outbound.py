@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 import trio
@@ -37,6 +38,8 @@ def open_client() -> httpx.AsyncClient:
         timeout=None,  # noqa: S113 - see above
         trust_env=False,
         follow_redirects=False,
+        # Nobody's cookies are kept: each answer could bring hundreds, and every request would carry them all.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx.Limits(
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_CONNECTIONS,

@@ -24,6 +24,22 @@ FORK_DEPTH = 64
 
 _KNOWN = ("already known", "known transaction", "already imported", "already in mempool", "alreadyknown")
 _UNDERPRICED = ("underpriced", "less than block base fee", "fee too low", "max fee per gas", "feetoolow")
+# What sending the same bytes again cannot mend. Anything else, a busy or broken endpoint's included, may pass.
+_FIRM = (
+    "insufficient funds",
+    "intrinsic gas",
+    "exceeds block gas limit",
+    "gas limit is too high",
+    "invalid sender",
+    "invalid signature",
+    "invalid chain id",
+    "chain id mismatch",
+    "wrong chain",
+    "only replay-protected",
+    "transaction type not supported",
+    "exceeds the configured cap",
+    "fee cap",
+)
 _NONCE_USED = ("nonce too low", "nonce is too low", "oldnonce", "invalid nonce")
 
 
@@ -142,7 +158,11 @@ class ChainClient:
         return found
 
     async def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
-        """Return what the endpoints that are in time say: all, or those `grace_ms` after the first one."""
+        """Return what the endpoints that are in time say: all, or those `grace_ms` after as many as make a witness.
+
+        Until then the others are waited for, at most until their requests run out of time: else the fastest alone would
+        be the chain, and honest ones far away would never be heard.
+        """
         answers: list[Answer] = []
         await self._gather(lambda _: requests, answers, lambda: None)
         return answers
@@ -173,7 +193,7 @@ class ChainClient:
     async def _gather(
         self, requests_of: Callable[[int], Sequence[Request]], answers: list[Answer], look: Callable[[], None]
     ) -> None:
-        first = trio.Event()
+        heard = trio.Event()
         waiting = len(self.endpoints)
 
         async def ask(index: int) -> None:
@@ -181,18 +201,18 @@ class ChainClient:
             try:
                 answers.append(Answer(index, await self.endpoints[index].batch(requests_of(index))))
                 look()
-                first.set()
             except ChainError:
                 pass  # an endpoint without an answer is absent from the list, which is what callers judge
             waiting -= 1
+            if waiting == 0 or len(answers) >= self.config.witnesses:
+                heard.set()
             if waiting == 0:
-                first.set()
                 nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             for index in range(len(self.endpoints)):
                 nursery.start_soon(ask, index)
-            await first.wait()
+            await heard.wait()
             await trio.sleep(self.config.grace_ms / 1_000)
             nursery.cancel_scope.cancel()
 

@@ -31,7 +31,8 @@ EvmChain = Annotated[str, AfterValidator(check_eip155_chain)]
 
 def _check_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{url[:80]!r} is not an http:// or https:// URL")
+        # Its path may hold the key to an account with the provider.
+        raise ValueError(f"{url.partition(':')[0][:20]!r}: an http:// or https:// URL is wanted")
     return url
 
 

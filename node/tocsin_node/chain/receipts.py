@@ -107,10 +107,13 @@ def judge(views: Sequence[View], nonce: int, hashes: Sequence[bytes], *, witness
     # [SEND] A receipt counts when two endpoints, where two are configured, show it deep enough, and most who show one.
     if support:
         receipt = max(support, key=lambda item: support[item])
-        if deep.get(receipt, 0) >= witnesses and 2 * support[receipt] > sum(support.values()):
-            return Outlook(Standing.SETTLED, receipt, len(views), "", frozenset(support))
-        note = _explain(support, receipt, len(views), witnesses, depth)
-        return Outlook(Standing.SEEN, receipt, len(views), note, frozenset(support))
+        claims, note = frozenset(support), _explain(support, receipt, len(views), witnesses, depth)
+        if support[receipt] < witnesses or 2 * support[receipt] <= sum(support.values()):
+            # One endpoint's word is told, and changes nothing: it may be invented.
+            return Outlook(Standing.PENDING, None, len(views), note, claims)
+        if deep.get(receipt, 0) >= witnesses:
+            return Outlook(Standing.SETTLED, receipt, len(views), "", claims)
+        return Outlook(Standing.SEEN, receipt, len(views), note, claims)
     used = sum(1 for view in views if view.mined_nonces > nonce)
     if used >= witnesses and used == len(views):
         note = f"nonce {nonce} was used by another transaction"

@@ -19,6 +19,8 @@ MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """One answer; a batch of logs of a busy asset is a few hundred KiB."""
 MAX_BATCH = 64
 """Requests in one batch; public providers allow a hundred or more."""
+BATCHES_AGAIN_S = 60.0
+"""How long an endpoint that refused a batch is asked one thing at a time."""
 MAX_COUNT = 2**52
 """Blocks, nonces and seconds: what is larger is a lie. The nonces after it still fit where numbers are kept (2^53)."""
 _MAX_ERROR_CHARS = 300
@@ -41,7 +43,7 @@ class RpcEndpoint:
         self._timeout_s = timeout_ms / 1_000
         self._client = open_client()
         self._last_id = 0
-        self._takes_batches = True
+        self._no_batches_until = 0.0
 
     def __repr__(self) -> str:
         return f"RpcEndpoint({self.name})"
@@ -66,13 +68,13 @@ class RpcEndpoint:
         """
         if not 0 < len(requests) <= MAX_BATCH:
             raise ValueError(f"a batch of {len(requests)} requests where 1 to {MAX_BATCH} are wanted")
-        if not self._takes_batches:
+        if trio.current_time() < self._no_batches_until:
             return await self._call_each(requests)
         bodies = [self._request(method, params) for method, params in requests]
         answers = await self._exchange(bodies)
         if not isinstance(answers, list):
-            # Some providers refuse batches, with one error object for the whole of it.
-            self._takes_batches = False
+            # Some providers refuse batches, with one error object for the whole of it; a busy one does for a while.
+            self._no_batches_until = trio.current_time() + BATCHES_AGAIN_S
             return await self._call_each(requests)
         by_id = {answer["id"]: answer for answer in answers if isinstance(answer, dict) and _is_id(answer.get("id"))}
         results: list[Any | RpcRefused] = []

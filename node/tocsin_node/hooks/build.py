@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tocsin_protocol.ids import chain_of
@@ -70,7 +69,12 @@ async def open_hooks(
     plugins = {
         config.name: open_plugin(config, config_file) for config in configs if isinstance(config, PluginHookConfig)
     }
-    guardian, sign = Guardian(guardian_key), partial(sign_digest, guardian_key)
+    guardian = Guardian(guardian_key)
+
+    # Not a partial: its text would show the key.
+    def sign(digest: bytes) -> bytes:
+        return sign_digest(guardian_key, digest)
+
     acting_on = {chain_of(config.target) for config in configs if isinstance(config, ContractHookConfig)}
     async with AsyncExitStack() as stack:
         for chain in chains:

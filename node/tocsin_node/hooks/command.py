@@ -10,7 +10,6 @@ import stat
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from .hook import Answer, Check, Journal, Occasion, Proposal
 from .message_config import CommandHookConfig
 from .messages import write_message
 from .rights import describe_end, probe_right
+from .tries import NOT_KNOWN, Bounds, Tried, run_tries
 
 MAX_OUTPUT_BYTES = 16 * 1024
 """Of standard output and error together; a program that writes more is stopped."""
@@ -33,16 +33,8 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h."""
 _KILL_WAIT_S = 5
-_NOT_KNOWN = "whether it took effect is not known"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one run; `is_worth_another` where the program asks for one, or was stopped."""
-
-    is_done: bool
-    is_worth_another: bool
-    sentence: str
+_LAST_WORDS_S = 1
+"""For what a program wrote last, once it has ended; a child of it may hold its output open for ever."""
 
 
 class CommandHook:
@@ -87,39 +79,18 @@ class CommandHook:
 
     async def run(self, action: Action, journal: Journal) -> Action:
         """Run the program until it is done, or the tries or the time are used up; tries of earlier runs count."""
-        sentence = f"cut off by a restart; {_NOT_KNOWN}" if action.attempts else ""
-        delay_ms = self._config.retry_min_ms
         refusal = self._refuse() if action.is_unsigned else None
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
-        while not action.is_settled:
-            if self._now_ms() > action.deadline_ms:
-                return await self._give_up(action, journal, sentence)
-            if action.attempts >= self._config.max_attempts:
-                reason = f"{sentence}; given up after {action.attempts} tries"
-                return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
-            # Durable first: a try that was begun counts, whatever became of it.
-            action = await journal.record(action.action_id, Event.SEND, {})
-            if action.is_settled:
-                break
-            outcome = await run_program(self._config, _input_of(action))
-            sentence = outcome.sentence
-            if outcome.is_done or not outcome.is_worth_another:
-                event = Event.CONFIRM if outcome.is_done else Event.FAIL
-                return await journal.record(action.action_id, event, {"reason": sentence})
-            if action.attempts < self._config.max_attempts:
-                await trio.sleep(delay_ms / 1_000)
-            delay_ms = min(delay_ms * 2, RETRY_MAX_MS)
-        return action
+        bounds = Bounds(self._config.max_attempts, self._config.retry_min_ms, RETRY_MAX_MS)
+
+        async def attempt(current: Action) -> Tried:
+            return await run_program(self._config, _input_of(current))
+
+        return await run_tries(action, journal, bounds, attempt, self._now_ms)
 
     def _refuse(self) -> str | None:
         return describe_end(self._config, self._now_ms()) or find_fault(self._config)
-
-    async def _give_up(self, action: Action, journal: Journal, sentence: str) -> Action:
-        if action.is_unsigned:
-            return await journal.record(action.action_id, Event.LAPSE, {"reason": "too old to be run"})
-        reason = f"{sentence or 'not done'}; too old to be run again"
-        return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
 
 
 def _input_of(action: Action) -> bytes:
@@ -162,8 +133,11 @@ def _find_user_fault(user: str | None) -> str | None:
     return None
 
 
-async def run_program(config: CommandHookConfig, given: bytes) -> Outcome:
-    """Run it once with `given` on its standard input; it and all its children are gone when this returns."""
+async def run_program(config: CommandHookConfig, given: bytes) -> Tried:
+    """Run it once with `given` on its standard input; it and what it started in its session are gone when this returns.
+
+    It is over when the program ends, also while something it started holds its output open.
+    """
     try:
         process = await trio.lowlevel.open_process(
             config.argv,
@@ -176,23 +150,25 @@ async def run_program(config: CommandHookConfig, given: bytes) -> Outcome:
             **_as_user(config.user),
         )
     except (OSError, subprocess.SubprocessError) as exc:
-        return Outcome(False, False, f"not started: {exc}")
+        return Tried(False, False, f"not started: {exc}")
     output = bytearray()
     try:
         with trio.move_on_after(config.timeout_ms / 1_000) as limit:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_feed, process, given)
-                is_bounded = await _drain(process, output)
-                nursery.cancel_scope.cancel()
-            if is_bounded:
+                drained = trio.Event()
+                nursery.start_soon(_drain, process, output, drained)
                 await process.wait()
+                with trio.move_on_after(_LAST_WORDS_S):
+                    await drained.wait()
+                nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await _end(process)
     if limit.cancelled_caught:
-        return Outcome(False, True, f"stopped after {config.timeout_ms} ms; {_NOT_KNOWN}")
+        return Tried(False, True, f"stopped after {config.timeout_ms} ms; {NOT_KNOWN}", is_unsure=True)
     if len(output) > MAX_OUTPUT_BYTES:
-        return Outcome(False, False, f"stopped: it wrote more than {MAX_OUTPUT_BYTES} bytes; {_NOT_KNOWN}")
+        return Tried(False, False, f"stopped: it wrote more than {MAX_OUTPUT_BYTES} bytes; {NOT_KNOWN}", is_unsure=True)
     return _judge(process.returncode, _shown(output))
 
 
@@ -211,20 +187,24 @@ async def _feed(process: trio.Process, given: bytes) -> None:
     await process.stdin.aclose()
 
 
-async def _drain(process: trio.Process, output: bytearray) -> bool:
-    """Read until its end; False when it writes more than it may."""
-    if process.stdout is None:
-        return True
-    while chunk := await process.stdout.receive_some(4_096):
-        output += chunk
-        if len(output) > MAX_OUTPUT_BYTES:
-            return False
-    return True
+async def _drain(process: trio.Process, output: bytearray, drained: trio.Event) -> None:
+    """Read until the end; what writes more than it may is ended."""
+    if process.stdout is not None:
+        while chunk := await process.stdout.receive_some(4_096):
+            output += chunk
+            if len(output) > MAX_OUTPUT_BYTES:
+                _kill(process)
+                break
+    drained.set()
+
+
+def _kill(process: trio.Process) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)  # its session, so that none of its children outlives it
 
 
 async def _end(process: trio.Process) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # its session, so that no child outlives it
+    _kill(process)
     with trio.move_on_after(_KILL_WAIT_S):
         await process.wait()
     for stream in (process.stdin, process.stdout):
@@ -232,15 +212,15 @@ async def _end(process: trio.Process) -> None:
             await stream.aclose()
 
 
-def _judge(code: int | None, shown: str) -> Outcome:
+def _judge(code: int | None, shown: str) -> Tried:
     said = f": {shown}" if shown else ""
     if code == 0:
-        return Outcome(True, False, f"done{said}")
+        return Tried(True, False, f"done{said}")
     if code == _TRY_AGAIN:
-        return Outcome(False, True, f"exit {code}, asks to be tried again{said}")
+        return Tried(False, True, f"exit {code}, asks to be tried again{said}")
     if code is not None and code < 0:
-        return Outcome(False, True, f"ended by signal {-code}{said}; {_NOT_KNOWN}")
-    return Outcome(False, False, f"exit {code}{said}")
+        return Tried(False, True, f"ended by signal {-code}{said}; {NOT_KNOWN}", is_unsure=True)
+    return Tried(False, False, f"exit {code}{said}")
 
 
 def _shown(output: bytearray) -> str:

@@ -92,9 +92,12 @@ class EvmHook:
                 action = await self._begin(action, journal)
             if action.is_settled and action.block_hash is None:
                 return action
-            return await self._pursue(action, journal, is_fresh=is_fresh)
+            action = await self._pursue(action, journal, is_fresh=is_fresh)
+            return action
         finally:
-            self._sender.release_nonce(action.action_id)
+            # What was signed and may still be sent keeps its nonce between two runs: no other action may race for it.
+            if action.is_settled or not self._may_send(action):
+                self._sender.release_nonce(action.action_id)
 
     async def _pursue(self, action: Action, journal: Journal, *, is_fresh: bool) -> Action:
         payload, sent = action.payload, sent_calldata(action)
@@ -128,9 +131,10 @@ class EvmHook:
                         continue
                     if refusal is None:
                         return await self._sign(action, calldata, preparation, journal)
-            except (CapReached, NeverError) as exc:
+            except NeverError as exc:
                 refusal = str(exc)
-            except (RpcUnavailable, NotYetError) as exc:
+            # A price above the cap may be one endpoint's invention, and fees fall again: it is asked for once more.
+            except (RpcUnavailable, NotYetError, CapReached) as exc:
                 waited_for = str(exc)
                 # While people sign, others of them may have done it by hand.
                 if isinstance(exc, NotYetError) and await self.read_effect(action):

@@ -89,11 +89,11 @@ class WebhookHookConfig(MessageHookConfig):
             parts = urlsplit(url)
             host = parts.hostname or ""
         except ValueError as exc:
-            raise ValueError(f"{url[:80]!r} is not a URL") from exc
+            raise ValueError("the text is not a URL") from exc
         if not host or parts.scheme not in ("https", "http"):
-            raise ValueError(f"{url[:80]!r} is not an https:// URL")
+            raise ValueError(f"{parts.scheme[:20]!r}: an https:// URL is wanted")
         if parts.scheme == "http" and not _is_loopback(host):
-            raise ValueError(f"{url[:80]!r}: plain http is for this machine only")
+            raise ValueError("plain http is for this machine only")
         return url
 
 

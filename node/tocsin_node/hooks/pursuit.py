@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -23,8 +23,6 @@ MAX_REORGS = 32
 """Times one run follows its transaction out of a block; beyond, the chain is no witness and the outcome unknown."""
 MAX_REFUSALS = 5
 """Times in a row that every endpoint refuses the bytes before the action has failed."""
-NONCE_LOOKS = 2
-"""Looks in a row that must find the nonce used by another: one alone may be an endpoint in the middle of a reorg."""
 
 _log = structlog.get_logger("tocsin.pursuit")
 
@@ -38,6 +36,11 @@ def sign_detail(signed: SignedTransaction) -> dict[str, int | str | bytes]:
         "max_fee_wei": signed.max_fee_wei,
         "priority_fee_wei": signed.priority_fee_wei,
     }
+
+
+def _is_noted(action: Action, receipts: Iterable[Receipt]) -> bool:
+    """Whether one of these is the receipt that the action was included by."""
+    return any((item.block_hash, item.hash) == (action.block_hash, action.included_hash) for item in receipts)
 
 
 class NonceUsed(Exception):
@@ -67,7 +70,8 @@ class Pursuit:
         self._may_send = may_send
         self._reorgs = 0
         self._refusals = 0
-        self._nonce_looks = 0
+        # Since when each look finds the nonce used by another. It must last: endpoints count before they show receipts.
+        self._nonce_used_at: float | None = None
         self._is_accepted = False
         self._is_underpriced = False
         self._refusal = ""
@@ -111,7 +115,10 @@ class Pursuit:
             elif stays is None:
                 _log.warning("not final, and no longer watched", action=action.action_id, block=action.block_number)
         except ContainmentError:
-            pass  # lifted meanwhile: nobody wants it back
+            # Lifted meanwhile: nobody wants it back. Both transactions may be mined again, in whatever order.
+            _log.error(
+                "the block of a lifted effect was replaced: look whether it is still lifted", action=action.action_id
+            )
         except Exception:  # noqa: BLE001 - the action was effective: a fault in watching it must not stop the chain
             _log.exception("watching until final failed", action=action.action_id)
         finally:
@@ -123,39 +130,38 @@ class Pursuit:
         return await wait_final(self._sender.client, action.included_hash, action.block_number, action.block_hash)
 
     async def _follow(self, action: Action, outlook: Outlook) -> Action:
-        self._nonce_looks = self._nonce_looks + 1 if outlook.standing is Standing.NONCE_USED else 0
+        if outlook.standing is not Standing.NONCE_USED:
+            self._nonce_used_at = None
         if outlook.receipt is not None:
-            action = await self._include(action, outlook, outlook.receipt)
+            action = await self._include(action, outlook.receipt)
             if outlook.standing is Standing.SETTLED:
                 self._sender.note_mined(action.transactions[0].nonce)
                 if outlook.receipt.is_success:
                     return await self._record(action, Event.CONFIRM, reason="")
                 why = await self._sender.explain_revert(self._address, action.payload)
                 return await self._record(action, Event.REVERT, reason=f"the transaction was mined and reverted: {why}")
+            return action
+        if action.state is State.INCLUDED:
+            if outlook.answered >= self._config.witnesses and not _is_noted(action, outlook.claims):
+                action = await self._leave_block(action)
             # [SEND] Until enough endpoints show the receipt, the bytes are sent again: one may invent a receipt.
-            if trio.current_time() >= self._timing.send_at:
+            elif trio.current_time() >= self._timing.send_at:
                 self._sender.start_broadcast(action.transactions[-1])
                 self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
             return action
-        if action.state is State.INCLUDED and outlook.answered >= self._config.witnesses:
-            action = await self._leave_block(action)
-        if outlook.standing is Standing.NONCE_USED and action.state is not State.INCLUDED:
+        if outlook.standing is Standing.NONCE_USED:
             # [SEND] An action whose nonce went to another transaction has failed; it never gets a second nonce.
-            if self._nonce_looks >= NONCE_LOOKS:
+            now = trio.current_time()
+            self._nonce_used_at = now if self._nonce_used_at is None else self._nonce_used_at
+            if now - self._nonce_used_at >= self._config.rebroadcast_ms / 1_000:
                 self._sender.note_mined(action.transactions[0].nonce)
                 raise NonceUsed(outlook.note)
             return action
-        if action.state is not State.INCLUDED:
-            return await self._push(action, outlook)
-        return action
+        return await self._push(action, outlook)
 
-    async def _include(self, action: Action, outlook: Outlook, receipt: Receipt) -> Action:
+    async def _include(self, action: Action, receipt: Receipt) -> Action:
         if action.state is State.INCLUDED:
-            # While endpoints disagree or are silent, what is noted stays until none of them shows it.
-            if outlook.answered < self._config.witnesses:
-                return action
-            notable = (receipt,) if outlook.standing is Standing.SETTLED else outlook.claims
-            if any((item.block_hash, item.hash) == (action.block_hash, action.included_hash) for item in notable):
+            if _is_noted(action, (receipt,)):
                 return action
             action = await self._leave_block(action)
         self._timing = self._start_timing()

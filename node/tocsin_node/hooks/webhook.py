@@ -27,6 +27,7 @@ from .hook import Answer, Check, Journal, Occasion, Proposal
 from .message_config import WebhookHookConfig
 from .messages import content_type_of, write_message
 from .rights import describe_end, probe_right
+from .tries import NOT_KNOWN, Bounds, Tried, run_tries
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the spelling of the standard, not a secret
 MIN_SECRET_BYTES = 24
@@ -112,39 +113,14 @@ class WebhookHook:
 
     async def run(self, action: Action, journal: Journal) -> Action:
         """Post until confirmed, or until the tries or the time are used up; tries of earlier runs count."""
-        reason = "not answered before a restart" if action.attempts else ""
-        delay_ms = self._config.retry_min_ms
         ended = describe_end(self._config, self._now_ms()) if action.is_unsigned else None
         if ended is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": ended})
-        while not action.is_settled:
-            if self._now_ms() > action.deadline_ms:
-                return await self._give_up(action, journal, reason)
-            if action.attempts >= self._config.max_attempts:
-                reason = f"{reason}; given up after {action.attempts} tries"
-                return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
-            # Durable first: a try that was begun counts, whatever became of it.
-            action = await journal.record(action.action_id, Event.SEND, {})
-            if action.is_settled:
-                break
-            status, reason = await self._post(action)
-            if status is not None and 200 <= status < 300:
-                return await journal.record(action.action_id, Event.CONFIRM, {"reason": reason})
-            if status == _GONE:
-                return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
-            if action.attempts < self._config.max_attempts:
-                await trio.sleep(delay_ms / 1_000)
-            delay_ms = min(delay_ms * 2, self._config.retry_max_ms)
-        return action
+        bounds = Bounds(self._config.max_attempts, self._config.retry_min_ms, self._config.retry_max_ms)
+        return await run_tries(action, journal, bounds, self._post, self._now_ms)
 
-    async def _give_up(self, action: Action, journal: Journal, reason: str) -> Action:
-        if action.is_unsigned:
-            return await journal.record(action.action_id, Event.LAPSE, {"reason": "too old to be sent"})
-        reason = f"{reason or 'not confirmed'}; too old to be sent again"
-        return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
-
-    async def _post(self, action: Action) -> tuple[int | None, str]:
-        """Return the status, None without one, and what to say of it."""
+    async def _post(self, action: Action) -> Tried:
+        """Post it once."""
         webhook_id = action.action_id.hex()
         timestamp_s = self._now_ms() // 1_000
         headers = {
@@ -158,7 +134,9 @@ class WebhookHook:
             with trio.fail_after(self._config.timeout_ms / 1_000):
                 status, _ = await post_json(client, url, action.payload, max_bytes=longest, headers=headers)
         except trio.TooSlowError:
-            return None, f"no answer within {self._config.timeout_ms} ms"
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            return None, f"no answer: {type(exc).__name__}"
-        return status, f"answered {status}"
+            return Tried(False, True, f"no answer within {self._config.timeout_ms} ms; {NOT_KNOWN}", is_unsure=True)
+        except (httpx.ConnectError, httpx.InvalidURL) as exc:
+            return Tried(False, True, f"not sent: {type(exc).__name__}")
+        except httpx.HTTPError as exc:
+            return Tried(False, True, f"no answer: {type(exc).__name__}; {NOT_KNOWN}", is_unsure=True)
+        return Tried(200 <= status < 300, status != _GONE, f"answered {status}")

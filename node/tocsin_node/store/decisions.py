@@ -12,6 +12,7 @@ from tocsin_protocol.decision.decide import Choice
 from tocsin_protocol.decision.judge import Judgement, Sighting, explain_judgement, weigh_incident
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.freshness import actionable_until_ms
+from tocsin_protocol.model import Signal
 
 from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
@@ -82,14 +83,32 @@ def _intend(
     target = action_target(choice.lever, hook.target, incident)
     # People may take longer than a signal is fresh: what they approve they have judged for themselves.
     until_ms = now_ms + rules.people.window_ms if choice.lever.asks else None
+    # What the contract ends sooner is over sooner.
+    minutes = min(choice.lever.minutes, hook.ends_after_minutes or choice.lever.minutes)
     # A notice holds nothing still, so there is nothing to end.
-    ends_ms = (until_ms or now_ms) + choice.lever.minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
-    action = _new_action(hook, target, epoch, incident, decision_id, judgement, sightings, now_ms, ends_ms, until_ms)
-    if not action.payload:
-        # Its arming is not spent on that: another signal of the incident may name what this one does not.
-        detail = {"hook": hook.name, "why": "the incident names nothing that its arguments could be"}
-        append_audit(connection, now_ms, EntryKind.ALARM, incident, detail)
+    ends_ms = (until_ms or now_ms) + minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
+    signals = _speaking(judgement, sightings)
+    try:
+        payload = hook.payload(_occasion(incident, decision_id, judgement, signals, now_ms))
+    # An operator's own hook may stumble over what strangers wrote: the signal is filed and decided on all the same.
+    except Exception as exc:  # noqa: BLE001 - the hook's edge
+        _alarm(connection, hook, incident, f"its payload could not be made: {type(exc).__name__}", now_ms)
         return None
+    if not payload:
+        # Its arming is not spent on that: another signal of the incident may name what this one does not.
+        _alarm(connection, hook, incident, "the incident names nothing that its arguments could be", now_ms)
+        return None
+    action = new_action(
+        hook=hook.name,
+        target=target,
+        arm_epoch=epoch,
+        incident_id=incident,
+        decision_id=decision_id,
+        payload=payload,
+        created_ms=now_ms,
+        deadline_ms=until_ms or max(actionable_until_ms(signal) for signal in signals),
+        ends_ms=ends_ms,
+    )
     if insert_intent(connection, action, now_ms) is not IntentVerdict.NEW:
         return None
     if choice.lever.tier >= Tier.TIGHTEN:
@@ -97,21 +116,23 @@ def _intend(
     return ask_operators(connection, rules, choice.lever, action, now_ms) if choice.lever.asks else action
 
 
-def _new_action(
-    hook: Hook,
-    target: str,
-    epoch: int,
-    incident: bytes,
-    decision_id: bytes,
-    judgement: Judgement,
-    sightings: Sequence[Sighting],
-    now_ms: int,
-    ends_ms: int | None,
-    until_ms: int | None,
-) -> Action:
-    signals = [s.signal for s in sightings if s.digest in judgement.reports]
+def _alarm(connection: sqlite3.Connection, hook: Hook, incident: bytes, why: str, now_ms: int) -> None:
+    append_audit(connection, now_ms, EntryKind.ALARM, incident, {"hook": hook.name, "why": why})
+
+
+def _speaking(judgement: Judgement, sightings: Sequence[Sighting]) -> Sequence[Signal]:
+    """The signals that a lever is used for: nobody whose word weighs nothing chooses what it is used on.
+
+    A notice may go out on such words alone; then they are what it tells of.
+    """
+    return judgement.weighty or [s.signal for s in sightings if s.digest in judgement.reports]
+
+
+def _occasion(
+    incident: bytes, decision_id: bytes, judgement: Judgement, signals: Sequence[Signal], now_ms: int
+) -> Occasion:
     worst = max(signals, key=lambda signal: signal.severity.rank)
-    occasion = Occasion(
+    return Occasion(
         incident_id=incident,
         decision_id=decision_id,
         category=str(judgement.category),
@@ -119,17 +140,6 @@ def _new_action(
         subjects=tuple(sorted({subject.value for signal in signals for subject in signal.subjects})),
         summary=judgement.sentence,
         decided_ms=now_ms,
-    )
-    return new_action(
-        hook=hook.name,
-        target=target,
-        arm_epoch=epoch,
-        incident_id=incident,
-        decision_id=decision_id,
-        payload=hook.payload(occasion),
-        created_ms=now_ms,
-        deadline_ms=until_ms or max(actionable_until_ms(signal) for signal in signals),
-        ends_ms=ends_ms,
     )
 
 

@@ -43,9 +43,9 @@ _SPEAKING_IN = _SPEAKING.format("incident = ?1")
 # The marks are spelled out in the text of each query: a parameter would hide the index of that mark from SQLite.
 _MARKED = (Mark.TOUCHES, Mark.RETRACTS)
 _SPEAKING_OF_US = tuple(_SPEAKING.format(f"matters = {mark.value}") for mark in _MARKED)
+# Their places alone, which are in the index: most of them were read with the incident already.
 _NEWEST_MARKED = tuple(
-    f"SELECT {_COLUMNS} FROM signals WHERE publisher = ? AND lane = ? AND matters = {mark.value}"  # noqa: S608
-    " ORDER BY id DESC LIMIT ?"
+    f"SELECT id FROM signals WHERE publisher = ? AND lane = ? AND matters = {mark.value} ORDER BY id DESC LIMIT ?"  # noqa: S608
     for mark in _MARKED
 )
 
@@ -68,7 +68,8 @@ def load_sightings(
             continue
         rows = {row[0]: row for lane in LANES for row in _newest(connection, incident, publisher_id, lane)}
         if shared:
-            rows |= {row[0]: row for lane in LANES for row in _newest_marked(connection, publisher_id, lane)}
+            marked = {place for lane in LANES for place in _newest_marked(connection, publisher_id, lane)}
+            rows |= {place: _read_row(connection, place) for place in marked - rows.keys()}
         for _, encoded, received_ms, stored, in_incident in sorted(rows.values()):
             envelope, signal = _open(roster.domain, encoded)
             if in_incident != incident and not _speaks_about(signal, shared):
@@ -151,7 +152,12 @@ def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes, l
     ).fetchall()
 
 
-def _newest_marked(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[_Row]:
-    """What a feed last said that touches us, and what it last took back, in whatever incident."""
+def _newest_marked(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[int]:
+    """Where a feed last said something that touches us, and last took something back, in whatever incident."""
     bounds = (publisher, lane, MAX_SIGHTINGS_PER_FEED)
-    return [row for query in _NEWEST_MARKED for row in connection.execute(query, bounds)]
+    return [place for query in _NEWEST_MARKED for (place,) in connection.execute(query, bounds)]
+
+
+def _read_row(connection: sqlite3.Connection, place: int) -> _Row:
+    row: _Row = connection.execute(f"SELECT {_COLUMNS} FROM signals WHERE id = ?", (place,)).fetchone()  # noqa: S608
+    return row

@@ -63,10 +63,15 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A decision with everything it stands on; `reports` are the digests of the signals that report the incident."""
+    """A decision with everything it stands on.
+
+    `reports` are the digests of the signals that report the incident, `weighty` the latest report of each publisher
+    whose word weighs anything.
+    """
 
     category: Category
     reports: frozenset[bytes]
+    weighty: tuple[Signal, ...]
     belief: Belief
     evidence: Weighing
     loss: LocalLoss
@@ -124,7 +129,8 @@ def weigh_incident(
         witnesses=world.witnesses_of(category),
         since_ms=min((report.received_ms for report in reports), default=None),
     )
-    loss = _local_loss(world, _weighty(world, reports, belief), belief, now_ms)
+    weighty = _weighty(world, reports, belief)
+    loss = _local_loss(world, weighty, belief, now_ms)
     situation = read_situation(
         policy,
         incident,
@@ -144,6 +150,7 @@ def weigh_incident(
     return Judgement(
         category=category,
         reports=frozenset(report.digest for report in reports),
+        weighty=tuple(weighty),
         belief=belief,
         evidence=weighing,
         loss=loss,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import DecodeError
 from ..ids import account_of, address_of, chain_of
@@ -79,6 +79,23 @@ class Vantage:
 
     own: frozenset[str]
     trusted: frozenset[str]
+    # Worked out once: hundreds of claims are held against them.
+    _ours: frozenset[str] = field(init=False, repr=False, compare=False)
+    _believed: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ours", _plain(self.own))
+        object.__setattr__(self, "_believed", _plain(self.own | self.trusted))
+
+    @property
+    def ours(self) -> frozenset[str]:
+        """Our contracts and markets, an asset that is a contract as that contract's account."""
+        return self._ours
+
+    @property
+    def believed(self) -> frozenset[str]:
+        """The contracts whose word evidence may rest on, likewise."""
+        return self._believed
 
 
 def predicates_of(signal: Signal) -> tuple[Predicate, ...]:
@@ -125,10 +142,10 @@ def is_qualifying(category: Category, predicate: Predicate, subjects: Iterable[S
     # [EVIDENCE] It must show something of a subject of the incident in a role that counts, or of ours.
     roles = frozenset(Role) if category in ANY_ROLE else THREATENED_ROLES
     named = _plain(subject.value for subject in subjects if subject.role in roles)
-    if shown_by(predicate).isdisjoint(named | _plain(vantage.own)):
+    if shown_by(predicate).isdisjoint(named | vantage.ours):
         return False
     # [EVIDENCE] It may rest on the word of no contract but those that are ours or that we trust.
-    return sources_of(predicate) <= _plain(vantage.own | vantage.trusted)
+    return sources_of(predicate) <= vantage.believed
 
 
 def shown_by(predicate: Predicate) -> frozenset[str]:

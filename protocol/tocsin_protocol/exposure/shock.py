@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..correlation import META_FAMILY
@@ -29,6 +30,9 @@ SIMILAR_HIT = {
     SubjectKind.LINEAGE: 0.1,
     SubjectKind.DEPENDENCY: 0.1,
 }
+
+# The signals of a busy incident are asked about again with each new one.
+_MAX_KEPT = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class SimilarHit(NamedTuple):
     likelihood: float
 
 
+@lru_cache(_MAX_KEPT)
 def touching_subjects(signal: Signal) -> tuple[SubjectId, ...]:
     """The subjects of a signal that anybody's holdings may hang on, each once, rising."""
     # [EXPOSURE] A signal about signals touches nothing.

@@ -43,6 +43,7 @@ class Lever:
     target: str = VAULT
     last: Event = Event.CONFIRM
     knows_its_arguments: bool = True
+    ends_after_minutes: int | None = None
     claimed: list[bytes] = field(default_factory=list)
     ran: list[bytes] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
