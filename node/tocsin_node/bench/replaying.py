@@ -15,7 +15,8 @@ from tocsin_node.sim.scenario import Answer, Evidence, Kind, Member, Report, Sce
 
 from .result import LOWER, Result, measured
 
-MEMBERS = 20
+# One of them is us; the others report.
+MEMBERS = 21
 SUBJECTS = 10
 # Of the subjects, how many are ours: most of what a node hears is about others.
 OURS = 2

@@ -122,7 +122,8 @@ def explain(incident: str, home: Path, out: Output) -> None:
             }
         )
         return
-    _explain_incident(out, row, [_named(subject, _names_of(config)) for subject in subjects], ties)
+    names = _names_of(config)
+    _explain_incident(out, row, [_named(subject, names) for subject in subjects], ties)
     _explain_outcome(out, decisions, taken)
     _print_signals(out, held, roster)
     for place, decision in enumerate(decisions, start=1):

@@ -14,8 +14,8 @@ async def test_every_length_is_measured(monkeypatch: pytest.MonkeyPatch) -> None
     results = await replaying.bench_replaying("decide", lambda: steps.append(None))
     assert len(steps) == 2
     assert [result.name for result in results] == [
-        "replay of 380",
-        "replay of 760",
+        "replay of 400",
+        "replay of 800",
         "replay: exponent of time over signals",
     ]
     assert all(result.value > 0 for result in results)
