@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
+
+from .encoding import decode_canonical, encode_canonical
+from .errors import DecodeError
+from .fields import enum_of, list_of, uint_of
+from .ids import DIGEST_BYTES
+from .log.tiles import MAX_ENTRY_BYTES
+
+# What is left of an entry beside its detail.
+MAX_DETAIL_BYTES = 65_000
+_LIST_OF_FOUR = b"\x94"
 
 
 class EntryKind(StrEnum):
@@ -33,3 +44,26 @@ class AuditEntry:
     kind: EntryKind
     reference: bytes
     detail: bytes
+
+
+def encode_entry(at_ms: int, kind: str, reference: bytes, detail: bytes) -> bytes:
+    """The bytes of an entry as the log holds them; `detail` is a canonical map of at most MAX_DETAIL_BYTES."""
+    # [LOG] An entry is the canonical list of its time, kind, reference and detail; its sequence is its index and one.
+    return _LIST_OF_FOUR + encode_canonical([at_ms, kind, reference])[1:] + detail
+
+
+def decode_entry(index: int, data: bytes) -> AuditEntry:
+    """Read the entry at an index of a log, which is its sequence less one; raises DecodeError."""
+    fields = list_of("entry", decode_canonical(data, max_bytes=MAX_ENTRY_BYTES), 4, 4)
+    if type(fields[2]) is not bytes or len(fields[2]) > DIGEST_BYTES:
+        raise DecodeError(f"reference is not up to {DIGEST_BYTES} bytes")
+    if type(fields[3]) is not dict:
+        raise DecodeError("detail is not a map")
+    kind = enum_of("kind", fields[1], EntryKind)
+    return AuditEntry(index + 1, uint_of("time", fields[0]), kind, fields[2], encode_canonical(fields[3]))
+
+
+def stand_in(detail: bytes) -> bytes:
+    """What an entry says in place of a detail that is too large for it."""
+    # [LOG] In place of a detail of more than MAX_DETAIL_BYTES stands a map of its length and its SHA-256.
+    return encode_canonical({"bytes": len(detail), "sha256": sha256(detail).digest()})

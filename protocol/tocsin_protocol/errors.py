@@ -33,6 +33,10 @@ class WrongNetworkError(RosterError):
     """A roster of another network. The message names both."""
 
 
+class ProofError(ProtocolError):
+    """A proof, or a head of a log, that does not show what it is held to show. The message says what."""
+
+
 class PolicyError(ProtocolError):
     """A policy that cannot be applied. The message names the rule and the key."""
 

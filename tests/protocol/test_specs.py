@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
 PAGES = (
     *("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision"),
-    *("containment", "approval", "recovery", "self-protection", "drills"),
+    *("containment", "approval", "recovery", "self-protection", "drills", "audit-log"),
 )
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
@@ -139,6 +139,13 @@ RULES = {
         "node/tocsin_node/store/drills.py",
         "protocol/tocsin_protocol/drill.py",
     ),
+    "audit-log": (
+        "protocol/tocsin_protocol/audit.py",
+        *(
+            f"protocol/tocsin_protocol/log/{name}.py"
+            for name in ("tree", "proofs", "tiles", "note", "checkpoint", "trust", "bundle", "split_view")
+        ),
+    ),
     "encoding": (),
     "sync": (),
 }
@@ -146,7 +153,7 @@ RULES = {
 ELSEWHERE = {"outflow"}
 TAG = (
     r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
-    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL)\]"
+    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL|LOG)\]"
 )
 
 

@@ -13,6 +13,7 @@ import vectors_approval
 import vectors_body
 import vectors_bytes
 import vectors_claims
+import vectors_log
 import vectors_network
 import vectors_roster
 from protocol_kit import DOMAIN
@@ -59,6 +60,8 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "admission": cache(vectors_admission.admission),
     "approval": cache(vectors_approval.approval),
     "claims": cache(vectors_claims.claims),
+    "log-tree": cache(vectors_log.tree),
+    "log-notes": cache(vectors_log.notes),
 }
 
 

@@ -1,0 +1,99 @@
+"""Checkpoints: a log's signed word on how many entries it has, and on their root (C2SP tlog-checkpoint)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..encoding import MAX_UINT
+from ..errors import DecodeError, SignatureError
+from .note import (
+    Algorithm,
+    Note,
+    NoteSignature,
+    VerifierKey,
+    check_name,
+    decode_base64,
+    decode_note,
+    encode_base64,
+    sign_note,
+    verify_note,
+)
+from .tree import EMPTY_ROOT, HASH_BYTES
+
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z")
+
+
+def origin_of(network_id: bytes, publisher: bytes) -> str:
+    """The name of a node's log."""
+    # [LOG] The origin of a node's log is `tocsin/`, the network's id, `/0x` and the publisher's address, in hex.
+    return f"tocsin/{network_id.hex()}/0x{publisher.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The head of a log. The origin is the log's name, and that of its key."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A checkpoint whose log signed it, with the cosignatures that were asked for and hold."""
+
+    checkpoint: Checkpoint
+    cosigned: dict[VerifierKey, NoteSignature]
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> str:
+    """The text that a log signs."""
+    return f"{checkpoint.origin}\n{checkpoint.size}\n{encode_base64(checkpoint.root)}\n"
+
+
+def decode_checkpoint(text: str) -> Checkpoint:
+    """Read the text of a checkpoint; raises DecodeError."""
+    # [LOG] A checkpoint has three lines, origin, size and root, and no others.
+    lines = text.split("\n")
+    if len(lines) != 4 or lines[3]:
+        raise DecodeError(f"a checkpoint of {len(lines) - 1} lines where 3 are wanted")
+    checkpoint = Checkpoint(check_name(lines[0]), decode_size("size", lines[1]), decode_base64("root", lines[2]))
+    if len(checkpoint.root) != HASH_BYTES:
+        raise DecodeError(f"root is {len(checkpoint.root)} bytes where {HASH_BYTES} are wanted")
+    # [LOG] The root of a log without entries is that of the empty tree.
+    if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
+        raise DecodeError("root of size 0 is not that of the empty tree")
+    return checkpoint
+
+
+def decode_size(where: str, text: str) -> int:
+    """A size or an index in decimal; raises DecodeError."""
+    if not _DECIMAL.match(text) or int(text) > MAX_UINT:
+        raise DecodeError(f"{where} is {text[:20]!r}, not a decimal number in 0…2^53-1 without leading zeros")
+    return int(text)
+
+
+def sign_checkpoint(checkpoint: Checkpoint, secret: bytes) -> Note:
+    """The checkpoint as a note signed by the log."""
+    text = encode_checkpoint(checkpoint)
+    return Note(text, (sign_note(text, secret, checkpoint.origin),))
+
+
+def verify_checkpoint(
+    data: bytes, logs: Collection[VerifierKey], witnesses: Collection[VerifierKey] = ()
+) -> SignedHead:
+    """Read a checkpoint that one of these logs signed, with these witnesses; raises DecodeError or SignatureError."""
+    note = decode_note(data)
+    verified = verify_note(note, (*logs, *witnesses))
+    signers = {key.name for key in verified if key.algorithm is Algorithm.ED25519}
+    if not signers:
+        raise SignatureError(f"the checkpoint is signed by none of {', '.join(log.name for log in logs) or 'no logs'}")
+    checkpoint = decode_checkpoint(note.text)
+    # [LOG] A head is a log's own where a key of algorithm 1 whose name is the origin signed it.
+    if checkpoint.origin not in signers:
+        raise SignatureError(f"{', '.join(sorted(signers))} signed a checkpoint of {checkpoint.origin}")
+    # [LOG] Only a key of algorithm 4 cosigns.
+    cosigned = {key: line for key, line in verified.items() if key.algorithm is Algorithm.COSIGNATURE}
+    return SignedHead(checkpoint, cosigned)
