@@ -93,7 +93,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
     """Open everything in the order of dependence; leaving the context stops the node."""
     keys = open_keystore(config.keys.keystore, config.read_passphrase())
     genesis = load_genesis(config.network.genesis, config.genesis_hash)
-    store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id)
+    store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id, keys.log)
     try:
         async with (
             open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME), config.node.data_dir) as levers,

@@ -1,6 +1,6 @@
 """Keys at rest: scrypt and ChaCha20-Poly1305 (RFC 7914, RFC 8439) over a canonical map of secrets.
 
-Three kinds of keystore: a node's three keys; the member's root key, which belongs offline; an operator's own key, which
+Three kinds of keystore: a node's four keys; the member's root key, which belongs offline; an operator's own key, which
 belongs on his machine.
 """
 
@@ -40,7 +40,7 @@ MAX_PASSPHRASE_BYTES = 1024
 _NODE_KIND = "node"
 _ROOT_KIND = "root"
 _OPERATOR_KIND = "operator"
-_NODE_NAMES = ("guardian", "publisher", "transport")
+_NODE_NAMES = ("guardian", "log", "publisher", "transport")
 _ROOT_NAMES = ("root",)
 _OPERATOR_NAMES = ("operator",)
 _SECP256K1_NAMES = frozenset(("guardian", "operator", "publisher", "root"))
@@ -70,6 +70,7 @@ class NodeSecrets:
     publisher: bytes
     transport: bytes
     guardian: bytes
+    log: bytes
 
     def __repr__(self) -> str:
         return "NodeSecrets(…)"

@@ -56,7 +56,7 @@ def test_file_is_for_its_owner_only_and_holds_no_secret_in_the_clear(tmp_path: P
     create_keystore(tmp_path / "k.json", keys, PASSPHRASE, LEAST_COST)
     assert stat.S_IMODE((tmp_path / "k.json").stat().st_mode) == 0o600
     text = (tmp_path / "k.json").read_text()
-    assert all(secret.hex() not in text for secret in (keys.publisher, keys.transport, keys.guardian))
+    assert all(secret.hex() not in text for secret in (keys.publisher, keys.transport, keys.guardian, keys.log))
     assert [path.name for path in tmp_path.iterdir()] == ["k.json"]
 
 
@@ -157,7 +157,9 @@ def test_root_key_has_a_store_of_its_own_kind(tmp_path: Path, store: Path) -> No
 
 
 def test_secret_that_is_no_key_is_refused(tmp_path: Path) -> None:
-    create_keystore(tmp_path / "k.json", NodeSecrets(bytes(32), bytes(32), bytes(32)), PASSPHRASE, LEAST_COST)
+    create_keystore(
+        tmp_path / "k.json", NodeSecrets(bytes(32), bytes(32), bytes(32), bytes(32)), PASSPHRASE, LEAST_COST
+    )
     with pytest.raises(ConfigError, match="holds secrets that are none"):
         open_keystore(tmp_path / "k.json", PASSPHRASE)
 

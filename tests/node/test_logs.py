@@ -53,7 +53,7 @@ def test_secrets_do_not_get_into_logs(as_json: bool) -> None:
     except ValueError:
         structlog.get_logger().exception("failed", root_secret=keys.guardian)
     text = stream.getvalue()
-    for secret in (keys.publisher, keys.transport, keys.guardian):
+    for secret in (keys.publisher, keys.transport, keys.guardian, keys.log):
         assert secret.hex() not in text
         assert repr(secret) not in text
     assert "hunter22222" not in text

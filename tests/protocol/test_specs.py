@@ -141,10 +141,9 @@ RULES = {
     ),
     "audit-log": (
         "protocol/tocsin_protocol/audit.py",
-        *(
-            f"protocol/tocsin_protocol/log/{name}.py"
-            for name in ("tree", "proofs", "tiles", "note", "checkpoint", "trust", "bundle", "split_view")
-        ),
+        *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("tree", "proofs", "tiles", "note", "checkpoint")),
+        "node/tocsin_node/store/record.py",
+        *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "split_view")),
     ),
     "encoding": (),
     "sync": (),

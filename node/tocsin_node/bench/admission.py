@@ -64,7 +64,7 @@ async def admissions_per_second(
     data_dir: Path, publisher: bytes, roster: RosterIndex, envelopes: Sequence[Envelope]
 ) -> float:
     """Hand a feed to the node's own intake in full frames, as its mesh does in a flood; until the last is on disk."""
-    store = Store(data_dir, publisher, roster.roster.network_id)
+    store = Store(data_dir, publisher, roster.roster.network_id, bytes(32))
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)

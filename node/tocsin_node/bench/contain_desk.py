@@ -66,7 +66,7 @@ class Desk:
 async def open_desk() -> AsyncIterator[Desk]:
     """A desk with a database of its own, for as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as directory:
-        store = Store(Path(directory), b"\1" * 20, bytes(32))
+        store = Store(Path(directory), b"\1" * 20, bytes(32), bytes(32))
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(store.writer.run_writer)

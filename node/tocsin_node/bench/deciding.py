@@ -88,7 +88,7 @@ def _measure(signals: int, reporters: int) -> _Case:
     rules = _rules(secrets_of)
     feed = _speak(secrets_of[1:])
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as directory:
-        store = Store(Path(directory), rules.own, NETWORK_ID)
+        store = Store(Path(directory), rules.own, NETWORK_ID, bytes(32))
         try:
             _file(store, rules, [next(feed) for _ in range(signals)])
             return _Case(signals, [_file(store, rules, [next(feed)]) for _ in range(ROUNDS)])

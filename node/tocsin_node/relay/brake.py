@@ -44,6 +44,7 @@ class Cause(StrEnum):
     ACTIONS = "too-many-actions"
     DISK = "disk"
     DOUBLE = "another-instance"
+    RECORD = "record"
 
 
 class Brake:
@@ -91,6 +92,9 @@ class Brake:
         else:
             self.release(Cause.FILE)
             await self._write()
+        # [CARE] A log that does not agree with itself disarms every hook.
+        if self._store.record.fault:
+            await self.pull(Cause.RECORD, self._store.record.fault)
 
     def filed(self, filed: Filed, way: Way) -> None:
         """Take statements out of stored signals, whoever carried them: only their own signature counts."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
-from tocsin_protocol.audit import AuditEntry, EntryKind
+from tocsin_protocol.audit import MAX_DETAIL_BYTES, AuditEntry, EntryKind, stand_in
 from tocsin_protocol.encoding import encode_canonical
 
 NO_DETAIL = encode_canonical({})
@@ -16,9 +17,13 @@ def append_audit(
     connection: sqlite3.Connection, at_ms: int, kind: EntryKind, reference: bytes, detail: dict[str, Any]
 ) -> int:
     """Append one entry in the caller's transaction; returns its sequence."""
+    encoded = encode_canonical(detail)
+    if len(encoded) > MAX_DETAIL_BYTES:
+        encoded, whole = stand_in(encoded), encoded
+        connection.execute("INSERT OR IGNORE INTO large_details VALUES (?, ?)", (sha256(whole).digest(), whole))
     cursor = connection.execute(
         "INSERT INTO audit (at_ms, kind, reference, detail) VALUES (?, ?, ?, ?)",
-        (at_ms, kind.value, reference, encode_canonical(detail)),
+        (at_ms, kind.value, reference, encoded),
     )
     sequence = cursor.lastrowid
     assert sequence is not None  # noqa: S101 - an INSERT has one
@@ -26,7 +31,7 @@ def append_audit(
 
 
 def append_audits(connection: sqlite3.Connection, rows: Iterable[tuple[int, str, bytes, bytes]]) -> None:
-    """Append many entries (at_ms, kind, reference, encoded detail) in the caller's transaction."""
+    """Append many entries (at_ms, kind, reference, encoded small detail) in the caller's transaction."""
     connection.executemany("INSERT INTO audit (at_ms, kind, reference, detail) VALUES (?, ?, ?, ?)", rows)
 
 

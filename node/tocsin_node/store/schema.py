@@ -292,6 +292,19 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX drills_by_age ON drills (at_ms);
     """,
+    """
+    -- The tree over the audit table: the signed head, and the hashes of every tile, of the last ones as far as they go.
+    CREATE TABLE log_head (only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL) STRICT;
+    CREATE TABLE log_tiles (
+        level INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        hashes BLOB NOT NULL,
+        PRIMARY KEY (level, number)
+    ) STRICT;
+
+    -- What was too large for an entry, by the SHA-256 that stands there.
+    CREATE TABLE large_details (sha256 BLOB PRIMARY KEY, detail BLOB NOT NULL) STRICT;
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

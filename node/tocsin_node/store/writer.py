@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import outcome
 import trio
+from tocsin_protocol.log.checkpoint import origin_of
 
-from .database import open_writer
+from .database import DATABASE_NAME, StoreError, open_writer
+from .record import Record
 
 MAX_WAITING_JOBS = 256
 MAX_JOBS_PER_COMMIT = 128
@@ -36,8 +38,9 @@ class Job:
 class Writer:
     """Runs jobs on the database in the order they came; a job's result is returned once it is on disk."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, record: Record) -> None:
         self.connection = connection
+        self._record = record
         self._send, self._receive = trio.open_memory_channel[Job](MAX_WAITING_JOBS)
 
     async def submit(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -75,12 +78,12 @@ class Writer:
 
     async def _run_jobs(self, jobs: list[Job], limiter: trio.CapacityLimiter) -> None:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_commit, self.connection, jobs, limiter=limiter)
+            await trio.to_thread.run_sync(_commit, self.connection, self._record, jobs, limiter=limiter)
         for job in jobs:
             job.done.set()
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def _commit(connection: sqlite3.Connection, record: Record, jobs: list[Job]) -> None:
     """Run the jobs in one transaction; a job that fails takes back only its own work."""
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -90,7 +93,9 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
             if isinstance(job.result, outcome.Error):
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
+        edge = record.integrate(connection)
         connection.execute("COMMIT")
+        record.keep(edge)
     except sqlite3.Error as exc:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -101,11 +106,17 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
 class Store:
     """The writer with its database and lock, as one thing to open and close."""
 
-    def __init__(self, data_dir: Path, publisher: bytes, network_id: bytes) -> None:
+    def __init__(self, data_dir: Path, publisher: bytes, network_id: bytes, log_secret: bytes) -> None:
         self._connection, self._lock = open_writer(data_dir, publisher, network_id)
         self.data_dir = data_dir
         self.publisher = publisher
-        self.writer = Writer(self._connection)
+        try:
+            self.record = Record(self._connection, origin_of(network_id, publisher), log_secret)
+        except sqlite3.DatabaseError as exc:
+            self._connection.close()
+            self._lock.close()
+            raise StoreError(f"{data_dir / DATABASE_NAME}: the log cannot be read ({exc})") from exc
+        self.writer = Writer(self._connection, self.record)
 
     def close(self) -> None:
         """Checkpoint, close, and let the next node in."""

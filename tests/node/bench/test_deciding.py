@@ -30,7 +30,7 @@ async def test_every_case_is_measured() -> None:
 def test_what_is_measured_is_a_decision_about_us(tmp_path: Path) -> None:
     keys = [secrets.token_bytes(32) for _ in range(4)]
     rules, feed = deciding._rules(keys), deciding._speak(keys[1:])
-    store = Store(tmp_path, rules.own, deciding.NETWORK_ID)
+    store = Store(tmp_path, rules.own, deciding.NETWORK_ID, bytes(32))
     try:
         deciding._file(store, rules, [next(feed) for _ in range(9)])
         (detail,) = store.writer.connection.execute("SELECT detail FROM decisions ORDER BY id DESC").fetchone()

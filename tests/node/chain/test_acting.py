@@ -64,7 +64,7 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(folder: FilePath, hook: EvmHook) -> AsyncIterator[Desk]:
-    store, metrics = Store(folder, b"\1" * 20, b"\2" * 32), Metrics()
+    store, metrics = Store(folder, b"\1" * 20, b"\2" * 32, bytes(32)), Metrics()
     ledger = Ledger(store, now_ms)
     brake = Brake(store, ledger, Domain(b"\2" * 32), (), metrics, now_ms)
     acting = Acting(store, ledger, brake, NeverTouch(frozenset()), {hook.name: hook}, metrics, now_ms)

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 
 import trio
 from protocol_kit import DOMAIN, NAMES, NETWORK_ID, NOW_MS, Feed, make_roster, peer_id_of, signed_by
-from store_kit import OWN, Lever, make_rules
+from store_kit import LOG_SECRET, OWN, Lever, make_rules
 from tocsin_node.meshlink import Message, Publish, Published
 from tocsin_node.never_touch import NeverTouch
 from tocsin_node.people import People
@@ -154,7 +154,7 @@ async def open_bench(
     clock, metrics, mesh = [NOW_MS], Metrics(), mesh or Hand()
     the_lever = lever or Lever()
     hooks = {the_lever.name: the_lever}
-    store = Store(folder, own.publisher, NETWORK_ID)
+    store = Store(folder, own.publisher, NETWORK_ID, LOG_SECRET)
 
     def now_ms() -> int:
         return clock[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -20,6 +21,7 @@ from tocsin_node.relay.brake import DISARM_FILE, Cause
 from tocsin_node.store.actions import find_action, read_arms
 from tocsin_node.store.arrivals import Path
 from tocsin_node.store.audit import read_audit
+from tocsin_node.store.database import DATABASE_NAME
 from tocsin_node.store.ledger import read_anchor, read_mark
 from tocsin_node.store.standstills import Standstill, clear_standstills, read_standstills
 from tocsin_protocol.audit import EntryKind
@@ -95,6 +97,26 @@ async def test_the_file_keeps_back_the_first_step_though_nobody_has_polled(tmp_p
         assert not await is_armed(bench)
         # disarmed is not mute: it was decided and published
         assert await bench.store.writer.submit(lambda c: c.execute("SELECT COUNT(*) FROM decisions").fetchone()) == (1,)
+
+
+async def test_a_log_that_was_altered_keeps_every_hook_back_and_the_node_stays_vocal(tmp_path: FilePath) -> None:
+    async with open_bench(tmp_path) as bench:
+        await bench.store.writer.submit(arm)
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        connection.execute("UPDATE audit SET at_ms = at_ms + 1 WHERE sequence = 1")
+    async with open_bench(tmp_path, organisations=1) as bench:
+        assert await is_armed(bench)
+        await bench.publishing.publish([make_signal()])
+        await wait_disarmed(bench)
+        assert bench.lever.posted == []
+        assert "entry 0 is not the one that was logged" in bench.brake.holding[Cause.RECORD]
+        assert [still.cause for still in await standstills(bench)] == [Cause.RECORD]
+        assert [alarm["standstill"] for alarm in await alarms(bench)] == ["record"]
+        # disarmed is not mute: it was decided and published
+        assert await bench.store.writer.submit(lambda c: c.execute("SELECT COUNT(*) FROM decisions").fetchone()) == (1,)
+        # and nothing but a start on a log that agrees makes an end of it
+        await bench.brake.look()
+        assert Cause.RECORD in bench.brake.holding
 
 
 async def test_the_anchor_knows_of_the_disarming(tmp_path: FilePath) -> None:
@@ -221,7 +243,7 @@ def test_nothing_that_hears_strangers_pulls_the_brake() -> None:
     pulling = {path.name for path in package.rglob("*.py") if "brake.pull(" in path.read_text()}
     assert pulling == {"self_watch.py", "doubles.py"}
     own = FilePath(brake_module.__file__).read_text()
-    assert own.count("self.pull(") == 1  # the file
+    assert own.count("self.pull(") == 2  # the file, and our own log
 
 
 async def test_a_flood_of_everything_others_can_send_disarms_nothing(tmp_path: FilePath) -> None:

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from protocol_kit import NAMES, NETWORK_ID, NOW_MS, Feed, follow, make_member, make_roster, make_signal, signed_by
 from relay_kit import Hand, genesis_pin, open_bench, wait_until
-from store_kit import OWN, Lever, arm
+from store_kit import LOG_SECRET, OWN, Lever, arm
 from tocsin_node.hooks.hook import Journal
 from tocsin_node.meshlink import Asked, HeartbeatSeen, PublishHeartbeat, Reply, UseEquivocators, UseHeads, UseRoster
 from tocsin_node.relay.acting import FIRST_RETRY_SECONDS
@@ -144,7 +144,7 @@ async def test_a_database_of_another_genesis_is_refused(tmp_path: FilePath) -> N
     async with open_bench(tmp_path, tasks=False):
         pass
     other = signed_by(make_roster([make_member(OWN)]))
-    store = Store(tmp_path, Feed(OWN).publisher, NETWORK_ID)
+    store = Store(tmp_path, Feed(OWN).publisher, NETWORK_ID, LOG_SECRET)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.writer.run_writer)
         network = Network(store, other, genesis_pin(other), lambda: NOW_MS)

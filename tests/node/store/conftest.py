@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "protocol"))
 
 from protocol_kit import NETWORK_ID, Feed
-from store_kit import memory_database
+from store_kit import LOG_SECRET, memory_database
 from tocsin_node.store.writer import Store
 
 
@@ -27,7 +27,7 @@ def database() -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A store with its writer running."""
-    opened = Store(tmp_path / "data", Feed("alba").publisher, NETWORK_ID)
+    opened = Store(tmp_path / "data", Feed("alba").publisher, NETWORK_ID, LOG_SECRET)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(opened.writer.run_writer)

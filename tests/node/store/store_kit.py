@@ -33,6 +33,7 @@ from tocsin_protocol.taxonomy import Category, SubjectKind
 HOOK = "pause-vault"
 OWN = "alba"
 SCOPE = "vault"
+LOG_SECRET = b"\x10" * 32
 
 
 @dataclass

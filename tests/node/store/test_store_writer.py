@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 from protocol_kit import NETWORK_ID, OTHER_NETWORK_ID, Feed
+from store_kit import LOG_SECRET
 from tocsin_node.store.database import DATABASE_NAME, LOCK_NAME, StoreError, open_reader, open_writer
 from tocsin_node.store.schema import SCHEMA_VERSION
 from tocsin_node.store.writer import MAX_JOBS_PER_COMMIT, MAX_WAITING_JOBS, Store
@@ -103,7 +104,7 @@ async def test_a_transaction_that_cannot_commit_fails_all_its_jobs_and_the_next_
 
 async def test_a_cancelled_caller_hears_the_result_before_it_goes(tmp_path: Path) -> None:
     """What was set off by a commit must be passed on: else an intent would lie on disk with nobody to run it."""
-    store = Store(tmp_path / "data", OWNER, NETWORK_ID)
+    store = Store(tmp_path / "data", OWNER, NETWORK_ID, LOG_SECRET)
     passed_on: list[int] = []
 
     async def call(*, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
@@ -124,7 +125,7 @@ async def test_a_cancelled_caller_hears_the_result_before_it_goes(tmp_path: Path
 
 
 async def test_what_was_submitted_is_done_when_the_writer_is_stopped(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data", OWNER, NETWORK_ID)
+    store = Store(tmp_path / "data", OWNER, NETWORK_ID, LOG_SECRET)
     returned: list[int] = []
 
     async def call(number: int) -> None:

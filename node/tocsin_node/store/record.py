@@ -1,0 +1,138 @@
+"""The tree over the audit table: grown, signed and committed with the entries; checked when the database is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+
+from tocsin_protocol.audit import encode_entry
+from tocsin_protocol.errors import ProofError, ProtocolError
+from tocsin_protocol.log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from tocsin_protocol.log.note import Algorithm, encode_note, verifier_key
+from tocsin_protocol.log.tiles import TILE_WIDTH, RightEdge, grow_edge, read_edge, split_tile
+from tocsin_protocol.log.tree import leaf_hash
+
+MAX_ENTRIES_AT_ONCE = 4096
+
+
+class Record:
+    """The tree's right edge in memory. The writer alone adds to it; anybody may ask for `fault`."""
+
+    def __init__(self, connection: sqlite3.Connection, origin: str, secret: bytes) -> None:
+        """Read the edge from the tiles, and add the entries that an older version left out of the tree."""
+        self.key = verifier_key(secret, origin, Algorithm.ED25519)
+        # Why the log grows no more, or nothing.
+        self.fault = ""
+        self._secret = secret
+        self._edge = RightEdge()
+        try:
+            self._edge = self._read_edge(connection)
+        except ProtocolError as exc:
+            self._fail(exc)
+        connection.execute("BEGIN IMMEDIATE")
+        edge = self.integrate(connection)
+        connection.execute("COMMIT")
+        self.keep(edge)
+
+    def integrate(self, connection: sqlite3.Connection) -> RightEdge:
+        """Add the entries of the open transaction; returns what to `keep` once it is committed."""
+        if self.fault:
+            return self._edge
+        connection.execute("SAVEPOINT log")
+        try:
+            edge = self._grow(connection)
+        except ProtocolError as exc:
+            connection.execute("ROLLBACK TO log")
+            self._fail(exc)
+            edge = self._edge
+        connection.execute("RELEASE log")
+        return edge
+
+    def keep(self, edge: RightEdge) -> None:
+        """What was integrated is on disk."""
+        self._edge = edge
+
+    def _fail(self, exc: ProtocolError) -> None:
+        # [LOG] A log that does not agree with itself grows no more; whatever else a node does goes on.
+        self.fault = f"the log does not agree with itself: {exc}; see `tocsin log fsck`"
+
+    def _grow(self, connection: sqlite3.Connection) -> RightEdge:
+        # [LOG] An entry, its tiles and the signed head over them are on disk together, before its writer is answered.
+        edge = self._edge
+        while rows := _rows(connection, edge.size, MAX_ENTRIES_AT_ONCE):
+            edge, changed = grow_edge(edge, _leaves(rows, edge.size))
+            connection.executemany(
+                "INSERT OR REPLACE INTO log_tiles VALUES (?, ?, ?)",
+                [(tile.level, tile.number, hashes) for tile, hashes in changed],
+            )
+        if edge.size != self._edge.size or not edge.size:
+            note = sign_checkpoint(Checkpoint(self.key.name, edge.size, edge.root), self._secret)
+            connection.execute("INSERT OR REPLACE INTO log_head VALUES (1, ?)", (encode_note(note),))
+        return edge
+
+    def _read_edge(self, connection: sqlite3.Connection) -> RightEdge:
+        """The edge that the tiles tell of, checked against the head and the last entries."""
+        note = read_head(connection)
+        if note is None:
+            if connection.execute("SELECT 1 FROM log_tiles LIMIT 1").fetchone():
+                raise ProofError("it has tiles and no signed head")
+            return RightEdge()
+        # [LOG] At the start the right edge is read from the tiles; our own key has to have signed a head with its root.
+        head = verify_checkpoint(note, [self.key]).checkpoint
+        edge = read_edge(head.size, partial(read_tile, connection))
+        if edge.root != head.root:
+            raise ProofError(f"its tiles have another root than its head of {head.size} entries")
+        # [LOG] The entries of the last tile are then hashed anew, and have to be those of its hashes.
+        first = (head.size - 1) // TILE_WIDTH * TILE_WIDTH if head.size else 0
+        rows = _rows(connection, first, head.size - first) if head.size else []
+        held = split_tile(read_tile(connection, 0, first // TILE_WIDTH), head.size - first) if rows else []
+        for index, (leaf, wanted) in enumerate(zip(_leaves(rows, first), held, strict=False), first):
+            if leaf != wanted:
+                raise ProofError(f"entry {index} is not the one that was logged")
+        if len(rows) != head.size - first:
+            raise ProofError(f"it has {first + len(rows)} entries where its head has {head.size}")
+        return edge
+
+
+def read_head(connection: sqlite3.Connection) -> bytes | None:
+    """The signed head, None in a database that no version with a log has opened."""
+    row = connection.execute("SELECT note FROM log_head").fetchone()
+    return None if row is None else row[0]
+
+
+def read_tile(connection: sqlite3.Connection, level: int, number: int) -> bytes:
+    """The hashes of a tile as far as the log has them; raises ProofError without any."""
+    query = "SELECT hashes FROM log_tiles WHERE level = ? AND number = ?"
+    row = connection.execute(query, (level, number)).fetchone()
+    if row is None:
+        raise ProofError(f"tile {number} of level {level} is missing")
+    hashes: bytes = row[0]
+    return hashes
+
+
+def read_entries(connection: sqlite3.Connection, first: int, most: int) -> list[bytes]:
+    """Entries from an index on, as the log holds them; raises ProofError where one is missing."""
+    rows = _rows(connection, first, most)
+    _check_sequences(rows, first)
+    return [encode_entry(*row[1:]) for row in rows]
+
+
+_Row = tuple[int, int, str, bytes, bytes]
+
+
+def _rows(connection: sqlite3.Connection, first: int, most: int) -> list[_Row]:
+    query = "SELECT sequence, at_ms, kind, reference, detail FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"
+    return connection.execute(query, (first, most)).fetchall()
+
+
+def _leaves(rows: Sequence[_Row], first: int) -> list[bytes]:
+    _check_sequences(rows, first)
+    return [leaf_hash(encode_entry(*row[1:])) for row in rows]
+
+
+def _check_sequences(rows: Sequence[_Row], first: int) -> None:
+    """They rise by one, so the last tells whether one is missing."""
+    if rows and rows[-1][0] != first + len(rows):
+        missing = next(n for n, row in enumerate(rows, first + 1) if row[0] != n)
+        raise ProofError(f"entry {missing - 1} is missing")
