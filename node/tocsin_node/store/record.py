@@ -25,9 +25,10 @@ class Record:
         # Why the log grows no more, or nothing.
         self.fault = ""
         self._secret = secret
-        self._edge = RightEdge()
+        # What is on disk.
+        self.edge = RightEdge()
         try:
-            self._edge = self._read_edge(connection)
+            self.edge = self._read_edge(connection)
         except ProtocolError as exc:
             self._fail(exc)
         connection.execute("BEGIN IMMEDIATE")
@@ -38,20 +39,20 @@ class Record:
     def integrate(self, connection: sqlite3.Connection) -> RightEdge:
         """Add the entries of the open transaction; returns what to `keep` once it is committed."""
         if self.fault:
-            return self._edge
+            return self.edge
         connection.execute("SAVEPOINT log")
         try:
             edge = self._grow(connection)
         except ProtocolError as exc:
             connection.execute("ROLLBACK TO log")
             self._fail(exc)
-            edge = self._edge
+            edge = self.edge
         connection.execute("RELEASE log")
         return edge
 
     def keep(self, edge: RightEdge) -> None:
         """What was integrated is on disk."""
-        self._edge = edge
+        self.edge = edge
 
     def _fail(self, exc: ProtocolError) -> None:
         # [LOG] A log that does not agree with itself grows no more; whatever else a node does goes on.
@@ -59,14 +60,14 @@ class Record:
 
     def _grow(self, connection: sqlite3.Connection) -> RightEdge:
         # [LOG] An entry, its tiles and the signed head over them are on disk together, before its writer is answered.
-        edge = self._edge
+        edge = self.edge
         while rows := _rows(connection, edge.size, MAX_ENTRIES_AT_ONCE):
             edge, changed = grow_edge(edge, _leaves(rows, edge.size))
             connection.executemany(
                 "INSERT OR REPLACE INTO log_tiles VALUES (?, ?, ?)",
                 [(tile.level, tile.number, hashes) for tile, hashes in changed],
             )
-        if edge.size != self._edge.size or not edge.size:
+        if edge.size != self.edge.size or not edge.size:
             note = sign_checkpoint(Checkpoint(self.key.name, edge.size, edge.root), self._secret)
             connection.execute("INSERT OR REPLACE INTO log_head VALUES (1, ?)", (encode_note(note),))
         return edge

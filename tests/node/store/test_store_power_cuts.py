@@ -1,4 +1,4 @@
-"""Power cuts over the ledger: nothing acknowledged is lost, nothing acts twice, and a weaker ledger is seen to fail.
+"""Power cuts over ledger and log: nothing acknowledged is lost, nothing acts twice, and what is weaker is seen to fail.
 
 A node's life is arming, deciding and acting on the real schema by the real code, with a model of hook and chain that
 survive, until the power goes at some write or sync; then it starts again from what the disk kept.
@@ -18,15 +18,20 @@ import apsw
 import pytest
 from power_kit import ANCHOR, DATABASE, Connection, Disk, DiskVFS, File, PowerCut
 from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed
-from store_kit import OWN
+from store_kit import LOG_SECRET, OWN
 from tocsin_node.store.actions import append_event, find_action, insert_intent, read_arms, read_open_actions, set_arm
 from tocsin_node.store.database import prepare_writer
 from tocsin_node.store.ledger import hold_ledger, read_mark
 from tocsin_node.store.ledger_doubt import judge_found
+from tocsin_node.store.record import Record, read_entries
 from tocsin_node.store.writer import Job, _commit
 from tocsin_protocol.containment.action import Action, Detail, IntentVerdict, new_action
 from tocsin_protocol.containment.ledger import LedgerMark, new_anchor, next_slot, read_newest
 from tocsin_protocol.containment.life_cycle import SETTLED, Event, State
+from tocsin_protocol.errors import ProofError
+from tocsin_protocol.log.checkpoint import origin_of
+from tocsin_protocol.log.tiles import RightEdge
+from tocsin_protocol.log.tree import leaf_hash, root_of_leaves
 
 CUTS = 1_000
 SOAK_CUTS = 10_000
@@ -36,14 +41,15 @@ CONTROL_CUTS = 2_000
 """More than enough: a weak ledger fails within some dozens."""
 LIVES_PER_WORLD = 40
 """Then a fresh database: an old one only makes the test slower."""
-MAX_STEPS = 120
-"""Changes and syncs of the disk in one life, at most; a commit takes three to six."""
+MAX_STEPS = 160
+"""Changes and syncs of the disk in one life, at most; a commit takes four to nine."""
 CHECKPOINT_PAGES = 15
 """Low, so that cuts meet checkpoints as well."""
 MAX_OPEN = 4
 HOOKS = ("pause-vault", "cap-pool", "page")
 
 OWNER = Feed(OWN).publisher
+ORIGIN = origin_of(NETWORK_ID, OWNER)
 Work = Callable[[Any], Any]
 
 
@@ -89,6 +95,7 @@ class World:
         self.lives = 0
         self.now_ms = NOW_MS
         self.anchored: set[bytes] = set()
+        self.head = RightEdge()
 
     def live(self, steps: int) -> None:
         """One life, from a start to a cut."""
@@ -116,9 +123,11 @@ class World:
             connection.execute(f"PRAGMA synchronous = {self.weakness.synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             hold_ledger(connection, self.rng.randbytes(8))  # type: ignore[arg-type]
+            told, self.log = self.head, self.open_log(connection)
             doubt = self.judge(connection)
             self.check_nothing_is_lost(connection)
             self.check_every_effect_is_known(connection)
+            self.check_log(connection, told)
             if doubt:
                 raise Broken(f"a power cut alone put the ledger in doubt: {doubt}")
             self.write_anchor(connection)
@@ -135,6 +144,7 @@ class World:
         connection = Connection(self.vfs.name)
         try:
             prepare_writer(connection, Path(DATABASE), OWNER, NETWORK_ID)  # type: ignore[arg-type]
+            self.log = self.open_log(connection)
             if self.judge(connection):
                 return True
             self.check_every_effect_is_known(connection)
@@ -147,6 +157,9 @@ class World:
         connection = self.start()
         connection.close()
         return self.disk.image()[DATABASE]
+
+    def open_log(self, connection: Connection) -> Record:
+        return Record(connection, ORIGIN, LOG_SECRET)  # type: ignore[arg-type]
 
     def judge(self, connection: Connection) -> str:
         anchor = read_newest(bytes(self.disk.files[ANCHOR].seen)) if ANCHOR in self.disk.files else None
@@ -169,6 +182,17 @@ class World:
             if hook not in arms or arms[hook].epoch < epoch:
                 raise Broken(f"{hook}: arm epoch {epoch} was acknowledged")
 
+    def check_log(self, connection: Connection, told: RightEdge) -> None:
+        """What was under a signed head that was told is there still, in its order, and the log agrees with itself."""
+        if self.log.fault:
+            raise Broken(self.log.fault)
+        try:
+            entries = read_entries(connection, 0, told.size)  # type: ignore[arg-type]
+        except ProofError as exc:
+            raise Broken(f"of {told.size} logged entries: {exc}") from exc
+        if len(entries) < told.size or root_of_leaves(map(leaf_hash, entries)) != told.root:
+            raise Broken(f"a log of {told.size} entries was told, and {len(entries)} are left or are others")
+
     def check_every_effect_is_known(self, connection: Connection) -> None:
         for action_id, nonces in self.chain.effects.items():
             action = find_action(connection, action_id)  # type: ignore[arg-type]
@@ -178,7 +202,8 @@ class World:
     def submit(self, connection: Connection, *works: Work) -> Any:
         """One group commit by the writer's own code; returns the first result, raises what the first raised."""
         jobs = [Job(work) for work in works]
-        _commit(connection, jobs)  # type: ignore[arg-type]
+        _commit(connection, self.log, jobs)  # type: ignore[arg-type]
+        self.head = self.log.edge
         assert jobs[0].result is not None
         return jobs[0].result.unwrap()
 
@@ -298,12 +323,19 @@ def image(vfs: DiskVFS) -> dict[str, bytes]:
     return vfs.disk.image()
 
 
-def run(vfs: DiskVFS, image: dict[str, bytes], cuts: int, seed: int, weakness: Weakness | None = None) -> list[World]:
+def run(
+    vfs: DiskVFS,
+    image: dict[str, bytes],
+    cuts: int,
+    seed: int,
+    weakness: Weakness | None = None,
+    kind: type[World] = World,
+) -> list[World]:
     """So many cuts, each at a step of its own; raises Broken."""
     rng = random.Random(seed)
     worlds = []
     while cuts > 0:
-        world = World(vfs, image, rng, weakness or Weakness())
+        world = kind(vfs, image, rng, weakness or Weakness())
         worlds.append(world)
         for _ in range(min(cuts, LIVES_PER_WORLD)):
             world.live(rng.randrange(1, MAX_STEPS))
@@ -320,6 +352,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_acts_twice(vfs: DiskVFS, image
     # the lives were full ones: about an effect and several events in each
     assert effects > cuts // 4
     assert acknowledged > cuts
+    # and what was told of the log grew in each
+    assert sum(world.head.size for world in worlds) > 2 * cuts
 
 
 def put_copies_back(vfs: DiskVFS, image: dict[str, bytes], seed: int, weakness: Weakness) -> int:
@@ -374,3 +408,21 @@ def test_a_weaker_ledger_is_seen_to_fail(
 ) -> None:
     with pytest.raises(Broken, match=message):
         run(vfs, image, CONTROL_CUTS, seed=1, weakness=weakness)
+
+
+class LogOnly(World):
+    """Looks at nothing but the log."""
+
+    def check_nothing_is_lost(self, connection: Connection) -> None:
+        self.acknowledged = defaultdict(list)
+
+    def check_every_effect_is_known(self, connection: Connection) -> None:
+        self.chain = Chain()
+
+
+@pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
+def test_a_log_that_answers_before_it_is_on_disk_is_seen_to_fail(
+    vfs: DiskVFS, image: dict[str, bytes], synchronous: str
+) -> None:
+    with pytest.raises(Broken, match=r"a log of \d+ entries was told|logged entries|does not agree|cannot be read"):
+        run(vfs, image, CONTROL_CUTS, seed=1, weakness=Weakness(synchronous=synchronous), kind=LogOnly)
