@@ -19,7 +19,7 @@ WHOLE = {
     "gossip": ("mesh.hardening", "mesh.seen", "mesh.waste"),
     "sync": ("mesh.sync_stream",),
     "drills": ("relay.drills",),
-    "audit-log": ("store.record",),
+    "audit-log": ("store.record", "record.files", "record.checking"),
     "sending": ("chain.sender", "chain.spending", "chain.finality", "hooks.pursuit"),
 }
 

@@ -25,6 +25,7 @@ from tocsin_protocol.log.tiles import (
     TILE_WIDTH,
     RightEdge,
     Tile,
+    decode_path,
     encode_bundle,
     grow_edge,
     node_reader,
@@ -189,6 +190,32 @@ def test_a_tree_of_70_000_has_the_tiles_it_should() -> None:
     assert tile_at(0, 0, 1_234_067 * 256 + 1).path == "tile/0/000"
     assert Tile(3, 1_234_067, 256).path == "tile/3/x001/x234/067"
     assert Tile(0, 1_234_067, 7).bundle_path == "tile/entries/x001/x234/067.p/7"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("tile/0/000", "tile/3/x001/x234/067", "tile/0/001.p/7", "tile/entries/x001/000", "tile/entries/999.p/255"),
+        "tile/63/000.p/1",
+    ],
+)
+def test_a_path_names_its_tile_and_the_tile_its_path(path: str) -> None:
+    tile, is_bundle = decode_path(path)
+    assert (tile.bundle_path if is_bundle else tile.path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "checkpoint", "tile/0", "tile/0/0", "tile/0/0000", "tile/00/000", "tile/x/000", "tile/0/x000/001"),
+        *("tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000.p/0", "tile/0/000.p/", "tile/0/000/", "/tile/0/000"),
+        *("tile/0/001/000", "tile/0/x001", "tile/0/../000", "tile/entries/000\n", "tile/0/٣٣٣", "tile/data/000"),
+        "tile/0/" + "x001/" * 6 + "000",
+    ],
+)
+def test_another_spelling_of_a_path_is_refused(path: str) -> None:
+    with pytest.raises(DecodeError, match="tile"):
+        decode_path(path)
 
 
 @pytest.mark.parametrize(("level", "number"), [(0, 2), (0, -1), (2, 0), (1, 1)])

@@ -143,6 +143,8 @@ RULES = {
         "protocol/tocsin_protocol/audit.py",
         *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("tree", "proofs", "tiles", "note", "checkpoint")),
         "node/tocsin_node/store/record.py",
+        "node/tocsin_node/record/checking.py",
+        "node/tocsin_node/record/export.py",
         *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "split_view")),
     ),
     "encoding": (),

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from tocsin_protocol.encoding import MAX_UINT
+from tocsin_protocol.errors import ProtocolError
+from tocsin_protocol.log.tiles import CHECKPOINT_PATH, decode_path, tile_at
 
 from tocsin_node.config import NodeConfig
 from tocsin_node.control import request_control
 from tocsin_node.control_verbs import Verb
 from tocsin_node.errors import NodeError
+from tocsin_node.store.log_files import StoreLog
 from tocsin_node.store.reader import Reader
 from tocsin_node.views import action_view, decision_view, incident_view, roster_view, signal_view
 
@@ -20,6 +23,7 @@ from .live import MAX_STREAMS, stream_events
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
+_FOREVER = "public, max-age=31536000, immutable"
 
 Cursor = Annotated[int | None, Query(ge=0, le=MAX_UINT, description="`next` of the page before.")]
 After = Annotated[int | None, Query(ge=0, le=MAX_UINT, description="Audit sequence; from now on without one.")]
@@ -32,6 +36,7 @@ def create_app(config: NodeConfig) -> FastAPI:
     app = FastAPI(title="Tocsin feed", version="1", docs_url="/docs", redoc_url=None)
     _add_reads(app, config)
     _add_live(app, config)
+    _add_log(app, config)
     _add_health(app, config)
 
     @app.exception_handler(NodeError)
@@ -129,6 +134,29 @@ def _add_live(app: FastAPI, config: NodeConfig) -> None:
         return StreamingResponse(
             counted(), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
         )
+
+
+def _add_log(app: FastAPI, config: NodeConfig) -> None:
+    """The log as C2SP's static files; a copy on any file server does as well."""
+
+    @app.get("/log/{path:path}")
+    def log(path: str) -> Response:
+        """`checkpoint`, and the tiles and bundles of `tile/…` that it promises."""
+        own = StoreLog(config.node.data_dir)
+        try:
+            if path == CHECKPOINT_PATH:
+                return Response(
+                    own.checkpoint(), media_type="text/plain; charset=utf-8", headers={"cache-control": "no-store"}
+                )
+            tile, is_bundle = decode_path(path)
+            if tile.width > tile_at(tile.level, tile.number, own.head.size).width:
+                raise HTTPException(404, f"{path} is wider than the log is long")
+            data = own.bundle(tile) if is_bundle else own.tile(tile)
+        except ProtocolError as exc:
+            raise HTTPException(404, str(exc)) from exc
+        finally:
+            own.close()
+        return Response(data, media_type="application/octet-stream", headers={"cache-control": _FOREVER})
 
 
 def _add_health(app: FastAPI, config: NodeConfig) -> None:

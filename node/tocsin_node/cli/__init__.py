@@ -31,6 +31,7 @@ _COMMANDS = {
     "watchdog": ("watchdog", "Raise an alarm when the node is not well."),
     "adjudicate": ("operate", "Say what an incident was: whose word weighs what follows from it."),
     "ledger": ("ledger", "Show and confirm the ledger of actions."),
+    "log": ("log", "Check, prove from and export the record."),
     "resume": ("operate", "Publish again though no peer is in reach."),
     "simulate": ("simulate", "Replay incidents and false alarms under a policy."),
     "demo": ("demo", "Three protocols, one real incident, on a local chain."),

@@ -69,7 +69,7 @@ class Record:
             )
         if edge.size != self.edge.size or not edge.size:
             note = sign_checkpoint(Checkpoint(self.key.name, edge.size, edge.root), self._secret)
-            connection.execute("INSERT OR REPLACE INTO log_head VALUES (1, ?)", (encode_note(note),))
+            connection.execute("INSERT OR REPLACE INTO log_head VALUES (1, ?, ?)", (str(self.key), encode_note(note)))
         return edge
 
     def _read_edge(self, connection: sqlite3.Connection) -> RightEdge:
@@ -100,6 +100,12 @@ def read_head(connection: sqlite3.Connection) -> bytes | None:
     """The signed head, None in a database that no version with a log has opened."""
     row = connection.execute("SELECT note FROM log_head").fetchone()
     return None if row is None else row[0]
+
+
+def read_key(connection: sqlite3.Connection) -> str:
+    """The log's public key as C2SP writes it, as the node that signed the head left it; nothing without a head."""
+    row = connection.execute("SELECT key FROM log_head").fetchone()
+    return "" if row is None else row[0]
 
 
 def read_tile(connection: sqlite3.Connection, level: int, number: int) -> bytes:

@@ -294,7 +294,11 @@ MIGRATIONS = (
     """,
     """
     -- The tree over the audit table: the signed head, and the hashes of every tile, of the last ones as far as they go.
-    CREATE TABLE log_head (only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL) STRICT;
+    CREATE TABLE log_head (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        key TEXT NOT NULL,
+        note BLOB NOT NULL
+    ) STRICT;
     CREATE TABLE log_tiles (
         level INTEGER NOT NULL,
         number INTEGER NOT NULL,

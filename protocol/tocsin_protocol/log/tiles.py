@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +15,8 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 256
 MAX_ENTRY_BYTES = 65_535
 _LENGTH_BYTES = 2
+_ENTRIES = "entries"
+_PATH = re.compile(r"tile/([0-9]{1,2}|entries)/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
 _FULL_BYTES = TILE_WIDTH * HASH_BYTES
 CHECKPOINT_PATH = "checkpoint"
 
@@ -34,7 +37,7 @@ class Tile:
     @property
     def bundle_path(self) -> str:
         """Where the entries of a tile of level 0 are served."""
-        return f"tile/entries/{_place(self.number, self.width)}"
+        return f"tile/{_ENTRIES}/{_place(self.number, self.width)}"
 
 
 def tile_at(level: int, number: int, size: int) -> Tile:
@@ -54,6 +57,19 @@ def tiles_of(size: int) -> Iterator[Tile]:
             return
         for number in range(-(-hashes // TILE_WIDTH)):
             yield tile_at(level, number, size)
+
+
+def decode_path(path: str) -> tuple[Tile, bool]:
+    """The tile that a path names, and whether it is its entries that are asked for; raises DecodeError."""
+    found = _PATH.match(path)
+    if found is None:
+        raise DecodeError(f"{path[:80]!r} is no path of a tile or bundle")
+    level, place, width = found.groups()
+    tile = Tile(0 if level == _ENTRIES else int(level), int(place.replace("/", "").replace("x", "")), int(width or 256))
+    # [LOG] A path has one spelling: no zeros before a number but those of its last group, and no width where full.
+    if path != (tile.bundle_path if level == _ENTRIES else tile.path):
+        raise DecodeError(f"{path[:80]!r} is not in the one spelling of its tile")
+    return tile, level == _ENTRIES
 
 
 def split_tile(data: bytes, width: int) -> list[bytes]:

@@ -1,0 +1,1 @@
+"""The log as files, wherever they come from: checked, proven from, exported."""

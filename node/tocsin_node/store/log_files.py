@@ -1,0 +1,76 @@
+"""The log in our own database, as the files that others would read."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from tocsin_protocol.errors import ProofError
+from tocsin_protocol.log.checkpoint import Checkpoint, verify_checkpoint
+from tocsin_protocol.log.note import VerifierKey, decode_verifier_key
+from tocsin_protocol.log.tiles import TILE_WIDTH, Tile, encode_bundle
+from tocsin_protocol.log.tree import HASH_BYTES
+
+from ..record.files import LogFileError
+from .database import StoreError, open_reader
+from .record import read_entries, read_head, read_key, read_tile
+
+
+class StoreLog:
+    """The log as it was when this was opened; it may grow meanwhile. Use it from one thread, and close it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open; raises StoreError where there is no database, or it has no log yet."""
+        self._connection = open_reader(data_dir)
+        note, key = read_head(self._connection), read_key(self._connection)
+        if note is None:
+            self.close()
+            raise StoreError(f"{data_dir}: no log yet; start the node once with `tocsin run`")
+        self._note = note
+        self._key = key
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @property
+    def key(self) -> VerifierKey:
+        """The log's own key; raises DecodeError."""
+        return decode_verifier_key(self._key)
+
+    @property
+    def head(self) -> Checkpoint:
+        """The head, with the signature of the log's key; raises DecodeError or SignatureError."""
+        return verify_checkpoint(self._note, [self.key]).checkpoint
+
+    def checkpoint(self) -> bytes:
+        """The signed head."""
+        return self._note
+
+    def tile(self, tile: Tile) -> bytes:
+        """The hashes of a tile, cut to its width."""
+        try:
+            return read_tile(self._connection, tile.level, tile.number)[: tile.width * HASH_BYTES]
+        except (ProofError, sqlite3.Error) as exc:
+            raise LogFileError(f"{tile.path}: {exc}") from exc
+
+    def bundle(self, tile: Tile) -> bytes:
+        """The entries under a tile of level 0."""
+        try:
+            return encode_bundle(read_entries(self._connection, tile.number * TILE_WIDTH, tile.width))
+        except (ProofError, sqlite3.Error) as exc:
+            raise LogFileError(f"{tile.bundle_path}: {exc}") from exc
+
+    def find_entries(self, id_prefix: str, most: int) -> list[int]:
+        """Indexes of the entries about an id whose hex begins so, oldest first."""
+        rows = self._connection.execute(
+            "SELECT sequence FROM audit WHERE substr(hex(reference), 1, ?) = ? ORDER BY sequence LIMIT ?",
+            (len(id_prefix), id_prefix.upper(), most),
+        )
+        return [sequence - 1 for (sequence,) in rows]
+
+    def count_outside(self) -> int:
+        """How many entries are not under the head, because the log does not agree with itself; raises as `head`."""
+        query = "SELECT COUNT(*) FROM audit WHERE sequence > ?"
+        count: int = self._connection.execute(query, (self.head.size,)).fetchone()[0]
+        return count
