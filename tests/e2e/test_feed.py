@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ from e2e_kit import (
 )
 from tocsin_node.control_verbs import Verb
 from tocsin_node.demo.processes import NodeProcess, open_nodes
+from tocsin_node.record.checking import check_log
+from tocsin_node.record.files import LogServer
+from tocsin_node.store.log_files import StoreLog
+from tocsin_protocol.log.checkpoint import verify_checkpoint
 
 
 @dataclass(frozen=True)
@@ -138,8 +143,22 @@ async def check_reads(node: NodeProcess, digest: bytes, events: list[Event]) -> 
     metrics = await get(node, "/metrics")
     assert 'tocsin_signals_stored_total{path="gossip"} 1.0' in metrics.text
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    await trio.to_thread.run_sync(check_log_served, node)
+    wider = await get(node, "/log/tile/0/000")
+    assert (wider.status_code, "wider than the log is long" in wider.text) == (404, True)
+    assert (await get(node, "/log/tile/0/0")).status_code == 404
     ids = [event.id for event in events]
     assert ids == sorted(set(ids))
+
+
+def check_log_served(node: NodeProcess) -> None:
+    """Anybody can check the whole record with the log's key and what the feed serves."""
+    with closing(StoreLog(node.config.node.data_dir)) as own:
+        key = own.key
+    with closing(LogServer(url_of(node, "/log"))) as files:
+        head = verify_checkpoint(files.checkpoint(), [key]).checkpoint
+        assert head.size > 5
+        assert check_log(files, head) == []
 
 
 async def test_a_subscriber_resumes_without_loss_even_over_a_restart(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""`tocsin log` on the log of a real node, and on what it exported."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tocsin_node.control_verbs import Verb
+from tocsin_node.store.database import DATABASE_NAME
+from tocsin_protocol.log.note import Algorithm, verifier_key
+
+SUBJECT = "victim=eip155:31337:0x" + "11" * 20
+SIGNAL = ("--category", "asset.drain", "--severity", "critical", "--confidence", 90, "--subject", SUBJECT)
+
+
+@pytest.fixture
+def at(node: Any) -> tuple[object, ...]:
+    node.ask(Verb.RESUME)
+    return ("--home", node.home)
+
+
+@pytest.fixture
+def key(tocsin: Any, at: Any) -> str:
+    return str(tocsin("log", "key", *at).stdout.strip())
+
+
+@pytest.fixture
+def exported(tocsin: Any, at: Any, tmp_path: Path) -> Path:
+    result = tocsin("log", "export", tmp_path / "log", *at)
+    assert result.exit_code == 0, result.output
+    return tmp_path / "log"
+
+
+def test_the_log_of_a_running_node_is_whole(tocsin: Any, lines: Any, at: Any, key: str) -> None:
+    result = tocsin("log", "fsck", "--json", *at)
+    (report,) = lines(result)
+    assert (result.exit_code, report["faults"], report["outside"]) == (0, [], 0)
+    assert report["size"] > 0
+    assert key.startswith(report["origin"] + "+")
+    assert "Whole." in tocsin("log", "fsck", *at).stdout
+
+
+def test_an_exported_log_is_checked_with_the_key_alone(tocsin: Any, lines: Any, exported: Path, key: str) -> None:
+    result = tocsin("log", "verify", exported, "--key", key, "--json")
+    (report,) = lines(result)
+    assert (result.exit_code, report["faults"], report["cosigned"]) == (0, [], {})
+    (entries,) = (exported / "tile/entries/000.p").iterdir()
+    data = bytearray(entries.read_bytes())
+    data[-1] ^= 1
+    entries.write_bytes(data)
+    result = tocsin("log", "verify", exported, "--key", key)
+    assert result.exit_code == 1
+    assert f"entry {report['size'] - 1}: is not the one" in result.stdout
+
+
+def test_a_log_of_another_key_is_refused(tocsin: Any, exported: Path, key: str) -> None:
+    other = verifier_key(bytes(32), key.split("+")[0], Algorithm.ED25519)
+    result = tocsin("log", "verify", exported, "--key", other)
+    assert result.exit_code == 1
+    assert "signed by none of" in result.stderr
+
+
+def test_a_policy_may_want_witnesses_that_are_not_there(tocsin: Any, exported: Path, key: str, tmp_path: Path) -> None:
+    witness = verifier_key(bytes(32), "brook.example/w", Algorithm.COSIGNATURE)
+    policy = tmp_path / "policy"
+    policy.write_text(f"log {key}\nwitness brook {witness}\nquorum brook\n")
+    result = tocsin("log", "verify", exported, "--policy", policy)
+    assert result.exit_code == 1
+    assert "cosigned by nobody, which is not the quorum 'brook'" in result.stderr
+    policy.write_text(f"log {key}\nquorum none\n")
+    assert tocsin("log", "verify", exported, "--policy", policy).exit_code == 0
+    policy.write_text("")
+    assert "no quorum line" in tocsin("log", "verify", exported, "--policy", policy).stderr
+
+
+def test_one_of_key_and_policy_is_wanted(tocsin: Any, exported: Path, key: str, tmp_path: Path) -> None:
+    for options in ((), ("--key", key, "--policy", tmp_path / "policy")):
+        result = tocsin("log", "verify", exported, *options)
+        assert result.exit_code == 2
+        assert "one of --key and --policy" in result.stderr
+    assert "cannot be read" in tocsin("log", "verify", exported, "--policy", tmp_path / "none").stderr
+
+
+def test_what_a_signal_left_is_proven_by_files(tocsin: Any, lines: Any, at: Any, key: str, tmp_path: Path) -> None:
+    (answer,) = lines(tocsin("publish", *SIGNAL, "--json", *at))
+    digest = answer["sealed"][0]["digest"]
+    (told,) = lines(tocsin("log", "prove", digest, "--out", tmp_path / "proofs", "--json", *at))
+    assert told["proofs"]
+    for path in told["proofs"]:
+        result = tocsin("log", "verify", path, "--key", key, "--json")
+        (shown,) = lines(result)
+        assert (result.exit_code, shown["about"]) == (0, digest.removeprefix("0x"))
+        assert "Proven." in tocsin("log", "verify", path, "--key", key).stdout
+    text = Path(told["proofs"][0]).read_text()
+    Path(told["proofs"][0]).write_text(text.replace("index ", "index 1", 1))
+    assert tocsin("log", "verify", told["proofs"][0], "--key", key).exit_code == 1
+
+
+@pytest.mark.parametrize("about", ["abc", "xyz12", "0x"])
+def test_what_is_no_id_is_refused(tocsin: Any, at: Any, tmp_path: Path, about: str) -> None:
+    result = tocsin("log", "prove", about, "--out", tmp_path, *at)
+    assert result.exit_code == 2
+    assert "hex digits of an id" in result.stderr
+
+
+def test_an_id_that_nothing_is_about_is_said(tocsin: Any, at: Any, tmp_path: Path) -> None:
+    result = tocsin("log", "prove", "ab" * 32, "--out", tmp_path, *at)
+    assert (result.exit_code, "no entry of the log is about" in result.stderr) == (1, True)
+
+
+def test_fsck_tells_what_was_changed_behind_the_nodes_back(
+    tocsin: Any, lines: Any, node: Any, exported: Path, tmp_path: Path
+) -> None:
+    """On a copy: the running node keeps its own."""
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    for path in node.home.rglob("*"):
+        if path.is_file():
+            target = copy / path.relative_to(node.home)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+            target.chmod(0o600)
+    (database,) = copy.rglob(DATABASE_NAME)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE audit SET at_ms = at_ms + 1 WHERE sequence = 1")
+    result = tocsin("log", "fsck", "--json", "--home", copy)
+    (report,) = lines(result)
+    assert result.exit_code == 1
+    assert [fault["where"] for fault in report["faults"]] == ["entry 0"]
+    assert "entry 0: is not the one" in tocsin("log", "fsck", "--home", copy).stdout
