@@ -145,7 +145,7 @@ RULES = {
         "node/tocsin_node/store/record.py",
         "node/tocsin_node/record/checking.py",
         "node/tocsin_node/record/export.py",
-        *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "split_view")),
+        *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "case", "split_view")),
     ),
     "encoding": (),
     "sync": (),

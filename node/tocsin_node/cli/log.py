@@ -20,11 +20,15 @@ from .output import Output
 if TYPE_CHECKING:
     from ..record.checking import LogFault
     from ..record.files import LogFiles
+    from ..record.proving import Prover
     from ..store.log_files import StoreLog
 
-MAX_PROOFS = 1000
 MIN_PREFIX_CHARS = 4
 _PROOF_SUFFIX = ".tlog-proof"
+_CASE_SUFFIX = ".tocsin-case"
+_OUT = click.option(
+    "--out", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write."
+)
 
 
 @click.group(epilog=EXIT_CODES)
@@ -63,7 +67,7 @@ def fsck(home: Path, out: Output) -> None:
 @click.option("--policy", type=click.Path(path_type=Path, dir_okay=False), help="A policy file (C2SP tlog-policy).")
 @output_option
 def verify(source: str, log_key: str | None, policy: Path | None, out: Output) -> None:
-    """Check a log: SOURCE is a folder or an address (http, https); or check a proof file.
+    """Check a log: SOURCE is a folder or an address (http, https); or a proof file, or a case file.
 
     One of --key and --policy says whose word counts. Every entry of a log is hashed anew.
     """
@@ -73,6 +77,9 @@ def verify(source: str, log_key: str | None, policy: Path | None, out: Output) -
     if source.endswith(_PROOF_SUFFIX):
         _verify_proof(Path(source), trust, out)
         return
+    if source.endswith(_CASE_SUFFIX):
+        _verify_case(Path(source), trust, out)
+        return
     with _open_log(source) as files:
         head = judge_head(files.checkpoint(), trust)
         _tell(out, head, check_log(files, head.checkpoint), 0)
@@ -80,28 +87,44 @@ def verify(source: str, log_key: str | None, policy: Path | None, out: Output) -
 
 @log.command()
 @click.argument("about")
-@click.option(
-    "--out", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Where to write."
-)
+@_OUT
 @home_option
 @output_option
-def prove(about: str, folder: Path, home: Path, out: Output) -> None:
-    """Write a proof file for each entry about ABOUT: the first hex digits of a signal, an incident or an action."""
-    from ..record.proving import Prover
+def prove(about: str, path: Path, home: Path, out: Output) -> None:
+    """Write a case file about ABOUT: the first hex digits of the id of a signal, an action or an incident.
+
+    The file of an incident has its signals, decisions, actions and outcomes. deploy/verifier/tocsin_verify.py checks it
+    without Tocsin.
+    """
+    from tocsin_protocol.log.case import MAX_CASE_ENTRIES, encode_case
 
     prefix = _prefix_of(about)
     with _own_log(home) as own:
-        indexes = own.find_entries(prefix, MAX_PROOFS + 1)
-        if not indexes:
-            raise NodeError(f"no entry of the log is about {about!r}")
-        if len(indexes) > MAX_PROOFS:
-            raise NodeError(f"more than {MAX_PROOFS} entries are about {about!r}: give more digits")
-        prover = Prover(own, own.head, own.checkpoint())
-        paths = [_write_proof(folder, index, encode_proof_bundle(prover.prove_entry(index))) for index in indexes]
+        indexes = own.find_entries(own.find_id(prefix), MAX_CASE_ENTRIES + 1)
+        if len(indexes) > MAX_CASE_ENTRIES:
+            raise NodeError(f"more than {MAX_CASE_ENTRIES} entries are about {about!r}: a case file holds no more")
+        case = _prover(own).prove_case(indexes, own.read_signal)
+    _write(path, encode_case(case))
     if out.as_json:
-        out.emit({"proofs": [str(path) for path in paths]})
+        out.emit({"entries": len(case.entries), "signals": len(case.signals)})
     else:
-        out.say((f"{len(paths)} proofs", "bold"), f" in {folder}")
+        out.say((f"{len(case.entries)} entries", "bold"), f" and {len(case.signals)} signals in {path}")
+
+
+@log.command()
+@click.argument("index", type=click.IntRange(min=0))
+@_OUT
+@home_option
+@output_option
+def entry(index: int, path: Path, home: Path, out: Output) -> None:
+    """Write a proof file (C2SP tlog-proof) for the entry at INDEX; the first is 0."""
+    with _own_log(home) as own:
+        bundle = _prover(own).prove_entry(index)
+    _write(path, encode_proof_bundle(bundle))
+    if out.as_json:
+        out.emit({"index": index, "entry": bundle.entry.hex()})
+    else:
+        out.say((f"Entry {index}", "bold"), f" in {path}")
 
 
 @log.command()
@@ -182,6 +205,22 @@ def _verify_proof(path: Path, trust: TrustPolicy, out: Output) -> None:
         _say_head(out, head)
 
 
+def _verify_case(path: Path, trust: TrustPolicy, out: Output) -> None:
+    from tocsin_protocol.log.case import MAX_CASE_BYTES, decode_case, verify_case
+
+    judged = verify_case(decode_case(_read(path, MAX_CASE_BYTES)), trust)
+    if out.as_json:
+        entries = [
+            {"index": e.sequence - 1, "at_ms": e.at_ms, "kind": e.kind.value, "about": e.reference.hex()}
+            for e in judged.entries
+        ]
+        signals = [{"digest": s.digest.hex(), "publisher": "0x" + s.publisher.hex()} for s in judged.signals]
+        out.emit(_head_view(judged.head) | {"entries": entries, "signals": signals})
+    else:
+        out.say(("Proven. ", "bold green"), f"{len(judged.entries)} entries, {len(judged.signals)} signals")
+        _say_head(out, judged.head)
+
+
 def _tell(out: Output, head: SignedHead, faults: list[LogFault], outside: int) -> None:
     if out.as_json:
         told = [{"where": fault.where, "what": fault.what} for fault in faults]
@@ -219,13 +258,16 @@ def _prefix_of(about: str) -> str:
     return digits
 
 
-def _write_proof(folder: Path, index: int, data: bytes) -> Path:
+def _prover(own: StoreLog) -> Prover:
+    from ..record.proving import Prover
+
+    return Prover(own, own.head, own.checkpoint())
+
+
+def _write(path: Path, data: bytes) -> None:
     from ..private_files import replace_file
 
-    path = folder / f"{index}{_PROOF_SUFFIX}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data)
     except OSError as exc:
-        raise NodeError(f"{folder}: cannot be made ({exc.strerror})") from exc
-    replace_file(path, data)
-    return path
+        raise NodeError(f"{path}: cannot be written ({exc.strerror})") from exc

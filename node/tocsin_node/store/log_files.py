@@ -61,13 +61,34 @@ class StoreLog:
         except (ProofError, sqlite3.Error) as exc:
             raise LogFileError(f"{tile.bundle_path}: {exc}") from exc
 
-    def find_entries(self, id_prefix: str, most: int) -> list[int]:
-        """Indexes of the entries about an id whose hex begins so, oldest first."""
+    def find_id(self, id_prefix: str) -> bytes:
+        """The one id that entries are about and whose hex begins so; raises StoreError where none or several do."""
         rows = self._connection.execute(
-            "SELECT sequence FROM audit WHERE substr(hex(reference), 1, ?) = ? ORDER BY sequence LIMIT ?",
-            (len(id_prefix), id_prefix.upper(), most),
+            "SELECT DISTINCT reference FROM audit WHERE substr(hex(reference), 1, ?) = ? LIMIT 2",
+            (len(id_prefix), id_prefix.upper()),
+        ).fetchall()
+        if len(rows) != 1:
+            raise StoreError(f"{'no entry' if not rows else 'more than one id'} of the log is about {id_prefix!r}")
+        found: bytes = rows[0][0]
+        return found
+
+    def find_entries(self, about: bytes, most: int) -> list[int]:
+        """Indexes of the entries about an id and, if it is an incident's, about its signals and actions; oldest first.
+
+        Raises as `head`.
+        """
+        rows = self._connection.execute(
+            "SELECT sequence FROM audit WHERE sequence <= ?2 AND (reference = ?1"
+            " OR reference IN (SELECT digest FROM signals WHERE incident = ?1)"
+            " OR reference IN (SELECT id FROM actions WHERE incident = ?1)) ORDER BY sequence LIMIT ?3",
+            (about, self.head.size, most),
         )
         return [sequence - 1 for (sequence,) in rows]
+
+    def read_signal(self, digest: bytes) -> bytes | None:
+        """The encoded envelope of a signal, None where it has none."""
+        row = self._connection.execute("SELECT encoded FROM signals WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else row[0]
 
     def count_outside(self) -> int:
         """How many entries are not under the head, because the log does not agree with itself; raises as `head`."""

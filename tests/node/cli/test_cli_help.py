@@ -55,7 +55,7 @@ def test_help_lists_all_commands_and_exit_codes(tocsin: Any) -> None:
         "approve show", "approve export", "approve sign", "approve import", "approve decline", "approve confirm-time",
         "approve new-key", "recover", "recover plan", "recover approve", "recover opened", "recover claims",
         "ledger", "ledger show", "ledger confirm", "ledger lifted",
-        "log", "log key", "log fsck", "log verify", "log prove", "log export",
+        "log", "log key", "log fsck", "log verify", "log prove", "log entry", "log export",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(tocsin: Any, command: str) -> None:

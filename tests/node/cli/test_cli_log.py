@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from tocsin_node.control_verbs import Verb
 from tocsin_node.store.database import DATABASE_NAME
 from tocsin_protocol.log.note import Algorithm, verifier_key
 
+VERIFIER = Path(__file__).parents[3] / "deploy" / "verifier" / "tocsin_verify.py"
 SUBJECT = "victim=eip155:31337:0x" + "11" * 20
 SIGNAL = ("--category", "asset.drain", "--severity", "critical", "--confidence", 90, "--subject", SUBJECT)
 
@@ -84,30 +87,65 @@ def test_one_of_key_and_policy_is_wanted(tocsin: Any, exported: Path, key: str, 
     assert "cannot be read" in tocsin("log", "verify", exported, "--policy", tmp_path / "none").stderr
 
 
+def run_alone(file: Path, key: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", VERIFIER, file, "--key", key]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_what_a_signal_left_is_proven_by_files(tocsin: Any, lines: Any, at: Any, key: str, tmp_path: Path) -> None:
     (answer,) = lines(tocsin("publish", *SIGNAL, "--json", *at))
     digest = answer["sealed"][0]["digest"]
-    (told,) = lines(tocsin("log", "prove", digest, "--out", tmp_path / "proofs", "--json", *at))
-    assert told["proofs"]
-    for path in told["proofs"]:
-        result = tocsin("log", "verify", path, "--key", key, "--json")
-        (shown,) = lines(result)
-        assert (result.exit_code, shown["about"]) == (0, digest.removeprefix("0x"))
-        assert "Proven." in tocsin("log", "verify", path, "--key", key).stdout
-    text = Path(told["proofs"][0]).read_text()
-    Path(told["proofs"][0]).write_text(text.replace("index ", "index 1", 1))
-    assert tocsin("log", "verify", told["proofs"][0], "--key", key).exit_code == 1
+    file = tmp_path / "signal.tocsin-case"
+    (told,) = lines(tocsin("log", "prove", digest, "--out", file, "--json", *at))
+    # an incident has the id of its first signal: what was decided of it is there as well
+    assert (told["entries"] > 1, told["signals"]) == (True, 1)
+    (shown,) = lines(tocsin("log", "verify", file, "--key", key, "--json"))
+    assert shown["signals"] == [{"digest": digest, "publisher": "0x" + key.split("+")[0][-40:]}]
+    assert "Proven." in tocsin("log", "verify", file, "--key", key).stdout
+    done = run_alone(file, key)
+    assert (done.returncode, done.stdout[:7]) == (0, "PROVEN\n")
+    file.write_bytes(file.read_bytes().replace(b"asset.drain", b"asset.drein"))
+    assert tocsin("log", "verify", file, "--key", key).exit_code == 1
+    done = run_alone(file, key)
+    assert (done.returncode, done.stdout[:10]) == (1, "NOT PROVEN")
+
+
+def test_an_incident_is_proven_with_all_that_belongs_to_it(
+    tocsin: Any, lines: Any, at: Any, key: str, tmp_path: Path
+) -> None:
+    assert tocsin("publish", *SIGNAL, *at).exit_code == 0
+    incident = lines(tocsin("incidents", "--json", *at))[0]["id"]
+    assert tocsin("log", "prove", incident[:12], "--out", tmp_path / "a.tocsin-case", *at).exit_code == 0
+    (shown,) = lines(tocsin("log", "verify", tmp_path / "a.tocsin-case", "--key", key, "--json"))
+    kinds = [entry["kind"] for entry in shown["entries"]]
+    assert {"signal", "incident", "decision"} <= set(kinds)
+    assert {entry["about"] for entry in shown["entries"] if entry["kind"] == "decision"} == {incident}
+    assert len(shown["signals"]) == kinds.count("signal")
+
+
+def test_an_entry_has_a_proof_file_that_others_can_check(
+    tocsin: Any, lines: Any, at: Any, key: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "first.tlog-proof"
+    assert tocsin("log", "entry", 0, "--out", file, *at).exit_code == 0
+    (shown,) = lines(tocsin("log", "verify", file, "--key", key, "--json"))
+    assert (shown["index"], shown["kind"]) == (0, "roster")
+    assert "Proven." in tocsin("log", "verify", file, "--key", key).stdout
+    file.write_text(file.read_text().replace("index 0", "index 1"))
+    assert tocsin("log", "verify", file, "--key", key).exit_code == 1
+    refused = tocsin("log", "entry", 10**6, "--out", file, *at)
+    assert (refused.exit_code, "entry 1000000 is not in a tree of" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("about", ["abc", "xyz12", "0x"])
 def test_what_is_no_id_is_refused(tocsin: Any, at: Any, tmp_path: Path, about: str) -> None:
-    result = tocsin("log", "prove", about, "--out", tmp_path, *at)
+    result = tocsin("log", "prove", about, "--out", tmp_path / "x", *at)
     assert result.exit_code == 2
     assert "hex digits of an id" in result.stderr
 
 
 def test_an_id_that_nothing_is_about_is_said(tocsin: Any, at: Any, tmp_path: Path) -> None:
-    result = tocsin("log", "prove", "ab" * 32, "--out", tmp_path, *at)
+    result = tocsin("log", "prove", "ab" * 32, "--out", tmp_path / "x", *at)
     assert (result.exit_code, "no entry of the log is about" in result.stderr) == (1, True)
 
 

@@ -188,10 +188,13 @@ def test_proofs_of_entries_hold_under_the_signed_head(data_dir: Path, key: Verif
 
 def test_entries_are_found_by_what_they_are_about(data_dir: Path) -> None:
     with closing(StoreLog(data_dir)) as own:
-        assert own.find_entries("00000105" + "00" * 28, 10) == [0x105]
-        assert own.find_entries("0000010", 100) == list(range(0x100, 0x110))
-        assert own.find_entries("0000010", 3) == [0x100, 0x101, 0x102]
-        assert own.find_entries("ffff", 10) == []
+        about = own.find_id("00000105")
+        assert about == bytes.fromhex("00000105") + bytes(28)
+        assert own.find_entries(about, 10) == [0x105]
+        with pytest.raises(StoreError, match="more than one id of the log is about '0000010'"):
+            own.find_id("0000010")
+        with pytest.raises(StoreError, match="no entry of the log is about 'ffff'"):
+            own.find_id("ffff")
 
 
 def test_a_second_export_writes_only_what_is_new(tmp_path: Path) -> None:
