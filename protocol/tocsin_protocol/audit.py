@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from .encoding import decode_canonical, encode_canonical
+import msgspec
+
+from .encoding import MAX_UINT, decode_canonical, encode_canonical
 from .errors import DecodeError
 from .fields import enum_of, list_of, uint_of
 from .ids import DIGEST_BYTES
@@ -15,6 +17,8 @@ from .log.tiles import MAX_ENTRY_BYTES
 # What is left of an entry beside its detail.
 MAX_DETAIL_BYTES = 65_000
 _LIST_OF_FOUR = b"\x94"
+# Four times as fast as `encode_canonical`, and every entry of the log passes here.
+_encode_list = msgspec.msgpack.Encoder().encode
 
 
 class EntryKind(StrEnum):
@@ -49,7 +53,9 @@ class AuditEntry:
 def encode_entry(at_ms: int, kind: str, reference: bytes, detail: bytes) -> bytes:
     """The bytes of an entry as the log holds them; `detail` is a canonical map of at most MAX_DETAIL_BYTES."""
     # [LOG] An entry is the canonical list of its time, kind, reference and detail; its sequence is its index and one.
-    return _LIST_OF_FOUR + encode_canonical([at_ms, kind, reference])[1:] + detail
+    if not 0 <= at_ms <= MAX_UINT:
+        raise DecodeError(f"the time {at_ms} of an entry is outside 0…2^53-1")
+    return _LIST_OF_FOUR + _encode_list((at_ms, kind, reference))[1:] + detail
 
 
 def decode_entry(index: int, data: bytes) -> AuditEntry:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from log_folder_kit import export_to, make_log
-from log_kit import TIME_S, secret_of, witness_key
+from log_kit import TIME_S, cosign_note, secret_of, witness_key
 from tocsin_node.private_files import replace_file
 from tocsin_node.record.checking import check_log
 from tocsin_node.record.files import LogFolder
@@ -22,7 +22,7 @@ from tocsin_node.record.proving import Prover
 from tocsin_node.store.log_files import StoreLog
 from tocsin_protocol.errors import ProtocolError
 from tocsin_protocol.log.bundle import decode_proof_bundle, encode_proof_bundle, verify_proof_bundle
-from tocsin_protocol.log.note import Note, VerifierKey, cosign_note, decode_note, encode_note
+from tocsin_protocol.log.note import Note, VerifierKey, decode_note, encode_note
 from tocsin_protocol.log.trust import Group, TrustPolicy, decode_trust, judge_head
 
 GO_DIR = Path(__file__).parent / "go"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from log_kit import LOG_SECRET, bundle_of, cosignature, head_of, witness_key
+from log_kit import LOG_SECRET, bundle_of, cosignature, head_of, sign_head, witness_key
 from protocol_kit import DOMAIN, NETWORK_ID, NOW_MS, Feed, make_signal, make_standard
 from tocsin_protocol.audit import EntryKind, encode_entry
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.log.case import Case, CaseEntry
-from tocsin_protocol.log.checkpoint import origin_of, sign_checkpoint
+from tocsin_protocol.log.checkpoint import origin_of
 from tocsin_protocol.log.note import Algorithm, Note, VerifierKey, encode_note, verifier_key
 from tocsin_protocol.log.trust import TrustPolicy, decode_trust
 
@@ -53,7 +53,7 @@ def make_case(*witnesses: str, origin: str = ORIGIN) -> Case:
     signals = signals_of()
     items = log_of(signals)
     head = head_of(items, origin)
-    note = sign_checkpoint(head, LOG_SECRET)
+    note = sign_head(head, LOG_SECRET)
     lines = [cosignature(head, name) for name in (witnesses or WITNESSES)]
     bundles = [bundle_of(items, index) for index in (7, 9, 10, 290)]
     return Case(

@@ -7,7 +7,16 @@ from hashlib import sha256
 
 from tocsin_protocol.log.bundle import ProofBundle
 from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint, sign_checkpoint
-from tocsin_protocol.log.note import Algorithm, Note, NoteSignature, VerifierKey, cosign_note, encode_note, verifier_key
+from tocsin_protocol.log.note import (
+    Algorithm,
+    Cosigner,
+    Note,
+    NoteSignature,
+    Signer,
+    VerifierKey,
+    encode_note,
+    verifier_key,
+)
 from tocsin_protocol.log.proofs import NodeReader, prove_inclusion, prove_prefix
 from tocsin_protocol.log.split_view import SplitView
 from tocsin_protocol.log.tree import leaf_hash, perfect_root, root_of_leaves
@@ -38,6 +47,18 @@ def head_of(items: Sequence[bytes], origin: str = ORIGIN) -> Checkpoint:
     return Checkpoint(origin, len(items), root_of_leaves(leaves_of(items)))
 
 
+def sign_note(text: str, secret: bytes, name: str) -> NoteSignature:
+    return Signer(secret, name).sign(text)
+
+
+def cosign_note(text: str, secret: bytes, name: str, time_s: int) -> NoteSignature:
+    return Cosigner(secret, name).cosign(text, time_s)
+
+
+def sign_head(checkpoint: Checkpoint, secret: bytes) -> Note:
+    return sign_checkpoint(Signer(secret, checkpoint.origin), checkpoint.size, checkpoint.root)
+
+
 def secret_of(witness: str) -> bytes:
     return sha256(b"witness " + witness.encode()).digest()
 
@@ -47,13 +68,12 @@ def witness_key(witness: str) -> VerifierKey:
 
 
 def cosignature(checkpoint: Checkpoint, witness: str, time_s: int = TIME_S) -> NoteSignature:
-    key = witness_key(witness)
-    return cosign_note(encode_checkpoint(checkpoint), secret_of(witness), key.name, time_s)
+    return cosign_note(encode_checkpoint(checkpoint), secret_of(witness), witness_key(witness).name, time_s)
 
 
 def signed(checkpoint: Checkpoint, *witnesses: str, secret: bytes = LOG_SECRET) -> bytes:
     """The bytes of a checkpoint with the log's signature and these cosignatures."""
-    note = sign_checkpoint(checkpoint, secret)
+    note = sign_head(checkpoint, secret)
     return encode_note(Note(note.text, (*note.signatures, *(cosignature(checkpoint, name) for name in witnesses))))
 
 

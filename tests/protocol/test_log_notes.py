@@ -14,10 +14,12 @@ from log_kit import (
     TIME_S,
     WITNESSES,
     bundle_of,
+    cosign_note,
     cosignature,
     entries,
     head_of,
     secret_of,
+    sign_head,
     signed,
     split_of,
     trust,
@@ -29,7 +31,7 @@ from tocsin_protocol.audit import MAX_DETAIL_BYTES, EntryKind, decode_entry, enc
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.errors import DecodeError, OversizedError, ProofError, ProtocolError, SignatureError
 from tocsin_protocol.log.bundle import decode_proof_bundle, encode_proof_bundle, verify_proof_bundle
-from tocsin_protocol.log.checkpoint import encode_checkpoint, origin_of, sign_checkpoint, verify_checkpoint
+from tocsin_protocol.log.checkpoint import encode_checkpoint, origin_of, verify_checkpoint
 from tocsin_protocol.log.note import (
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
@@ -37,7 +39,6 @@ from tocsin_protocol.log.note import (
     Algorithm,
     Note,
     check_name,
-    cosign_note,
     decode_note,
     decode_verifier_key,
     encode_note,
@@ -145,14 +146,14 @@ def test_too_few_witnesses_are_named() -> None:
 
 
 def test_a_witness_who_signs_twice_counts_once() -> None:
-    note = sign_checkpoint(HEAD, LOG_SECRET)
+    note = sign_head(HEAD, LOG_SECRET)
     twice = (cosignature(HEAD, "brook"), cosignature(HEAD, "brook", TIME_S + 1))
     with pytest.raises(ProofError, match="cosigned by brook, which"):
         judge_head(encode_note(Note(note.text, (*note.signatures, *twice))), trust())
 
 
 def test_a_false_signature_of_a_known_key_voids_the_note() -> None:
-    note = sign_checkpoint(HEAD, LOG_SECRET)
+    note = sign_head(HEAD, LOG_SECRET)
     false = cosignature(head_of(entries(5)), "brook")
     data = encode_note(Note(note.text, (*note.signatures, false)))
     with pytest.raises(SignatureError, match=r"the signature of brook\.example/w does not verify"):
@@ -193,6 +194,12 @@ def test_bounds_are_kept() -> None:
 def test_no_cosignature_at_a_time_that_cannot_be_told(time_s: int) -> None:
     with pytest.raises(DecodeError, match="a cosignature at"):
         cosign_note("x\n", secret_of("brook"), "brook.example/w", time_s)
+
+
+@pytest.mark.parametrize("at_ms", [-1, 2**53])
+def test_an_entry_at_a_time_that_cannot_be_told_is_refused(at_ms: int) -> None:
+    with pytest.raises(DecodeError, match="outside"):
+        encode_entry(at_ms, "node", b"", encode_canonical({}))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from log_kit import (
     head_of,
     leaves_of,
     reader_of,
+    sign_head,
+    sign_note,
     signed,
     split_of,
     trust_text,
@@ -24,8 +26,8 @@ from log_kit import (
 from tocsin_protocol.audit import EntryKind, encode_entry, stand_in
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.log.bundle import encode_proof_bundle
-from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint, sign_checkpoint
-from tocsin_protocol.log.note import Algorithm, Note, NoteSignature, encode_note, sign_note, verifier_key
+from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint
+from tocsin_protocol.log.note import Algorithm, Note, NoteSignature, encode_note, verifier_key
 from tocsin_protocol.log.proofs import prove_consistency, prove_inclusion
 from tocsin_protocol.log.split_view import SplitView, encode_split_view
 from tocsin_protocol.log.tiles import encode_bundle, tiles_of
@@ -205,7 +207,7 @@ def notes() -> dict[str, Any]:
 
 
 def _with(head: Checkpoint, *lines: NoteSignature, text: str = "") -> bytes:
-    note = sign_checkpoint(head, LOG_SECRET)
+    note = sign_head(head, LOG_SECRET)
     return encode_note(Note(text or note.text, (*note.signatures, *lines)))
 
 

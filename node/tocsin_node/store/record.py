@@ -8,8 +8,8 @@ from functools import partial
 
 from tocsin_protocol.audit import encode_entry
 from tocsin_protocol.errors import ProofError, ProtocolError
-from tocsin_protocol.log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
-from tocsin_protocol.log.note import Algorithm, encode_note, verifier_key
+from tocsin_protocol.log.checkpoint import sign_checkpoint, verify_checkpoint
+from tocsin_protocol.log.note import Signer, encode_note
 from tocsin_protocol.log.tiles import TILE_WIDTH, RightEdge, grow_edge, read_edge, split_tile
 from tocsin_protocol.log.tree import leaf_hash
 
@@ -21,10 +21,10 @@ class Record:
 
     def __init__(self, connection: sqlite3.Connection, origin: str, secret: bytes) -> None:
         """Read the edge from the tiles, and add the entries that an older version left out of the tree."""
-        self.key = verifier_key(secret, origin, Algorithm.ED25519)
+        self._signer = Signer(secret, origin)
+        self.key = self._signer.key
         # Why the log grows no more, or nothing.
         self.fault = ""
-        self._secret = secret
         # What is on disk.
         self.edge = RightEdge()
         try:
@@ -68,7 +68,7 @@ class Record:
                 [(tile.level, tile.number, hashes) for tile, hashes in changed],
             )
         if edge.size != self.edge.size or not edge.size:
-            note = sign_checkpoint(Checkpoint(self.key.name, edge.size, edge.root), self._secret)
+            note = sign_checkpoint(self._signer, edge.size, edge.root)
             connection.execute("INSERT OR REPLACE INTO log_head VALUES (1, ?, ?)", (str(self.key), encode_note(note)))
         return edge
 

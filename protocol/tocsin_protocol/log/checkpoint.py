@@ -12,12 +12,12 @@ from .note import (
     Algorithm,
     Note,
     NoteSignature,
+    Signer,
     VerifierKey,
     check_name,
     decode_base64,
     decode_note,
     encode_base64,
-    sign_note,
     verify_note,
 )
 from .tree import EMPTY_ROOT, HASH_BYTES
@@ -75,10 +75,10 @@ def decode_size(where: str, text: str) -> int:
     return int(text)
 
 
-def sign_checkpoint(checkpoint: Checkpoint, secret: bytes) -> Note:
-    """The checkpoint as a note signed by the log."""
-    text = encode_checkpoint(checkpoint)
-    return Note(text, (sign_note(text, secret, checkpoint.origin),))
+def sign_checkpoint(signer: Signer, size: int, root: bytes) -> Note:
+    """The head of the signer's own log as a signed note."""
+    text = encode_checkpoint(Checkpoint(signer.key.name, size, root))
+    return Note(text, (signer.sign(text),))
 
 
 def verify_checkpoint(

@@ -139,19 +139,37 @@ def decode_note(data: bytes) -> Note:
     return Note(text + "\n", tuple(_decode_line(line) for line in lines))
 
 
-def sign_note(text: str, secret: bytes, name: str) -> NoteSignature:
-    """Sign a text, which ends its last line."""
-    key = verifier_key(secret, name, Algorithm.ED25519)
-    return NoteSignature(name, key.key_id, Ed25519PrivateKey.from_private_bytes(secret).sign(text.encode()))
+class Signer:
+    """A log's secret, ready to sign: to read one takes longer than to sign."""
+
+    __slots__ = ("_secret", "key")
+
+    def __init__(self, secret: bytes, name: str) -> None:
+        """`secret` has 32 bytes; raises DecodeError for a name that no note can carry."""
+        self._secret = Ed25519PrivateKey.from_private_bytes(secret)
+        self.key = verifier_key(secret, name, Algorithm.ED25519)
+
+    def sign(self, text: str) -> NoteSignature:
+        """Sign a text, which ends its last line."""
+        return NoteSignature(self.key.name, self.key.key_id, self._secret.sign(text.encode()))
 
 
-def cosign_note(text: str, secret: bytes, name: str, timestamp_s: int) -> NoteSignature:
-    """Say at a time (seconds since 1970) that this is the largest head of its log that the cosigner has seen."""
-    if not 0 <= timestamp_s <= MAX_TIMESTAMP_S:
-        raise DecodeError(f"a cosignature at {timestamp_s} s, outside 0…{MAX_TIMESTAMP_S}")
-    key = verifier_key(secret, name, Algorithm.COSIGNATURE)
-    signature = Ed25519PrivateKey.from_private_bytes(secret).sign(_cosigned(text, timestamp_s))
-    return NoteSignature(name, key.key_id, timestamp_s.to_bytes(_TIMESTAMP_BYTES, "big") + signature)
+class Cosigner:
+    """A witness's secret, ready to cosign."""
+
+    __slots__ = ("_secret", "key")
+
+    def __init__(self, secret: bytes, name: str) -> None:
+        """`secret` has 32 bytes; raises DecodeError for a name that no note can carry."""
+        self._secret = Ed25519PrivateKey.from_private_bytes(secret)
+        self.key = verifier_key(secret, name, Algorithm.COSIGNATURE)
+
+    def cosign(self, text: str, timestamp_s: int) -> NoteSignature:
+        """Say at a time (seconds since 1970) that this is the largest head of its log that the cosigner has seen."""
+        if not 0 <= timestamp_s <= MAX_TIMESTAMP_S:
+            raise DecodeError(f"a cosignature at {timestamp_s} s, outside 0…{MAX_TIMESTAMP_S}")
+        signature = timestamp_s.to_bytes(_TIMESTAMP_BYTES, "big") + self._secret.sign(_cosigned(text, timestamp_s))
+        return NoteSignature(self.key.name, self.key.key_id, signature)
 
 
 def verify_note(note: Note, keys: Collection[VerifierKey]) -> dict[VerifierKey, NoteSignature]:

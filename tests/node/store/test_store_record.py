@@ -20,7 +20,7 @@ from tocsin_protocol.audit import MAX_DETAIL_BYTES, EntryKind, decode_entry, sta
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.errors import ProofError
 from tocsin_protocol.log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
-from tocsin_protocol.log.note import encode_note
+from tocsin_protocol.log.note import Signer, encode_note
 from tocsin_protocol.log.tiles import TILE_WIDTH
 from tocsin_protocol.log.tree import HASH_BYTES, leaf_hash, root_of_leaves
 
@@ -202,8 +202,8 @@ async def test_a_change_is_found_at_the_start_and_the_log_grows_no_more(tmp_path
     store = await grow(tmp_path, notes(MANY))
     statement, values, why = FAULTS[fault]
     if values == (None,):
-        other = Checkpoint(store.record.key.name, MANY, b"\x5a" * HASH_BYTES)
-        values = (encode_note(sign_checkpoint(other, LOG_SECRET)),)
+        other = sign_checkpoint(Signer(LOG_SECRET, store.record.key.name), MANY, b"\x5a" * HASH_BYTES)
+        values = (encode_note(other),)
     alter(tmp_path, statement, *values)
     with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection:
         before = read_head(connection)
