@@ -306,6 +306,9 @@ MIGRATIONS = (
         PRIMARY KEY (level, number)
     ) STRICT;
 
+    -- Other members' logs that we are a witness of: the largest signed head, and the proof where it has split.
+    CREATE TABLE witnessed (origin TEXT PRIMARY KEY, note BLOB NOT NULL, split BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
     -- What was too large for an entry, by the SHA-256 that stands there.
     CREATE TABLE large_details (sha256 BLOB PRIMARY KEY, detail BLOB NOT NULL) STRICT;
     """,
