@@ -21,6 +21,7 @@ from tocsin_protocol.log.proofs import NodeReader, prove_inclusion, prove_prefix
 from tocsin_protocol.log.split_view import SplitView
 from tocsin_protocol.log.tree import leaf_hash, perfect_root, root_of_leaves
 from tocsin_protocol.log.trust import TrustPolicy, decode_trust
+from tocsin_protocol.log.witness import Growth
 
 ORIGIN = "tocsin.example/alba"
 LOG_SECRET = sha256(b"log of alba").digest()
@@ -85,6 +86,13 @@ def trust_text(least: str = "2", *witnesses: str) -> str:
 
 def trust(least: str = "2") -> TrustPolicy:
     return decode_trust(trust_text(least).encode())
+
+
+def growth_of(old: int, items: Sequence[bytes]) -> Growth:
+    """What a log of these entries sends to a witness that keeps its head of `old`."""
+    proper = 0 < old < len(items)
+    path = prove_prefix(old, len(items), reader_of(leaves_of(items))) if proper else ()
+    return Growth(old, path, signed(head_of(items)))
 
 
 def bundle_of(items: Sequence[bytes], index: int, *witnesses: str) -> ProofBundle:

@@ -72,6 +72,17 @@ def test_a_case_with_a_fault_is_refused_by_both(standalone: ModuleType, name: st
         standalone.verify(encode_case(case), standalone.read_policy(policy_text().encode()))
 
 
+@pytest.mark.parametrize("valid", [True, False])
+def test_the_vectors_are_judged_alike(standalone: ModuleType, valid: bool) -> None:
+    vectors = read_vectors("log-cases")
+    assert vectors["policy"] == policy_text()
+    for case in vectors["valid" if valid else "invalid"]:
+        data = bytes.fromhex(case["file"])
+        assert is_taken(standalone, data) == (valid, valid), case["name"]
+        if valid:
+            assert [entry.index for entry in decode_case(data).entries] == case["entries"]
+
+
 def test_any_flipped_bit_of_a_case_is_refused_by_both(standalone: ModuleType) -> None:
     rng, data = random.Random(1), encode_case(make_case())
     assert is_taken(standalone, data) == (True, True)

@@ -62,6 +62,8 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "claims": cache(vectors_claims.claims),
     "log-tree": cache(vectors_log.tree),
     "log-notes": cache(vectors_log.notes),
+    "log-cases": cache(vectors_log.cases),
+    "log-witness": cache(vectors_log.witness),
 }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from case_kit import bad_cases, make_case, policy_text
 from log_kit import (
     LOG_KEY,
     LOG_SECRET,
@@ -13,6 +15,7 @@ from log_kit import (
     bundle_of,
     cosignature,
     entries,
+    growth_of,
     head_of,
     leaves_of,
     reader_of,
@@ -26,12 +29,14 @@ from log_kit import (
 from tocsin_protocol.audit import EntryKind, encode_entry, stand_in
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.log.bundle import encode_proof_bundle
+from tocsin_protocol.log.case import encode_case
 from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint
 from tocsin_protocol.log.note import Algorithm, Note, NoteSignature, encode_note, verifier_key
 from tocsin_protocol.log.proofs import prove_consistency, prove_inclusion
 from tocsin_protocol.log.split_view import SplitView, encode_split_view
 from tocsin_protocol.log.tiles import encode_bundle, tiles_of
 from tocsin_protocol.log.tree import EMPTY_ROOT, root_of_leaves
+from tocsin_protocol.log.witness import Growth, encode_growth
 from vector_kit import case
 
 Case = dict[str, Any]
@@ -203,6 +208,51 @@ def notes() -> dict[str, Any]:
         "policies": {"valid": list(_policies()), "invalid": list(_bad_policies())},
         "proofs": {"policy": trust_text(), "valid": list(_proofs()), "invalid": list(_bad_proofs())},
         "split_views": {"log": str(LOG_KEY), "valid": list(_splits()), "invalid": list(_bad_splits())},
+    }
+
+
+def cases() -> dict[str, Any]:
+    """specs/vectors/log-cases.json"""
+    good = make_case()
+    return {
+        "policy": policy_text(),
+        "valid": [
+            case("incident", "two signals, a decision and an outcome", file=encode_case(good), entries=[7, 9, 10, 290]),
+            case("no-signals", "", file=encode_case(replace(good, signals=())), entries=[7, 9, 10, 290]),
+        ],
+        "invalid": [
+            *(case(name, "", file=encode_case(bad)) for name, (bad, _) in bad_cases().items()),
+            case("no-entries", "", file=encode_case(replace(good, entries=()))),
+            case("cut", "", file=encode_case(good)[:-1]),
+        ],
+    }
+
+
+def witness() -> dict[str, Any]:
+    """specs/vectors/log-witness.json"""
+    ours, forked = entries(7), [b"another", *entries(11)[1:]]
+    kept = signed(head_of(ours))
+    honest, forged = growth_of(7, entries(11)), signed(head_of(entries(11)), secret=bytes(32))
+    answers: list[tuple[str, str, bytes | None, Growth, str | None]] = [
+        ("first", "the first head is taken as it is", None, growth_of(0, ours), "cosign"),
+        ("from-nothing", "a log that had no entries", signed(head_of([])), growth_of(0, ours), "cosign"),
+        ("grown", "", kept, honest, "cosign"),
+        ("perfect", "from a power of two", signed(head_of(ours[:4])), growth_of(4, ours), "cosign"),
+        ("same", "", kept, growth_of(7, ours), "cosign"),
+        ("smaller", "", kept, growth_of(0, ours[:5]), "behind"),
+        ("from-elsewhere", "the path has to start from what is kept", kept, growth_of(6, entries(11)), "behind"),
+        ("split", "", kept, growth_of(7, forked), "split"),
+        ("split-of-one-size", "", kept, growth_of(7, [*ours[:6], b"another"]), "split"),
+        ("path-to-nowhere", "no proof of anything", kept, replace(honest, path=honest.path[::-1]), None),
+        ("no-path", "", kept, replace(honest, path=()), None),
+        ("of-another", "the log did not sign it", kept, replace(honest, checkpoint=forged), None),
+    ]  # fmt: skip
+    return {
+        "log": str(LOG_KEY),
+        "cases": [
+            case(name, why, kept=None if held is None else held.decode(), growth=encode_growth(growth), answer=answer)
+            for name, why, held, growth, answer in answers
+        ],
     }
 
 

@@ -91,6 +91,8 @@ def _commit(connection: sqlite3.Connection, record: Record, jobs: list[Job]) -> 
             connection.execute("SAVEPOINT job")
             job.result = outcome.capture(job.work, connection)
             if isinstance(job.result, outcome.Error):
+                if not connection.in_transaction:
+                    raise _reason(job.result.error)
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
         edge = record.integrate(connection)
@@ -101,6 +103,11 @@ def _commit(connection: sqlite3.Connection, record: Record, jobs: list[Job]) -> 
             connection.execute("ROLLBACK")
         for job in jobs:
             job.result = outcome.Error(exc)
+
+
+def _reason(error: BaseException) -> sqlite3.Error:
+    """Why the whole transaction ended within a job: a full disk does that, and all its callers hear its words."""
+    return error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(f"the transaction ended: {error}")
 
 
 class Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from tocsin_node.record import checking
 from tocsin_node.record.checking import LogFault, check_log
 from tocsin_node.record.files import LogFileError, LogFiles, LogFolder, LogServer
 from tocsin_node.record.proving import Prover
-from tocsin_node.store.database import StoreError
+from tocsin_node.store.database import DATABASE_NAME, StoreError
 from tocsin_node.store.log_files import StoreLog
 from tocsin_protocol.errors import ProofError, ProtocolError
 from tocsin_protocol.log.bundle import verify_proof_bundle
@@ -150,6 +151,16 @@ def test_any_flipped_bit_of_any_file_is_found(folder: Path, key: VerifierKey) ->
                 assert faults_of(folder, key)
             path.write_bytes(before)
     assert faults_of(folder, key) == []
+
+
+@pytest.mark.parametrize("size", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_one_altered_entry_of_many_is_found(tmp_path: Path, size: int) -> None:
+    make_log(tmp_path, size)
+    altered = size // 3
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        connection.execute("UPDATE audit SET at_ms = at_ms + 1 WHERE sequence = ?", (altered + 1,))
+    with closing(StoreLog(tmp_path)) as own:
+        assert [fault.where for fault in check_log(own, own.head)] == [f"entry {altered}"]
 
 
 def test_no_more_faults_are_told_than_anybody_reads(

@@ -128,6 +128,19 @@ async def test_a_transaction_that_cannot_commit_leaves_the_log_as_it_was(store: 
     assert await store.writer.submit(lambda c: check_agreement(store, c)) == 2
 
 
+async def test_a_full_disk_takes_nothing_and_the_log_goes_on_when_there_is_room(store: Store) -> None:
+    await store.writer.submit(note(0))
+    pages = await store.writer.submit(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    connection = store.writer.connection
+    connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        await store.writer.submit(notes(2000))
+    connection.execute(f"PRAGMA max_page_count = {pages + 10_000}")
+    await store.writer.submit(notes(2000))
+    assert await store.writer.submit(lambda c: check_agreement(store, c)) == 2001
+    assert not store.record.fault
+
+
 async def test_an_entry_says_what_the_audit_table_says(store: Store) -> None:
     await store.writer.submit(notes(2))
     held = await store.writer.submit(lambda c: read_entries(c, 0, 10))
