@@ -145,6 +145,7 @@ RULES = {
         "node/tocsin_node/store/record.py",
         "node/tocsin_node/record/checking.py",
         "node/tocsin_node/record/export.py",
+        "node/tocsin_node/store/log_files.py",
         *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "case", "split_view", "witness")),
         "node/tocsin_node/store/witnessing.py",
     ),

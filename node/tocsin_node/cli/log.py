@@ -58,7 +58,7 @@ def fsck(home: Path, out: Output) -> None:
 
     with _own_log(home) as own:
         head = SignedHead(own.head, {})
-        _tell(out, head, check_log(own, head.checkpoint), own.count_outside())
+        _tell(out, head, check_log(own, head.checkpoint) + own.check_details(), own.count_outside())
 
 
 @log.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 
 from tocsin_protocol.errors import ProofError
@@ -11,6 +12,7 @@ from tocsin_protocol.log.note import VerifierKey, decode_verifier_key
 from tocsin_protocol.log.tiles import TILE_WIDTH, Tile, encode_bundle
 from tocsin_protocol.log.tree import HASH_BYTES
 
+from ..record.checking import MAX_FAULTS, LogFault
 from ..record.files import LogFileError
 from .database import StoreError, open_reader
 from .record import read_entries, read_head, read_key, read_tile
@@ -89,6 +91,13 @@ class StoreLog:
         """The encoded envelope of a signal, None where it has none."""
         row = self._connection.execute("SELECT encoded FROM signals WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else row[0]
+
+    def check_details(self) -> list[LogFault]:
+        """The details that were too large for their entries and are not those that the entries tell of."""
+        # [LOG] A detail kept beside the log is whole where its SHA-256 is the one that it is kept under.
+        rows = self._connection.execute("SELECT sha256, detail FROM large_details")
+        altered = [key for key, detail in rows if sha256(detail).digest() != key]
+        return [LogFault(f"detail {key.hex()}", "is not the one that was logged") for key in altered[:MAX_FAULTS]]
 
     def count_outside(self) -> int:
         """How many entries are not under the head, because the log does not agree with itself; raises as `head`."""

@@ -58,7 +58,7 @@ def decode_trust(data: bytes) -> TrustPolicy:
 
 def judge_head(data: bytes, trust: TrustPolicy) -> SignedHead:
     """Read a signed checkpoint that this policy takes; raises DecodeError, SignatureError or ProofError."""
-    # [LOG] A head is taken from a log that the policy names, cosigned by its quorum; whom it does not name counts not.
+    # [LOG] A head is taken from a log that the policy names, cosigned by its quorum; nobody else's word counts.
     head = verify_checkpoint(data, trust.logs, tuple(trust.witnesses.values()))
     if not is_quorate(trust, head.cosigned):
         names = sorted(name for name, key in trust.witnesses.items() if key in head.cosigned)

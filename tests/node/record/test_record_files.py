@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -224,6 +225,19 @@ def test_an_export_that_cannot_be_written_says_where(data_dir: Path, tmp_path: P
     (tmp_path / "folder").write_text("a file")
     with pytest.raises(NodeError, match="cannot be written"):
         export_to(data_dir, tmp_path / "folder")
+
+
+def test_a_changed_detail_beside_the_log_is_found(tmp_path: Path) -> None:
+    make_log(tmp_path, 1)
+    detail = b"large"
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        connection.execute("INSERT INTO large_details VALUES (?, ?)", (sha256(detail).digest(), detail))
+    with closing(StoreLog(tmp_path)) as own:
+        assert own.check_details() == []
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection, connection:
+        connection.execute("UPDATE large_details SET detail = ?", (b"other",))
+    with closing(StoreLog(tmp_path)) as own:
+        assert [fault.where for fault in own.check_details()] == [f"detail {sha256(detail).hexdigest()}"]
 
 
 def test_there_is_no_log_before_the_first_start(tmp_path: Path) -> None:
