@@ -84,16 +84,22 @@ class Record:
         edge = read_edge(head.size, partial(read_tile, connection))
         if edge.root != head.root:
             raise ProofError(f"its tiles have another root than its head of {head.size} entries")
-        # [LOG] The entries of the last tile are then hashed anew, and have to be those of its hashes.
-        first = (head.size - 1) // TILE_WIDTH * TILE_WIDTH if head.size else 0
-        rows = _rows(connection, first, head.size - first) if head.size else []
-        held = split_tile(read_tile(connection, 0, first // TILE_WIDTH), head.size - first) if rows else []
-        for index, (leaf, wanted) in enumerate(zip(_leaves(rows, first), held, strict=False), first):
-            if leaf != wanted:
-                raise ProofError(f"entry {index} is not the one that was logged")
-        if len(rows) != head.size - first:
-            raise ProofError(f"it has {first + len(rows)} entries where its head has {head.size}")
+        if head.size:
+            _check_last_entries(connection, head.size)
         return edge
+
+
+def _check_last_entries(connection: sqlite3.Connection, size: int) -> None:
+    # [LOG] The entries of the last tile are then hashed anew, and have to be those of its hashes.
+    number = (size - 1) // TILE_WIDTH
+    first = number * TILE_WIDTH
+    wanted = split_tile(read_tile(connection, 0, number), size - first)
+    found = _leaves(_rows(connection, first, len(wanted)), first)
+    for index, (leaf, held) in enumerate(zip(found, wanted, strict=False), first):
+        if leaf != held:
+            raise ProofError(f"entry {index} is not the one that was logged")
+    if len(found) != len(wanted):
+        raise ProofError(f"it has {first + len(found)} entries where its head has {size}")
 
 
 def read_head(connection: sqlite3.Connection) -> bytes | None:
