@@ -1,4 +1,4 @@
-"""Power cuts over ledger and log: nothing acknowledged is lost, nothing acts twice, and what is weaker is seen to fail.
+"""Power cuts over ledger, log and witness: nothing acknowledged is lost, nothing acts twice, what is weaker fails.
 
 A node's life is arming, deciding and acting on the real schema by the real code, with a model of hook and chain that
 survive, until the power goes at some write or sync; then it starts again from what the disk kept.
@@ -16,6 +16,8 @@ from typing import Any
 
 import apsw
 import pytest
+from log_kit import LOG_KEY as OTHER_LOG
+from log_kit import TIME_S, entries, growth_of
 from power_kit import ANCHOR, DATABASE, Connection, Disk, DiskVFS, File, PowerCut
 from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed
 from store_kit import LOG_SECRET, OWN
@@ -24,14 +26,17 @@ from tocsin_node.store.database import prepare_writer
 from tocsin_node.store.ledger import hold_ledger, read_mark
 from tocsin_node.store.ledger_doubt import judge_found
 from tocsin_node.store.record import Record, read_entries
+from tocsin_node.store.witnessing import read_witnessed, witness_growth
 from tocsin_node.store.writer import Job, _commit
 from tocsin_protocol.containment.action import Action, Detail, IntentVerdict, new_action
 from tocsin_protocol.containment.ledger import LedgerMark, new_anchor, next_slot, read_newest
 from tocsin_protocol.containment.life_cycle import SETTLED, Event, State
 from tocsin_protocol.errors import ProofError
-from tocsin_protocol.log.checkpoint import origin_of
+from tocsin_protocol.log.checkpoint import origin_of, verify_checkpoint
+from tocsin_protocol.log.note import Cosigner
 from tocsin_protocol.log.tiles import RightEdge
 from tocsin_protocol.log.tree import leaf_hash, root_of_leaves
+from tocsin_protocol.log.witness import Answer
 
 CUTS = 1_000
 SOAK_CUTS = 10_000
@@ -50,6 +55,7 @@ HOOKS = ("pause-vault", "cap-pool", "page")
 
 OWNER = Feed(OWN).publisher
 ORIGIN = origin_of(NETWORK_ID, OWNER)
+COSIGNER = Cosigner(LOG_SECRET, ORIGIN)
 Work = Callable[[Any], Any]
 
 
@@ -96,6 +102,7 @@ class World:
         self.now_ms = NOW_MS
         self.anchored: set[bytes] = set()
         self.head = RightEdge()
+        self.cosigned = 0
 
     def live(self, steps: int) -> None:
         """One life, from a start to a cut."""
@@ -128,6 +135,7 @@ class World:
             self.check_nothing_is_lost(connection)
             self.check_every_effect_is_known(connection)
             self.check_log(connection, told)
+            self.check_witness(connection)
             if doubt:
                 raise Broken(f"a power cut alone put the ledger in doubt: {doubt}")
             self.write_anchor(connection)
@@ -193,6 +201,14 @@ class World:
         if len(entries) < told.size or root_of_leaves(map(leaf_hash, entries)) != told.root:
             raise Broken(f"a log of {told.size} entries was told, and {len(entries)} are left or are others")
 
+    def check_witness(self, connection: Connection) -> None:
+        """Whose head we have cosigned we still keep: else a second history of that log would be cosigned as well."""
+        note = read_witnessed(connection, OTHER_LOG.name)  # type: ignore[arg-type]
+        kept = verify_checkpoint(note, [OTHER_LOG]).checkpoint.size if note is not None else 0
+        if kept < self.cosigned:
+            raise Broken(f"a head of {self.cosigned} entries was cosigned, and one of {kept} is kept")
+        self.cosigned = kept
+
     def check_every_effect_is_known(self, connection: Connection) -> None:
         for action_id, nonces in self.chain.effects.items():
             action = find_action(connection, action_id)  # type: ignore[arg-type]
@@ -219,6 +235,8 @@ class World:
 
     def do_something(self, connection: Connection) -> None:
         self.now_ms += 1
+        if self.rng.random() < 0.1:
+            self.witness(connection)
         open_actions = read_open_actions(connection)  # type: ignore[arg-type]
         if open_actions and (len(open_actions) >= MAX_OPEN or self.rng.random() < 0.7):
             self.pursue(connection, self.rng.choice(open_actions))
@@ -226,6 +244,13 @@ class World:
             self.decide(connection)
         else:
             self.set_arm(connection)
+
+    def witness(self, connection: Connection) -> None:
+        """Another's log has grown, and shows us."""
+        growth = growth_of(self.cosigned, entries(self.cosigned + self.rng.randrange(1, 4)))
+        answer = self.submit(connection, lambda c: witness_growth(c, growth, OTHER_LOG, COSIGNER, TIME_S))
+        assert answer.answer is Answer.COSIGN
+        self.cosigned = verify_checkpoint(answer.kept, [OTHER_LOG]).checkpoint.size
 
     def set_arm(self, connection: Connection) -> None:
         hook, armed = self.rng.choice(HOOKS), self.rng.random() < 0.8
@@ -354,6 +379,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_acts_twice(vfs: DiskVFS, image
     assert acknowledged > cuts
     # and what was told of the log grew in each
     assert sum(world.head.size for world in worlds) > 2 * cuts
+    assert sum(world.cosigned for world in worlds) > cuts // 2
 
 
 def put_copies_back(vfs: DiskVFS, image: dict[str, bytes], seed: int, weakness: Weakness) -> int:
@@ -413,11 +439,33 @@ def test_a_weaker_ledger_is_seen_to_fail(
 class LogOnly(World):
     """Looks at nothing but the log."""
 
+    def judge(self, connection: Connection) -> str:
+        return ""
+
     def check_nothing_is_lost(self, connection: Connection) -> None:
         self.acknowledged = defaultdict(list)
 
     def check_every_effect_is_known(self, connection: Connection) -> None:
         self.chain = Chain()
+
+    def check_witness(self, connection: Connection) -> None:
+        self.cosigned = 0
+
+    def witness(self, connection: Connection) -> None:
+        pass
+
+
+class WitnessOnly(LogOnly):
+    """Looks at nothing but what it has cosigned of another's log."""
+
+    def check_log(self, connection: Connection, told: RightEdge) -> None:
+        pass
+
+    def check_witness(self, connection: Connection) -> None:
+        World.check_witness(self, connection)
+
+    def witness(self, connection: Connection) -> None:
+        World.witness(self, connection)
 
 
 @pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
@@ -426,3 +474,11 @@ def test_a_log_that_answers_before_it_is_on_disk_is_seen_to_fail(
 ) -> None:
     with pytest.raises(Broken, match=r"a log of \d+ entries was told|logged entries|does not agree|cannot be read"):
         run(vfs, image, CONTROL_CUTS, seed=1, weakness=Weakness(synchronous=synchronous), kind=LogOnly)
+
+
+@pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
+def test_a_witness_that_answers_before_it_is_on_disk_is_seen_to_fail(
+    vfs: DiskVFS, image: dict[str, bytes], synchronous: str
+) -> None:
+    with pytest.raises(Broken, match=r"a head of \d+ entries was cosigned|cannot be read"):
+        run(vfs, image, CONTROL_CUTS, seed=1, weakness=Weakness(synchronous=synchronous), kind=WitnessOnly)
