@@ -68,3 +68,7 @@ class RulesInForce:
     def use_policy(self, policy: LoadedPolicy) -> None:
         """From the next decision on."""
         self._policy, self._rules = policy, None
+
+    def use_exposure(self, exposure: Exposure) -> None:
+        """What lies in our holdings now counts from the next decision on."""
+        self._exposure, self._rules = exposure, None
