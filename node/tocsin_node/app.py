@@ -56,7 +56,7 @@ from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
 from .relay.verdicts import run_verdicts
 from .roster_files import load_genesis, read_roster
-from .store.adjudications import read_tallies
+from .store.adjudications import read_records
 from .store.feeds import read_feeds
 from .store.marks import mark_for_exposure
 from .store.reader import Reader
@@ -109,7 +109,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             _check_member(network, keys.publisher_id, config.node.member)
             loaded = load_exposure(config, network.index)
             rules = _load_rules(config, loaded, keys.publisher_id, network, levers)
-            rules.use_tallies(await store.writer.submit(partial(read_tallies, now_ms=now_ms())))
+            rules.use_records(await store.writer.submit(partial(read_records, now_ms=now_ms())))
             # What weighs words takes a third of a second to import: now, and not when the first alarm comes.
             rules().speakers_of(Category.ASSET_DRAIN)
             exposure = rules().exposure
@@ -173,6 +173,7 @@ async def _start(
 
     coverage = (Category.ASSET_DRAIN,) if watchers else ()
     heartbeats = Heartbeats(store, network, supervisor, metrics, now_ms, heights, coverage)
+    rules.use_watching(heartbeats.watching)
     identity = {
         "member": config.node.member,
         "version": version("tocsin"),

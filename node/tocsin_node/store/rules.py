@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tocsin_protocol.belief.independence import labels_of
@@ -21,6 +21,12 @@ from ..hooks.hook import Hook
 from ..people import People
 
 NO_TALLY = Tally(0.0, 0.0, 0.0, 0.0)
+Watching = Callable[[Category], Sequence[tuple[bytes, int]]]
+
+
+def no_watching(category: Category) -> Sequence[tuple[bytes, int]]:
+    """Of a node that has heard nobody's heartbeat yet."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Rules:
     """One version of all of it; when any part changes, a new one is made.
 
     `own` is our publisher, `trusted` are contracts whose word evidence may rest on beside those our manifest names.
+    `delays` are reporting delays (ms) as far as they are known, `watching` says who declares to watch for a category
+    now, and when it was last heard (UTC ms).
     """
 
     policy: Policy
@@ -39,6 +47,8 @@ class Rules:
     tallies: Mapping[tuple[bytes, Category], Tally] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
     people: People = field(default_factory=People)
+    delays: Mapping[tuple[bytes, Category], int] = field(default_factory=dict)
+    watching: Watching = no_watching
     _speakers: dict[Category, dict[bytes, Speaker]] = field(default_factory=dict)
 
     @property
@@ -74,8 +84,12 @@ class Rules:
         return self._speakers[category]
 
     def witnesses_of(self, category: Category) -> Sequence[Witness]:
-        """Nobody's reporting delay is known yet, so nobody's silence says anything."""
-        return ()
+        """Who watches for a category, as far as it is known how long its reports take."""
+        return [
+            Witness(publisher, self.delays[publisher, category], heard_ms)
+            for publisher, heard_ms in self.watching(category)
+            if (publisher, category) in self.delays
+        ]
 
     def _speaker(self, publisher: bytes, category: Category) -> Speaker:
         member = self.roster.member(publisher)
