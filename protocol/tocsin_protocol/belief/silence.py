@@ -16,7 +16,7 @@ MAX_DELAYS = 64
 
 
 def known_delay(delays: Sequence[int]) -> int | None:
-    """How long a publisher takes to report what is real, as far as that is known, ms; `delays`: its own, newest first."""
+    """How long a publisher takes to report what is real, ms, as far as it is known; `delays`: its own, newest first."""
     # [BELIEF] A reporting delay is known after MIN_DELAYS hits: the longest of the last MAX_DELAYS.
     return max(delays[:MAX_DELAYS]) if len(delays) >= MIN_DELAYS else None
 
