@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tocsin_protocol.belief.independence import labels_of
 from tocsin_protocol.belief.outcomes import Tally
-from tocsin_protocol.belief.reputation import assess_standing
+from tocsin_protocol.belief.reputation import Standing, Vouch, assess_standing
 from tocsin_protocol.belief.terms import Speaker, Witness
 from tocsin_protocol.decision.judge import World
 from tocsin_protocol.decision.policy import Policy
@@ -94,8 +94,24 @@ class Rules:
     def _speaker(self, publisher: bytes, category: Category) -> Speaker:
         member = self.roster.member(publisher)
         name = member.name if member else ""
-        standing = assess_standing(self.tallies.get((publisher, category), NO_TALLY), self.policy.pins.get(name))
+        vouches = [
+            Vouch(word.by, word.llr, self._weight_of_member(word.by, category))
+            for word in self.policy.words
+            if word.of == name
+        ]
+        standing = self._standing(publisher, name, category, vouches)
         return Speaker(publisher, name, self._labels(publisher), standing)
+
+    def _standing(self, publisher: bytes, member: str, category: Category, vouches: Sequence[Vouch]) -> Standing:
+        tally = self.tallies.get((publisher, category), NO_TALLY)
+        pin, cap = self.policy.pins.get(member), self.policy.vouch_cap
+        return assess_standing(tally, pin, vouches=vouches, vouch_cap=cap)
+
+    def _weight_of_member(self, name: str, category: Category) -> float:
+        """What a member's word is worth by itself: nobody vouches for those who vouch."""
+        members = (member for member in self.roster.roster.members if member.name == name)
+        publishers = (publisher.id for member in members for publisher in member.publishers)
+        return max((self._standing(item, name, category, ()).llr for item in publishers), default=0.0)
 
     def _labels(self, publisher: bytes) -> frozenset[str]:
         member, entry = self.roster.member(publisher), self.roster.publisher(publisher)

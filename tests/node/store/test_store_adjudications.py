@@ -16,6 +16,7 @@ from tocsin_protocol.belief.reputation import Basis
 from tocsin_protocol.belief.silence import MAX_HEARTBEAT_AGE_MS, MIN_DELAYS
 from tocsin_protocol.belief.terms import Answer, Source
 from tocsin_protocol.decision.judge import weigh_incident
+from tocsin_protocol.decision.policy import Word
 from tocsin_protocol.model import Signal
 from tocsin_protocol.taxonomy import Category
 
@@ -116,6 +117,25 @@ def test_who_is_known_to_report_within_seconds_and_says_nothing_takes_from_the_b
     assert held_back < alone
     assert believe(now_ms + 3_000, watched_by(now_ms))[1] == [Answer.NOT_DUE]
     assert believe(at_ms, watched_by(at_ms - MAX_HEARTBEAT_AGE_MS - 1)) == (alone, [Answer.NO_HEARTBEAT])
+
+
+def test_who_is_vouched_for_by_two_whose_word_counts_weighs_up_to_the_cap() -> None:
+    rules = make_rules()
+    delta = Feed("delta").publisher
+    tallies = {key: tally for key, tally in rules.tallies.items() if key[0] != delta}
+
+    def weight(*words: Word, cap: float = 0.5) -> tuple[float, Basis]:
+        policy = replace(rules.policy, words=words, vouch_cap=cap)
+        found = replace(rules, policy=policy, tallies=tallies, _speakers={})
+        standing = found.speakers_of(Category.ASSET_DRAIN)[delta].standing
+        return standing.llr, standing.basis
+
+    two = Word("brook", "delta", 2.0), Word("cedar", "delta", 0.3)
+    assert weight() == weight(two[0]) == weight(*two, cap=0.0) == (0.0, Basis.STRANGER)
+    assert weight(*two) == (0.3, Basis.VOUCHED)
+    assert weight(two[0], replace(two[1], llr=3.0)) == (0.5, Basis.VOUCHED)
+    # a stranger's word for another is worth nothing, and nobody vouches for those who vouch
+    assert weight(two[0], Word("elm", "delta", 3.0), Word("brook", "elm", 2.0), Word("cedar", "elm", 2.0))[0] == 0.0
 
 
 def newest(database: sqlite3.Connection) -> bytes:
