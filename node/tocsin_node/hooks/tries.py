@@ -74,7 +74,7 @@ async def _give_up(action: Action, journal: Journal, sentence: str, is_unsure: b
     if not is_unsure:
         return await _record(action, journal, Event.FAIL, sentence)
     # [HOOK] A message that may have taken effect, and was never confirmed, is unknown and not failed.
-    told = sentence if NOT_KNOWN in sentence else f"{sentence}; of an earlier try, {NOT_KNOWN}"
+    told = sentence if NOT_KNOWN in sentence else f"{sentence}; whether an earlier try took effect is not known"
     return await _record(action, journal, Event.LOSE, told)
 
 

@@ -18,7 +18,7 @@ import trio
 from chain_kit import DEADLINE_S, OCCASION, MemoryJournal
 from pydantic import ValidationError
 from tocsin_node.clock import now_ms
-from tocsin_node.hooks.command import MAX_OUTPUT_BYTES, CommandHook, find_fault
+from tocsin_node.hooks.command import MAX_OUTPUT_BYTES, MAX_PATH_STEPS, CommandHook, find_fault
 from tocsin_node.hooks.hook import Answer
 from tocsin_node.hooks.message_config import CommandHookConfig
 from tocsin_protocol.containment.action import Action, new_action
@@ -198,6 +198,39 @@ async def test_a_program_that_others_can_change_is_refused_and_the_probe_says_so
     assert "is no program" in str(find_fault(config(path)))
     path.unlink()
     assert "No such file" in str(find_fault(config(path)))
+
+
+def test_a_folder_on_the_way_that_others_can_write_is_refused_unless_it_is_sticky(folder: Path) -> None:
+    inner = folder / "upper" / "inner"
+    inner.mkdir(parents=True, mode=0o755)
+    path = program(inner, "print('ran')")
+    assert find_fault(config(path)) is None
+    for mode, fault in ((0o775, True), (0o777, True), (0o1777, False), (0o755, False)):
+        inner.parent.chmod(mode)
+        wanted = f"{inner.parent} can be written by others: run chmod go-w {inner.parent}"
+        assert find_fault(config(path)) == (wanted if fault else None)
+
+
+@pytest.mark.parametrize("target", ["lever", "../open/hop", "../open/lever"])
+def test_a_link_through_a_folder_that_others_can_write_is_refused(folder: Path, target: str) -> None:
+    for name in ("bin", "open"):
+        (folder / name).mkdir(mode=0o755)
+    path = program(folder / "bin", "print('ran')")
+    (folder / "open" / "hop").symlink_to(path)
+    (folder / "open" / "lever").symlink_to("../bin/lever")
+    link = folder / "bin" / "link"
+    link.symlink_to(target)
+    assert find_fault(config(link)) is None
+    (folder / "open").chmod(0o777)
+    assert (find_fault(config(link)) is None) == (target == "lever")
+
+
+def test_links_that_lead_nowhere_are_refused(folder: Path) -> None:
+    (folder / "link").symlink_to("link")
+    assert "symbolic links" in str(find_fault(config(folder / "link")))
+    program(folder, "print('ran')")
+    winding = f"/{folder.parts[1]}/.." * MAX_PATH_STEPS + f"{folder}/lever"
+    assert "folders and links lead to it" in str(find_fault(config(Path(winding))))
 
 
 @pytest.mark.parametrize(("user", "why"), [("root", "not allowed"), ("no-such-user", "is not there")])

@@ -59,9 +59,9 @@ async def run(journal: MemoryJournal, action: Action, *becomes: Tried, tries: in
         (
             (UNSURE, NOT_DONE, NOT_DONE),
             State.UNKNOWN,
-            f"not done; given up after try 3; of an earlier try, {NOT_KNOWN}",
+            "not done; given up after try 3; whether an earlier try took effect is not known",
         ),
-        ((UNSURE, REFUSED), State.UNKNOWN, f"will not; of an earlier try, {NOT_KNOWN}"),
+        ((UNSURE, REFUSED), State.UNKNOWN, "will not; whether an earlier try took effect is not known"),
     ],
 )
 async def test_one_try_that_may_have_taken_effect_makes_the_end_unknown_unless_it_is_confirmed(
@@ -102,7 +102,7 @@ async def test_no_try_is_made_past_the_deadline(autojump_clock: MockClock, first
     [
         ((), 1, State.UNKNOWN, f"cut off by a restart; {NOT_KNOWN}; given up after try 1"),
         ((DONE,), 2, State.EFFECTIVE, "done"),
-        ((REFUSED,), 2, State.UNKNOWN, f"will not; of an earlier try, {NOT_KNOWN}"),
+        ((REFUSED,), 2, State.UNKNOWN, "will not; whether an earlier try took effect is not known"),
     ],
 )
 async def test_a_try_that_a_restart_cut_off_counts_and_may_have_taken_effect(
