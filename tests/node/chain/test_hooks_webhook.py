@@ -71,6 +71,7 @@ def intend(journal: MemoryJournal, *, for_ms: int = 600_000) -> Action:
     now = now_ms()
     return journal.add(
         new_action(
+            ledger=bytes(16),
             hook="pager",
             target="pool",
             arm_epoch=1,

@@ -55,6 +55,7 @@ def intend(hook: CommandHook, journal: MemoryJournal, *, for_ms: int = 600_000) 
     now = now_ms()
     return journal.add(
         new_action(
+            ledger=bytes(16),
             hook=hook.name,
             target=hook.target,
             arm_epoch=1,

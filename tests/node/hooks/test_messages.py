@@ -34,6 +34,7 @@ def intend(hook: WebhookHook, journal: MemoryJournal) -> Action:
     now = now_ms()
     return journal.add(
         new_action(
+            ledger=bytes(16),
             hook=hook.name,
             target=hook.target,
             arm_epoch=1,

@@ -56,6 +56,7 @@ async def test_the_documented_example_is_installed_and_fired(tmp_path: Path, mon
             assert [check.answer.value for check in await hook.probe()] == ["ok"]
             action = journal.add(
                 new_action(
+                    ledger=bytes(16),
                     hook=hook.name,
                     target=hook.target,
                     arm_epoch=1,

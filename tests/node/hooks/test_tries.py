@@ -22,6 +22,7 @@ UNSURE = Tried(False, True, f"no answer; {NOT_KNOWN}", is_unsure=True)
 def intend(journal: MemoryJournal) -> Action:
     return journal.add(
         new_action(
+            ledger=bytes(16),
             hook="pager",
             target="pool",
             arm_epoch=1,
