@@ -108,7 +108,7 @@ def find_fault(config: CommandHookConfig) -> str | None:
         mode = program.stat().st_mode
         if not stat.S_ISREG(mode) or not mode & 0o111:
             return f"{program} is no program: run chmod 755 {program}"
-        # [HOOK] A program that others can write, or put another in the place of, is not run.
+        # [HOOK] A program that others can write or replace is not run.
         for step in _steps_to(program):
             if fault := _find_writers(step):
                 return fault
@@ -182,25 +182,25 @@ async def run_program(config: CommandHookConfig, given: bytes) -> Tried:
         )
     except (OSError, subprocess.SubprocessError) as exc:
         return Tried(False, False, f"not started: {exc}")
-    output = bytearray()
+    output, code = bytearray(), None
     try:
-        with trio.move_on_after(config.timeout_ms / 1_000) as limit:
+        with trio.move_on_after(config.timeout_ms / 1_000):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_feed, process, given)
                 drained = trio.Event()
                 nursery.start_soon(_drain, process, output, drained)
-                await process.wait()
+                code = await process.wait()
                 with trio.move_on_after(_LAST_WORDS_S):
                     await drained.wait()
                 nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await _end(process)
-    if limit.cancelled_caught:
+    if code is None:
         return Tried(False, True, f"stopped after {config.timeout_ms} ms; {NOT_KNOWN}", is_unsure=True)
     if len(output) > MAX_OUTPUT_BYTES:
         return Tried(False, False, f"stopped: it wrote more than {MAX_OUTPUT_BYTES} bytes; {NOT_KNOWN}", is_unsure=True)
-    return _judge(process.returncode, _shown(output))
+    return _judge(code, _shown(output))
 
 
 def _as_user(user: str | None) -> dict[str, Any]:
@@ -243,13 +243,13 @@ async def _end(process: trio.Process) -> None:
             await stream.aclose()
 
 
-def _judge(code: int | None, shown: str) -> Tried:
+def _judge(code: int, shown: str) -> Tried:
     said = f": {shown}" if shown else ""
     if code == 0:
         return Tried(True, False, f"done{said}")
     if code == _TRY_AGAIN:
         return Tried(False, True, f"exit {code}, asks to be tried again{said}")
-    if code is not None and code < 0:
+    if code < 0:
         return Tried(False, True, f"ended by signal {-code}{said}; {NOT_KNOWN}", is_unsure=True)
     return Tried(False, False, f"exit {code}{said}")
 
