@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 from protocol_kit import NOW_MS, VAULT, make_signal
-from relay_kit import DEADLINE_SECONDS, Bench, open_bench
+from relay_kit import DEADLINE_SECONDS, Bench, open_bench, wait_until
 from store_kit import HOOK, Lever, arm
 from tocsin_node.hooks.hook import Journal
 from tocsin_node.relay import acting as acting_module
@@ -190,7 +190,8 @@ async def test_what_a_reorg_takes_back_is_taken_up_again_and_its_end_is_told(tmp
         bench.clock[0] += 40_000
         await nursery.start(run_expiry, bench.store, bench.metrics, lambda: bench.clock[0])
         await wait_state(bench, State.EXPIRING)
-        assert bench.counted("tocsin_action_events", event="expire") == 1
+        # counted once it is written, so a moment after the state can be read
+        await wait_until(lambda: bench.counted("tocsin_action_events", event="expire") == 1)
         nursery.cancel_scope.cancel()
 
 
