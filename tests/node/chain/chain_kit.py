@@ -22,7 +22,7 @@ from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario
 from tocsin_node.hooks.config import EvmHookConfig
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.hooks.hook import Occasion
-from tocsin_protocol.containment.action import Action, Detail, apply_event, new_action
+from tocsin_protocol.containment.action import Action, Detail, SignedTransaction, apply_event, new_action
 from tocsin_protocol.containment.life_cycle import Event, State
 
 GUARDIAN_KEYS = tuple(hashlib.sha256(f"guardian {name}".encode()).digest() for name in ("lender", "dex", "vault"))
@@ -153,6 +153,13 @@ class Bench:
                 await trio.sleep(0.005)
 
 
+async def wait_pooled(anvil: Anvil, transaction: SignedTransaction) -> None:
+    """Wait until the chain has the bytes, mined or not: that they are sent is noted before they arrive."""
+    with trio.fail_after(DEADLINE_S):
+        while await anvil.call("eth_getTransactionByHash", "0x" + transaction.hash.hex()) is None:  # noqa: ASYNC110
+            await trio.sleep(0.005)
+
+
 async def open_bench(anvil: Anvil) -> Bench:
     guardians = Guardians(*(Guardian(key).address for key in GUARDIAN_KEYS))
     return Bench(anvil, await deploy_scenario(anvil, guardians))
@@ -202,4 +209,14 @@ async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-__all__ = ["DEADLINE_S", "GUARDIAN_KEYS", "OCCASION", "Bench", "MemoryJournal", "Proxy", "State", "open_proxy"]
+__all__ = [
+    "DEADLINE_S",
+    "GUARDIAN_KEYS",
+    "OCCASION",
+    "Bench",
+    "MemoryJournal",
+    "Proxy",
+    "State",
+    "open_proxy",
+    "wait_pooled",
+]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from chain_kit import MemoryJournal, open_proxy
+from chain_kit import MemoryJournal, open_proxy, wait_pooled
 from contract_kit import START_S, deploy, go_to
 from hook_kit import ASSET, GUARDIAN_KEY, MAKERS, MARKET, Stage, clock_after, stage_module, stage_pausable, wait_for
 from tocsin_node.chain.guardian import Guardian
@@ -142,6 +142,7 @@ async def test_what_is_lifted_later_was_effective_in_its_block(anvil: Anvil) -> 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: stage.run(journal, action, confirmations=3))
         await wait_for(lambda: Event.SEND in journal.events)
+        await wait_pooled(anvil, journal.actions[action.action_id].transactions[0])
         await anvil.mine()
         await wait_for(lambda: Event.INCLUDE in journal.events)
         await anvil.call("evm_setAutomine", True)
