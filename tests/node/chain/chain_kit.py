@@ -147,17 +147,17 @@ class Bench:
             while not await is_paused(self.anvil, self.scenario.dex):  # noqa: ASYNC110 - as below
                 await trio.sleep(0.005)
 
+    async def wait_pooled(self, transaction: SignedTransaction) -> None:
+        """Wait until the chain has the bytes, mined or not: that they are sent is noted before they arrive."""
+        asked = "0x" + transaction.hash.hex()
+        with trio.fail_after(DEADLINE_S):
+            while await self.anvil.call("eth_getTransactionByHash", asked) is None:  # noqa: ASYNC110 - as below
+                await trio.sleep(0.005)
+
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(DEADLINE_S):
             while not condition():  # noqa: ASYNC110 - what is waited for happens on the chain, which sets no event
                 await trio.sleep(0.005)
-
-
-async def wait_pooled(anvil: Anvil, transaction: SignedTransaction) -> None:
-    """Wait until the chain has the bytes, mined or not: that they are sent is noted before they arrive."""
-    with trio.fail_after(DEADLINE_S):
-        while await anvil.call("eth_getTransactionByHash", "0x" + transaction.hash.hex()) is None:  # noqa: ASYNC110
-            await trio.sleep(0.005)
 
 
 async def open_bench(anvil: Anvil) -> Bench:
@@ -209,14 +209,4 @@ async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-__all__ = [
-    "DEADLINE_S",
-    "GUARDIAN_KEYS",
-    "OCCASION",
-    "Bench",
-    "MemoryJournal",
-    "Proxy",
-    "State",
-    "open_proxy",
-    "wait_pooled",
-]
+__all__ = ["DEADLINE_S", "GUARDIAN_KEYS", "OCCASION", "Bench", "MemoryJournal", "Proxy", "State", "open_proxy"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import trio
-from chain_kit import Bench, open_proxy, wait_pooled
+from chain_kit import Bench, open_proxy
 from tocsin_node.demo.scenario_chain import is_paused, unpause
 from tocsin_protocol.containment.life_cycle import Event, State
 
@@ -310,7 +310,7 @@ async def test_a_stuck_transaction_is_bumped_at_the_same_nonce(bench: Bench) -> 
     async with trio.open_nursery() as nursery, bench.open_hook(bump_ms=150, max_bumps=2) as hook:
         nursery.start_soon(hook.run, action, bench.journal)
         await bench.wait_for(lambda: bench.journal.events.count(Event.SIGN) == 3)
-        await wait_pooled(bench.anvil, bench.journal.actions[action.action_id].transactions[2])
+        await bench.wait_pooled(bench.journal.actions[action.action_id].transactions[2])
         await trio.sleep(0.4)
         assert bench.journal.events.count(Event.SIGN) == 3, "bumps are bounded"
         await bench.anvil.mine()
@@ -338,7 +338,7 @@ async def test_a_call_that_reverts_on_chain_is_reverted(bench: Bench) -> None:
     async with trio.open_nursery() as nursery, bench.open_hook() as hook:
         nursery.start_soon(hook.run, action, bench.journal)
         await bench.wait_for(lambda: Event.SEND in bench.journal.events)
-        await wait_pooled(bench.anvil, bench.journal.actions[action.action_id].transactions[0])
+        await bench.wait_pooled(bench.journal.actions[action.action_id].transactions[0])
         await bench.anvil.call("anvil_setStorageAt", bench.scenario.dex, "0x1", "0x" + "00" * 32)  # another guardian
         await bench.anvil.mine()
         await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_settled)
@@ -365,7 +365,7 @@ async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
         nursery.start_soon(hook.run, second, bench.journal)
         await bench.wait_for(lambda: all(item.transactions for item in bench.journal.actions.values()))
         for item in bench.journal.actions.values():
-            await wait_pooled(bench.anvil, item.transactions[0])
+            await bench.wait_pooled(item.transactions[0])
         await bench.anvil.mine()
         await bench.wait_for(lambda: all(item.is_settled for item in bench.journal.actions.values()))
     states = sorted(item.state for item in bench.journal.actions.values())
