@@ -27,6 +27,8 @@ _UNDERPRICED = ("underpriced", "less than block base fee", "fee too low", "max f
 # What sending the same bytes again cannot mend. Anything else, a busy or broken endpoint's included, may pass.
 _FIRM = (
     "insufficient funds",
+    "insufficientfunds",
+    "upfront cost exceeds account balance",
     "intrinsic gas",
     "exceeds block gas limit",
     "gas limit is too high",
@@ -38,9 +40,10 @@ _FIRM = (
     "only replay-protected",
     "transaction type not supported",
     "exceeds the configured cap",
-    "fee cap",
 )
-_NONCE_USED = ("nonce too low", "nonce is too low", "oldnonce", "invalid nonce")
+
+IsHeard = Callable[[Sequence["Answer"]], bool]
+"""Whether enough endpoints are heard to wait for the others only `grace_ms` longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +160,22 @@ class ChainClient:
                 nursery.start_soon(ask, index)
         return found
 
-    async def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
-        """Return what the endpoints that are in time say: all, or those `grace_ms` after as many as make a witness.
+    async def ask_all(self, requests: Sequence[Request], is_heard: IsHeard | None = None) -> list[Answer]:
+        """Return what the endpoints that are in time say: all, or those `grace_ms` after enough of them are heard.
 
-        Until then the others are waited for, at most until their requests run out of time: else the fastest alone would
-        be the chain, and honest ones far away would never be heard.
+        Enough are as many as confirm a receipt, where the caller does not say. Until then the others are waited for, at
+        most until their requests run out of time: else the fastest alone would be the chain, and honest ones far away
+        would never be heard.
         """
         answers: list[Answer] = []
-        await self._gather(lambda _: requests, answers, lambda: None)
+        await self._gather(lambda _: requests, answers, lambda: None, is_heard)
         return answers
 
     async def ask_until(
-        self, requests_of: Callable[[int], Sequence[Request]], is_enough: Callable[[Sequence[Answer]], bool]
+        self,
+        requests_of: Callable[[int], Sequence[Request]],
+        is_enough: Callable[[Sequence[Answer]], bool],
+        is_heard: IsHeard | None = None,
     ) -> list[Answer]:
         """Ask each endpoint its own, and return as soon as what is there is enough, else as `ask_all` does.
 
@@ -183,7 +190,7 @@ class ChainClient:
                 over.set()
 
         async def gather() -> None:
-            await self._gather(requests_of, answers, look)
+            await self._gather(requests_of, answers, look, is_heard)
             over.set()
 
         self.nursery.start_soon(gather)
@@ -191,10 +198,15 @@ class ChainClient:
         return list(answers)
 
     async def _gather(
-        self, requests_of: Callable[[int], Sequence[Request]], answers: list[Answer], look: Callable[[], None]
+        self,
+        requests_of: Callable[[int], Sequence[Request]],
+        answers: list[Answer],
+        look: Callable[[], None],
+        is_heard: IsHeard | None,
     ) -> None:
         heard = trio.Event()
         waiting = len(self.endpoints)
+        is_heard = is_heard or (lambda some: len(some) >= self.config.witnesses)
 
         async def ask(index: int) -> None:
             nonlocal waiting
@@ -204,7 +216,7 @@ class ChainClient:
             except ChainError:
                 pass  # an endpoint without an answer is absent from the list, which is what callers judge
             waiting -= 1
-            if waiting == 0 or len(answers) >= self.config.witnesses:
+            if waiting == 0 or is_heard(answers):
                 heard.set()
             if waiting == 0:
                 nursery.cancel_scope.cancel()
@@ -278,8 +290,9 @@ async def _close(door: RpcEndpoint | PrivateRelay) -> None:
 
 def _judge_errors(errors: list[RpcRefused | RpcUnavailable], endpoints: int) -> Broadcast:
     refusals = [error for error in errors if isinstance(error, RpcRefused)]
-    # [SEND] That the transaction is known is success, that its nonce is used no refusal: the receipts will tell.
-    firm = [error for error in refusals if not _says(error, _NONCE_USED) and not _says(error, _UNDERPRICED)]
+    # [SEND] That the transaction is known is success; that its nonce is used no refusal: the receipts will tell.
+    # [SEND] A refusal is firm when sending the same bytes again cannot mend it; a busy endpoint's is not.
+    firm = [error for error in refusals if _says(error, _FIRM) and not _says(error, _UNDERPRICED)]
     shown = (firm or refusals or errors)[:1]
     return Broadcast(
         is_accepted=False,

@@ -10,12 +10,14 @@ import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
 from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 
-from tocsin_node.chain.errors import CapReached
+from tocsin_node.chain.errors import CapReached, RpcRefused
 from tocsin_node.chain.finality import wait_final
+from tocsin_node.chain.preflight import read_revert
 from tocsin_node.chain.receipts import Outlook, Receipt, Standing
 from tocsin_node.chain.sender import Sender
 
 from .hook import Journal
+from .refusals import explain
 
 RETRY_MIN_MS = 50
 """First wait after a failed exchange; doubles up to `rebroadcast_ms`."""
@@ -41,6 +43,14 @@ def sign_detail(signed: SignedTransaction) -> dict[str, int | str | bytes]:
 def _is_noted(action: Action, receipts: Iterable[Receipt]) -> bool:
     """Whether one of these is the receipt that the action was included by."""
     return any((item.block_hash, item.hash) == (action.block_hash, action.included_hash) for item in receipts)
+
+
+def _explain_refusal(refusal: RpcRefused | None) -> str:
+    """Say why a call that was mined and reverted does so, as far as it still does."""
+    if refusal is None:
+        return "the same call would go through now"
+    revert = read_revert(refusal)
+    return f"it reverts with {explain(revert)}" if revert else "it gives no reason, as where a function is missing"
 
 
 class NonceUsed(Exception):
@@ -138,7 +148,7 @@ class Pursuit:
                 self._sender.note_mined(action.transactions[0].nonce)
                 if outlook.receipt.is_success:
                     return await self._record(action, Event.CONFIRM, reason="")
-                why = await self._sender.explain_revert(self._address, action.payload)
+                why = _explain_refusal(await self._sender.find_refusal(self._address, action.payload))
                 return await self._record(action, Event.REVERT, reason=f"the transaction was mined and reverted: {why}")
             return action
         if action.state is State.INCLUDED:
