@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import trio
-from chain_kit import Bench, open_proxy
+from chain_kit import DEADLINE_S, FAR_MS, GUARDIAN_KEYS, Bench, Proxy, open_proxy
+from tocsin_node.chain.config import RelayConfig, RelayForm
+from tocsin_node.chain.guardian import Fees, Guardian
+from tocsin_node.chain.raw import read_signed
+from tocsin_node.chain.spending import DAY_S
+from tocsin_node.clock import now_ms
 from tocsin_node.demo.scenario_chain import is_paused, unpause
+from tocsin_node.hooks.evm import EvmHook
+from tocsin_node.hooks.pursuit import MAX_REFUSALS
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import Event, State
 
 
@@ -115,9 +126,8 @@ async def test_one_dead_endpoint_delays_nothing_but_the_second_witness(bench: Be
         action = bench.intend()
         async with trio.open_nursery() as nursery, bench.open_hook(bench.anvil.url, proxy.url) as hook:
             nursery.start_soon(hook.run, action, bench.journal)
-            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
-            assert await is_paused(bench.anvil, bench.scenario.dex)
-            assert Event.CONFIRM not in bench.journal.events
+            await bench.wait_paused()
+            assert Event.INCLUDE not in bench.journal.events, "one endpoint's word about a block is not noted"
             proxy.is_down = False
             await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
     assert await bench.count_sent() == 1
@@ -153,30 +163,78 @@ async def test_one_lying_endpoint_cannot_confirm(bench: Bench) -> None:
     assert await bench.count_sent() == 1
 
 
-async def test_an_endpoint_that_keeps_the_bytes_and_invents_a_receipt_does_not_stop_the_pause(bench: Bench) -> None:
-    def invent(method: str, result: object) -> object:
-        if method == "eth_getTransactionReceipt":
-            return {
-                "transactionHash": "0x" + bench.journal.actions[action.action_id].transactions[0].hash.hex(),
-                "blockHash": "0x" + "77" * 32,
-                "blockNumber": "0x1",
-                "status": "0x1",
-            }
-        return result
+def invent_receipts(bench: Bench, liar: Proxy) -> None:
+    """Let an endpoint keep the transactions to itself, and swear that the first of them is in a block."""
 
+    def invent(method: str, result: object) -> object:
+        if method != "eth_getTransactionReceipt":
+            return result
+        (action,) = bench.journal.actions.values()
+        return {
+            "transactionHash": "0x" + action.transactions[0].hash.hex(),
+            "blockHash": "0x" + "77" * 32,
+            "blockNumber": "0x1",
+            "status": "0x1",
+        }
+
+    liar.lie, liar.swallows = invent, "eth_sendRawTransaction"
+
+
+RECEIPT = "eth_getTransactionReceipt"
+SEND = "eth_sendRawTransaction"
+
+
+async def test_an_endpoint_that_keeps_the_bytes_and_invents_a_receipt_does_not_stop_the_pause(bench: Bench) -> None:
     action = bench.intend()
     async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as honest:
-        liar.lie, liar.swallows = invent, "eth_sendRawTransaction"
+        invent_receipts(bench, liar)
         honest.is_down = True
         async with trio.open_nursery() as nursery, bench.open_hook(liar.url, honest.url) as hook:
             nursery.start_soon(hook.run, action, bench.journal)
-            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
+            await bench.wait_for(lambda: liar.asked.count(RECEIPT) > 2)
             assert not await is_paused(bench.anvil, bench.scenario.dex)
             honest.is_down = False
             await bench.wait_paused()
             nursery.cancel_scope.cancel()
+    assert not {Event.INCLUDE, Event.REORG, Event.CONFIRM} & set(bench.journal.events)
+
+
+async def test_one_invented_receipt_stops_no_bump_and_writes_nothing(bench: Bench) -> None:
+    action = bench.intend()
+    await bench.anvil.call("evm_setAutomine", False)
+    async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as second:
+        invent_receipts(bench, liar)
+        urls = (liar.url, second.url, bench.anvil.url)
+        async with trio.open_nursery() as nursery, bench.open_hook(*urls, bump_ms=150, max_bumps=2) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await bench.wait_for(lambda: bench.journal.events.count(Event.SIGN) == 3)
+            looks = liar.asked.count(RECEIPT)
+            await bench.wait_for(lambda: liar.asked.count(RECEIPT) > looks + 3 * 3)
+            assert not {Event.INCLUDE, Event.REORG} & set(bench.journal.events)
+            await bench.anvil.mine()
+            await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
+    assert bench.journal.events.count(Event.INCLUDE) == 1
     assert Event.REORG not in bench.journal.events
-    assert Event.CONFIRM not in bench.journal.events
+    assert await bench.count_pauses() == 1
+
+
+async def test_one_invented_receipt_shows_a_private_transaction_to_nobody(bench: Bench) -> None:
+    bench.intend()
+    async with (
+        open_proxy(bench.anvil) as relay,
+        open_proxy(bench.anvil) as liar,
+        open_proxy(bench.anvil) as second,
+    ):
+        relay.swallows = SEND
+        invent_receipts(bench, liar)
+        relays = [RelayConfig(url=relay.url, form=RelayForm.RAW)]
+        settings = {"private_relays": relays, "private_ms": 600_000}
+        async with trio.open_nursery() as nursery, bench.open_hook(liar.url, second.url, **settings) as hook:
+            nursery.start_soon(hook.run, bench.intend(), bench.journal)
+            await bench.wait_for(lambda: liar.asked.count(RECEIPT) > 10)
+            nursery.cancel_scope.cancel()
+        assert SEND in relay.asked
+        assert SEND not in (*liar.asked, *second.asked)
 
 
 async def test_an_endpoint_of_another_chain_has_no_say_in_what_is_signed(bench: Bench) -> None:
@@ -323,6 +381,27 @@ async def test_a_stuck_transaction_is_bumped_at_the_same_nonce(bench: Bench) -> 
     assert await bench.count_sent() == 1
 
 
+async def test_endpoints_that_are_too_busy_to_take_the_bytes_are_asked_until_they_do(bench: Bench) -> None:
+    action = bench.intend()
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.errors[SEND] = {"code": -32005, "message": "daily request count exceeded, request rate limited"}
+        async with trio.open_nursery() as nursery, bench.open_hook(proxy.url) as hook:
+            nursery.start_soon(hook.run, action, bench.journal)
+            await bench.wait_for(lambda: bench.journal.events.count(Event.SEND) > MAX_REFUSALS + 1)
+            assert not bench.journal.actions[action.action_id].is_settled
+            proxy.errors.clear()
+            await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
+    assert await bench.count_pauses() == 1
+
+
+async def test_endpoints_that_stay_too_busy_leave_the_outcome_unknown(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.errors[SEND] = {"code": -32005, "message": "request rate limited"}
+        done = await bench.run(bench.intend(), proxy.url, settle_ms=1_500)
+    assert done.state is State.UNKNOWN
+    assert "rate limited" in done.reason
+
+
 async def test_every_endpoint_refusing_the_bytes_fails_within_bounds(bench: Bench) -> None:
     await bench.anvil.fund(bench.guardian, 0)
     done = await bench.run(bench.intend())
@@ -340,7 +419,9 @@ async def test_a_call_that_reverts_on_chain_is_reverted(bench: Bench) -> None:
         await bench.anvil.call("anvil_setStorageAt", bench.scenario.dex, "0x1", "0x" + "00" * 32)  # another guardian
         await bench.anvil.mine()
         await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_settled)
-    assert bench.journal.actions[action.action_id].state is State.REVERTED
+    done = bench.journal.actions[action.action_id]
+    assert done.state is State.REVERTED
+    assert done.reason.endswith("it reverts with NotGuardian: the caller does not hold the role")
 
 
 async def test_signed_but_never_sent_past_the_deadline_is_not_sent(bench: Bench) -> None:
@@ -364,8 +445,12 @@ async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
         await bench.wait_for(lambda: bench.journal.events.count(Event.SEND) >= 2)
         await bench.anvil.mine()
         await bench.wait_for(lambda: all(item.is_settled for item in bench.journal.actions.values()))
-    states = sorted(item.state for item in bench.journal.actions.values())
-    assert states == [State.EFFECTIVE, State.REVERTED]
+    done = sorted(bench.journal.actions.values(), key=lambda item: item.reason)
+    assert [item.state for item in done] == [State.EFFECTIVE, State.EFFECTIVE]
+    # The second was mined and reverted: the effect that it is for was there.
+    said = "already in effect, by another's call: the transaction was mined and reverted: it reverts with EnforcedPause"
+    assert [item.reason for item in done] == ["", f"{said}: already in effect"]
+    assert await bench.count_pauses() == 1
     assert {item.transactions[0].nonce for item in bench.journal.actions.values()} == {0, 1}
 
 
@@ -383,3 +468,102 @@ async def test_a_new_action_leaves_the_nonce_of_a_signed_one_alone(bench: Bench)
     nonces = {item.arm_epoch: item.transactions[0].nonce for item in bench.journal.actions.values()}
     assert nonces == {1: 0, 2: 1}
     assert bench.journal.actions[signed.action_id].state is State.EFFECTIVE
+
+
+async def test_a_nonce_that_is_counted_before_its_receipt_is_shown_is_not_anothers(bench: Bench) -> None:
+    """Endpoints index receipts some time after they count the transaction, and looks are milliseconds apart."""
+    late = 10
+
+    def hide(method: str, result: object) -> object:
+        return None if method == RECEIPT and proxy.asked.count(RECEIPT) <= late else result
+
+    async with open_proxy(bench.anvil) as proxy:
+        proxy.lie = hide
+        done = await bench.run(bench.intend(), proxy.url, rebroadcast_ms=30_000)
+    assert done.state is State.EFFECTIVE
+    assert proxy.asked.count(RECEIPT) > late
+
+
+async def leave_unknown(bench: Bench, hook: EvmHook, proxy: Proxy, action: Action) -> Action:
+    """Let an action be signed, and its bytes reach nobody."""
+    bench.journal.on_record = lambda event: setattr(proxy, "is_down", proxy.is_down or event is Event.SIGN)
+    with trio.fail_after(DEADLINE_S):
+        unknown = await hook.run(action, bench.journal)
+    bench.journal.on_record, proxy.is_down = None, False
+    assert unknown.state is State.UNKNOWN
+    return unknown
+
+
+async def test_an_unknown_action_keeps_its_nonce_until_it_is_looked_at_again(bench: Bench) -> None:
+    async with open_proxy(bench.anvil) as proxy, bench.open_hook(proxy.url, settle_ms=300) as hook:
+        unknown = await leave_unknown(bench, hook, proxy, bench.intend(epoch=1))
+        other = bench.intend(epoch=2)
+        with trio.fail_after(DEADLINE_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hook.run, other, bench.journal)
+                await bench.wait_for(lambda: bench.journal.actions[other.action_id].transactions != ())
+                nursery.start_soon(hook.run, unknown, bench.journal)
+    nonces = {item.arm_epoch: item.transactions[0].nonce for item in bench.journal.actions.values()}
+    assert nonces == {1: 0, 2: 1}
+
+
+async def test_an_unknown_action_that_is_too_old_to_be_sent_lets_its_nonce_go(bench: Bench) -> None:
+    clock = [now_ms()]
+    async with (
+        open_proxy(bench.anvil) as proxy,
+        bench.open_hook(proxy.url, clock=lambda: clock[0], settle_ms=300) as hook,
+    ):
+        unknown = await leave_unknown(bench, hook, proxy, bench.intend(epoch=1))
+        clock[0] = unknown.deadline_ms + 1
+        with trio.fail_after(DEADLINE_S):
+            assert (await hook.run(unknown, bench.journal)).state is State.UNKNOWN
+            other = await hook.run(bench.intend(epoch=2, for_ms=2 * FAR_MS), bench.journal)
+    assert (other.state, other.transactions[0].nonce) == (State.EFFECTIVE, 0)
+
+
+def lag(method: str, result: object) -> object:
+    """Show the account as it was before its first transaction."""
+    return "0x0" if method == "eth_getTransactionCount" else result
+
+
+async def test_after_a_restart_endpoints_that_lag_do_not_have_a_used_nonce_signed_again(bench: Bench) -> None:
+    first = await bench.run(bench.intend(epoch=1))
+    await bench.unpause()
+    async with open_proxy(bench.anvil) as one, open_proxy(bench.anvil) as two:
+        one.lie = two.lie = lag
+        async with bench.open_hook(one.url, two.url) as hook:
+            hook.claim(first)
+            with trio.fail_after(DEADLINE_S):
+                second = await hook.run(bench.intend(epoch=2), bench.journal)
+    assert (second.state, second.transactions[0].nonce) == (State.EFFECTIVE, 1)
+
+
+@pytest.mark.parametrize("is_other", ["key", "chain"])
+async def test_what_another_key_or_another_chain_has_used_is_not_ours(bench: Bench, is_other: str) -> None:
+    key, chain_id = (b"\7" * 32, 31_337) if is_other == "key" else (GUARDIAN_KEYS[1], 1)
+    signed = Guardian(key).sign(
+        chain_id=chain_id, nonce=41, to=bench.scenario.dex, calldata=b"", gas_limit=300_000, fees=Fees(10**18, 1)
+    )
+    old = replace(bench.intend(), transactions=(signed,), state=State.EFFECTIVE, block_hash=b"\1" * 32)
+    async with bench.open_hook() as hook:
+        hook.claim(old)
+        with trio.fail_after(DEADLINE_S):
+            done = await hook.run(bench.intend(epoch=2), bench.journal)
+    assert (done.state, done.transactions[0].nonce) == (State.EFFECTIVE, 0)
+
+
+async def test_what_was_signed_before_a_restart_counts_against_the_cap_for_a_day(bench: Bench) -> None:
+    first = await bench.run(bench.intend(epoch=1))
+    await bench.unpause()
+    cap = read_signed(first.transactions[0].raw).most_wei * 3 // 2
+    async with bench.open_hook(max_day_spend_wei=cap) as hook:
+        hook.claim(first)
+        lapsed = await hook.run(bench.intend(epoch=2, for_ms=300), bench.journal)
+    assert lapsed.state is State.LAPSED
+    assert "the spend cap is reached" in lapsed.reason
+    over = first.deadline_ms + int(DAY_S * 1_000) + 1
+    async with bench.open_hook(max_day_spend_wei=cap, clock=lambda: over) as hook:
+        hook.claim(first)
+        with trio.fail_after(DEADLINE_S):
+            done = await hook.run(bench.intend(epoch=3, for_ms=3 * int(DAY_S * 1_000)), bench.journal)
+    assert done.state is State.EFFECTIVE
