@@ -114,6 +114,7 @@ RULES = {
                 "spending",
                 "sender",
                 "client",
+                "broadcasts",
                 "fees",
                 "receipts",
                 "finality",

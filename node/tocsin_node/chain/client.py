@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from .broadcasts import Refusal, Sending, is_known
 from .config import ChainConfig
 from .errors import ChainConfigError, ChainError, RpcRefused, RpcUnavailable
 from .preflight import PROBE
@@ -22,26 +23,6 @@ CLOSE_SECONDS = 2.0
 FORK_DEPTH = 64
 """Blocks below the lowest head at which endpoints of one chain show the same block: two epochs."""
 
-_KNOWN = ("already known", "known transaction", "already imported", "already in mempool", "alreadyknown")
-_UNDERPRICED = ("underpriced", "less than block base fee", "fee too low", "max fee per gas", "feetoolow")
-# What sending the same bytes again cannot mend. Anything else, a busy or broken endpoint's included, may pass.
-_FIRM = (
-    "insufficient funds",
-    "insufficientfunds",
-    "upfront cost exceeds account balance",
-    "intrinsic gas",
-    "exceeds block gas limit",
-    "gas limit is too high",
-    "invalid sender",
-    "invalid signature",
-    "invalid chain id",
-    "chain id mismatch",
-    "wrong chain",
-    "only replay-protected",
-    "transaction type not supported",
-    "exceeds the configured cap",
-)
-
 IsHeard = Callable[[Sequence["Answer"]], bool]
 """Whether enough endpoints are heard to wait for the others only `grace_ms` longer."""
 
@@ -52,37 +33,6 @@ class Answer:
 
     index: int
     results: list[Any | RpcRefused]
-
-
-@dataclass(frozen=True, slots=True)
-class Broadcast:
-    """What came of sending one signed transaction to every endpoint; acceptance is not inclusion."""
-
-    is_accepted: bool
-    is_underpriced: bool
-    is_refused_by_all: bool
-    reason: str
-
-
-class Sending:
-    """A broadcast on its way."""
-
-    def __init__(
-        self, reports: trio.MemoryReceiveChannel[RpcRefused | RpcUnavailable | None], started: int, endpoints: int
-    ) -> None:
-        self._reports = reports
-        self._started = started
-        self._endpoints = endpoints
-
-    async def wait(self) -> Broadcast:
-        """Return with the first endpoint that accepts, or when all have failed."""
-        errors: list[RpcRefused | RpcUnavailable] = []
-        for _ in range(self._started):
-            error = await self._reports.receive()
-            if error is None:
-                return Broadcast(True, False, False, "")
-            errors.append(error)
-        return _judge_errors(errors, self._endpoints)
 
 
 class ChainClient:
@@ -237,7 +187,7 @@ class ChainClient:
         text = "0x" + raw.hex()
         public = len(self.endpoints)
         doors = range(public, public + len(self.relays)) if in_private else range(public)
-        send, receive = trio.open_memory_channel[RpcRefused | RpcUnavailable | None](len(doors))
+        send, receive = trio.open_memory_channel[Refusal | None](len(doors))
         started = 0
         for door in doors:
             if self._stragglers[door] < MAX_STRAGGLERS:
@@ -246,14 +196,12 @@ class ChainClient:
                 started += 1
         return Sending(receive, started, len(doors))
 
-    async def _send(
-        self, door: int, text: str, report: trio.MemorySendChannel[RpcRefused | RpcUnavailable | None]
-    ) -> None:
-        error: RpcRefused | RpcUnavailable | None = None
+    async def _send(self, door: int, text: str, report: trio.MemorySendChannel[Refusal | None]) -> None:
+        error: Refusal | None = None
         try:
             await self._hand_over(door, text)
         except RpcRefused as exc:
-            error = None if _says(exc, _KNOWN) else exc
+            error = None if is_known(exc) else exc
         except RpcUnavailable as exc:
             error = exc
         finally:
@@ -286,22 +234,3 @@ async def open_chain(config: ChainConfig) -> AsyncIterator[ChainClient]:
 async def _close(door: RpcEndpoint | PrivateRelay) -> None:
     with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_SECONDS):
         await door.aclose()
-
-
-def _judge_errors(errors: list[RpcRefused | RpcUnavailable], endpoints: int) -> Broadcast:
-    refusals = [error for error in errors if isinstance(error, RpcRefused)]
-    # [SEND] That the transaction is known is success; that its nonce is used no refusal: the receipts will tell.
-    # [SEND] A refusal is firm when sending the same bytes again cannot mend it; a busy endpoint's is not.
-    firm = [error for error in refusals if _says(error, _FIRM) and not _says(error, _UNDERPRICED)]
-    shown = (firm or refusals or errors)[:1]
-    return Broadcast(
-        is_accepted=False,
-        is_underpriced=any(_says(error, _UNDERPRICED) for error in refusals),
-        is_refused_by_all=len(firm) == endpoints,
-        reason=str(shown[0]) if shown else "every endpoint is busy",
-    )
-
-
-def _says(error: RpcRefused, texts: tuple[str, ...]) -> bool:
-    message = error.message.lower()
-    return any(text in message for text in texts)

@@ -10,7 +10,8 @@ from statistics import median_high
 import trio
 from tocsin_protocol.containment.action import SignedTransaction
 
-from .client import Answer, ChainClient, IsHeard, Sending
+from .broadcasts import Sending
+from .client import Answer, ChainClient, IsHeard
 from .errors import RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian

@@ -24,7 +24,7 @@ RETRY_MIN_MS = 50
 MAX_REORGS = 32
 """Times one run follows its transaction out of a block; beyond, the chain is no witness and the outcome unknown."""
 MAX_REFUSALS = 5
-"""Times in a row that every endpoint refuses the bytes before the action has failed."""
+"""Times in a row that every endpoint firmly refuses the bytes before the action has failed."""
 
 _log = structlog.get_logger("tocsin.pursuit")
 
@@ -160,7 +160,7 @@ class Pursuit:
                 self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
             return action
         if outlook.standing is Standing.NONCE_USED:
-            # [SEND] An action whose nonce went to another transaction has failed; it never gets a second nonce.
+            # [SEND] An action whose nonce went to another, look after look, has failed; it never gets a second nonce.
             now = trio.current_time()
             self._nonce_used_at = now if self._nonce_used_at is None else self._nonce_used_at
             if now - self._nonce_used_at >= self._config.rebroadcast_ms / 1_000:
@@ -232,6 +232,7 @@ class Pursuit:
         if outcome.is_underpriced:
             self._timing.bump_at = min(self._timing.bump_at, self._timing.send_at)
         self._refusals = self._refusals + 1 if outcome.is_refused_by_all else 0
+        # [SEND] What every endpoint has refused firmly, time after time, has failed; other refusals end nothing.
         if self._refusals >= MAX_REFUSALS and not self._is_accepted:
             return await self._record(action, Event.FAIL, reason=f"every endpoint refuses it: {outcome.reason}")
         return action
