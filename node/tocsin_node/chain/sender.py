@@ -268,9 +268,14 @@ class Sender:
         )
 
     async def find_refusal(self, to: str, calldata: bytes) -> RpcRefused | None:
-        """Return how a call is refused now, one that says why before others; None where it would go through."""
+        """Return how a call is refused now, one that says why before others; None where it would go through.
+
+        Raises RpcUnavailable when no endpoint answers.
+        """
         call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
         said = [answer.results[0] for answer in await self.client.ask_all([("eth_call", (call, "latest"))])]
+        if not said:
+            raise RpcUnavailable("no endpoint answers")
         refusals = [result for result in said if isinstance(result, RpcRefused)]
         return next((refusal for refusal in refusals if read_revert(refusal)), refusals[0] if refusals else None)
 

@@ -10,7 +10,7 @@ import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
 from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 
-from tocsin_node.chain.errors import CapReached, RpcRefused
+from tocsin_node.chain.errors import CapReached, RpcUnavailable
 from tocsin_node.chain.finality import wait_final
 from tocsin_node.chain.preflight import read_revert
 from tocsin_node.chain.receipts import Outlook, Receipt, Standing
@@ -43,14 +43,6 @@ def sign_detail(signed: SignedTransaction) -> dict[str, int | str | bytes]:
 def _is_noted(action: Action, receipts: Iterable[Receipt]) -> bool:
     """Whether one of these is the receipt that the action was included by."""
     return any((item.block_hash, item.hash) == (action.block_hash, action.included_hash) for item in receipts)
-
-
-def _explain_refusal(refusal: RpcRefused | None) -> str:
-    """Say why a call that was mined and reverted does so, as far as it still does."""
-    if refusal is None:
-        return "the same call would go through now"
-    revert = read_revert(refusal)
-    return f"it reverts with {explain(revert)}" if revert else "it gives no reason, as where a function is missing"
 
 
 class NonceUsed(Exception):
@@ -148,7 +140,7 @@ class Pursuit:
                 self._sender.note_mined(action.transactions[0].nonce)
                 if outlook.receipt.is_success:
                     return await self._record(action, Event.CONFIRM, reason="")
-                why = _explain_refusal(await self._sender.find_refusal(self._address, action.payload))
+                why = await self._explain_revert(action)
                 return await self._record(action, Event.REVERT, reason=f"the transaction was mined and reverted: {why}")
             return action
         if action.state is State.INCLUDED:
@@ -168,6 +160,17 @@ class Pursuit:
                 raise NonceUsed(outlook.note)
             return action
         return await self._push(action, outlook)
+
+    async def _explain_revert(self, action: Action) -> str:
+        """Say why a call that was mined and reverted does so, as far as it still does."""
+        try:
+            refusal = await self._sender.find_refusal(self._address, action.payload)
+        except RpcUnavailable as exc:
+            return f"why is not known, {exc}"
+        if refusal is None:
+            return "the same call would go through now"
+        revert = read_revert(refusal)
+        return f"it reverts with {explain(revert)}" if revert else "it gives no reason, as where a function is missing"
 
     async def _include(self, action: Action, receipt: Receipt) -> Action:
         if action.state is State.INCLUDED:
