@@ -156,10 +156,14 @@ async def test_a_restart_remembers_nonces_and_costs_of_the_ledger(bench: Bench, 
             await desk.decide(second)
             assert (await desk.wait_final(second)).transactions[0].nonce == 1
         await bench.unpause()
-        async with bench.open_hook(max_day_spend_wei=cap) as hook, open_desk(tmp_path, hook) as desk:
+        clock = [now_ms()]
+        capped = bench.open_hook(max_day_spend_wei=cap, clock=lambda: clock[0])
+        async with capped as hook, open_desk(tmp_path, hook) as desk:
             await desk.arm()
-            third = bench.intend(epoch=3, for_ms=300)
+            third = bench.intend(epoch=3)
             await desk.decide(third)
+            await bench.wait_for(lambda: desk.count_events("check") == 1)
+            clock[0] = third.deadline_ms + 1
             done = await desk.wait_final(third)
     assert done.state is State.LAPSED
     assert "the spend cap is reached" in done.reason

@@ -216,9 +216,10 @@ async def test_what_was_signed_before_a_restart_counts_against_the_cap_for_a_day
     first = await bench.run(bench.intend(epoch=1))
     await bench.unpause()
     cap = read_signed(first.transactions[0].raw).most_wei * 3 // 2
-    async with bench.open_hook(max_day_spend_wei=cap) as hook:
+    async with bench.open_hook(max_day_spend_wei=cap, clock=bench.clock_after(Event.CHECK)) as hook:
         hook.claim(first)
-        lapsed = await hook.run(bench.intend(epoch=2, for_ms=300), bench.journal)
+        with trio.fail_after(DEADLINE_S):
+            lapsed = await hook.run(bench.intend(epoch=2), bench.journal)
     assert lapsed.state is State.LAPSED
     assert "the spend cap is reached" in lapsed.reason
     over = first.deadline_ms + int(DAY_S * 1_000) + 1

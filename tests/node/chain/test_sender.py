@@ -268,7 +268,7 @@ async def test_no_endpoint_to_ask_says_why(bench: Bench) -> None:
 
 
 async def test_an_action_beyond_the_spend_cap_waits_and_lapses_by_name(bench: Bench) -> None:
-    done = await bench.run(bench.intend(for_ms=300), max_day_spend_wei=1)
+    done = await bench.run(bench.intend(), clock=bench.clock_after(Event.CHECK), max_day_spend_wei=1)
     assert done.state is State.LAPSED
     found = "the spend cap is reached: max_day_spend_wei 1, 0 wei of it signed for within a day"
     assert done.reason.startswith(f"too old to be sent; {found}")
