@@ -131,7 +131,7 @@ class Sender:
         return bool(self._warm.quotes) and trio.current_time() - self._warm.at <= bound_s
 
     def _is_better(self, quotes: Sequence[Quote]) -> bool:
-        """Whether new quotes replace the warm ones: those of one endpoint give way to none while more are fresh."""
+        """Whether new quotes replace the warm ones: too few of them do not, while enough are fresh."""
         was_witnessed = self._is_warm and len(self._warm.quotes) >= self.client.config.witnesses
         return len(quotes) >= (self.client.config.witnesses if was_witnessed else 1)
 
