@@ -116,6 +116,7 @@ RULES = {
                 "spending",
                 "sender",
                 "client",
+                "broadcasts",
                 "fees",
                 "receipts",
                 "finality",
