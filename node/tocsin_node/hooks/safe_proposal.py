@@ -62,6 +62,11 @@ class SafeProposalHook:
         """Return the call that takes the effect back."""
         return self._call.undo(action.payload) if action.payload else None
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say what the check says."""
+        (result,) = await ask_agreed(self._client, self._call.questions(action.payload))
+        return self._call.is_in_effect(result)
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the Safe and the endpoints answer."""
         safe = await probe_safe(self._client, self._config.safe, self._guardian)
@@ -77,7 +82,7 @@ class SafeProposalHook:
         delay_ms = FIRST_LOOK_MS
         while not action.is_settled:
             fault = await self._put(action)
-            if await self._is_in_effect(action):
+            if await self.read_effect(action):
                 return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
             if self._now_ms() > action.deadline_ms:
                 reason = fault or f"proposed in {self._desk.path_of(action)}, and not done in its time"
@@ -88,7 +93,7 @@ class SafeProposalHook:
 
     async def _begin(self, action: Action, journal: Journal) -> Action:
         refusal = self._call.refusal(action, self._now_ms())
-        if refusal is None and await self._is_in_effect(action):
+        if refusal is None and await self.read_effect(action):
             refusal = f"{IN_EFFECT}: {self._config.check} says so"
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
@@ -111,7 +116,3 @@ class SafeProposalHook:
         except (OSError, ConfigError) as exc:
             return f"not proposed: {exc}"
         return ""
-
-    async def _is_in_effect(self, action: Action) -> bool:
-        (result,) = await ask_agreed(self._client, self._call.questions(action.payload))
-        return self._call.is_in_effect(result) is True

@@ -145,6 +145,12 @@ def read_held(connection: sqlite3.Connection) -> list[HeldLever]:
     ]
 
 
+def read_opening(connection: sqlite3.Connection) -> frozenset[bytes]:
+    """The actions whose levers hold a scope of which the next step is approved: that step lifts them."""
+    opening = {scope for scope, row in read_tracks(connection).items() if row.track.approved is not None}
+    return frozenset(lever.action for lever in read_held(connection) if lever.scopes & opening)
+
+
 def used_levers(connection: sqlite3.Connection, rules: Rules, held: Iterable[HeldLever]) -> tuple[UsedLever, ...]:
     """Levers as a plan sees them: undone as the policy says, else as the hook does; where neither does, by people."""
     return tuple(

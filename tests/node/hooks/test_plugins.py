@@ -92,7 +92,7 @@ async def test_an_entry_point_that_is_not_installed_is_named(tmp_path: Path) -> 
         ("def open_hook():\n    pass", "TypeError"),
         (
             "class Hook:\n    name = target = 'other'\n    ends_after_minutes = None\n"
-            "    payload = undo = probe = claim = run = print\n"
+            "    payload = undo = read_effect = probe = claim = run = print\n"
             "def open_hook(name, target, settings):\n    return Hook()",
             "its name and target are to be the config's",
         ),
