@@ -96,7 +96,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
     store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id)
     try:
         async with (
-            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME), config.node.data_dir) as levers,
+            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME)) as levers,
             trio.open_nursery() as nursery,
         ):
             await _check_chains(levers)

@@ -41,7 +41,7 @@ def config(**settings: object) -> PluginHookConfig:
 
 
 async def open_siren(folder: Path, **settings: object) -> None:
-    async with open_hooks([config(**settings)], [], b"\1" * 32, folder / "node.toml", folder):
+    async with open_hooks([config(**settings)], [], b"\1" * 32, folder / "node.toml"):
         pass
 
 
@@ -51,7 +51,7 @@ async def test_the_documented_example_is_installed_and_fired(tmp_path: Path, mon
     log, journal = tmp_path / "siren.log", MemoryJournal()
     hooks = [config(settings={"file": str(log)})]
     with trio.fail_after(DEADLINE_S):
-        async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml", tmp_path) as levers:
+        async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml") as levers:
             hook, now = levers.hooks["siren"], now_ms()
             assert [check.answer.value for check in await hook.probe()] == ["ok"]
             action = journal.add(
