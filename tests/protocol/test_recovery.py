@@ -244,7 +244,7 @@ def test_an_approval_of_anything_else_does_not_count() -> None:
         "stage": given(grant(later), later),
         "calls": given(good, replace(step, calls=(CAP,))),
         "incident": given(grant(step, incident=bytes(32))),
-        "purpose": given(replace(good, request=replace(good.request, purpose=Purpose.HOLD))),
+        "purpose": given(replace(good, request=replace(good.request, purpose=Purpose.ACT))),
         "payload": given(replace(good, request=replace(good.request, payload=bytes(32)))),
         "words": given(replace(good, request=replace(good.request, effect="Send flowers."))),
         "target": given(replace(good, request=replace(good.request, target=POOL.replace("b1", "b2")))),
