@@ -90,7 +90,7 @@ def _intend(
     ends_ms = (until_ms or now_ms) + minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
     signals = _speaking(judgement, sightings)
     try:
-        payload = hook.payload(_occasion(incident, decision_id, judgement, signals, now_ms))
+        payload = _payload_of(hook, _occasion(incident, decision_id, judgement, signals, now_ms))
     # An operator's own hook may stumble over what strangers wrote: the signal is filed and decided on all the same.
     except Exception as exc:  # noqa: BLE001 - the hook's edge
         _alarm(connection, hook, incident, f"its payload could not be made: {type(exc).__name__}", now_ms)
@@ -116,6 +116,13 @@ def _intend(
     if choice.lever.tier >= Tier.TIGHTEN:
         insert_charges(connection, action, choice, now_ms)
     return ask_operators(connection, rules, choice.lever, action, now_ms) if choice.lever.asks else action
+
+
+def _payload_of(hook: Hook, occasion: Occasion) -> bytes:
+    payload: object = hook.payload(occasion)
+    if not isinstance(payload, bytes):
+        raise TypeError(f"payload of {hook.name}: {type(payload).__name__} where bytes are wanted")
+    return payload
 
 
 def _alarm(connection: sqlite3.Connection, hook: Hook, incident: bytes, why: str, now_ms: int) -> None:

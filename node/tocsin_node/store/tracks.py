@@ -13,7 +13,6 @@ from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, Event, State
 from tocsin_protocol.decision.levers import Lever
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
-from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.recovery.plan import MAX_LEVERS_USED, MAX_TRACKS, EndKind, UsedLever
 from tocsin_protocol.recovery.stages import Stage
 from tocsin_protocol.recovery.steps import Call
@@ -165,10 +164,11 @@ def _undoing_of_hook(connection: sqlite3.Connection, rules: Rules, lever: HeldLe
     if hook is None or action is None:
         return Undoing(None, Stage.EXIT_ONLY, EndKind.PEOPLE)
     end = EndKind.PEOPLE if hook.ends_after_minutes is None else EndKind.CONTRACT
-    proposal, call = hook.undo(action), None
-    if proposal is not None and proposal.target is not None and proposal.calldata is not None:
-        # A sentence too long for a call leaves it to people, who are shown it with the action.
-        with suppress(DecodeError):
+    call = None
+    # A sentence too long for a call leaves it to people, who are shown it with the action; so does a stumbling hook.
+    with suppress(Exception):
+        proposal = hook.undo(action)
+        if proposal is not None and proposal.target is not None and proposal.calldata is not None:
             call = Call(proposal.target, proposal.calldata, proposal.sentence)
     return Undoing(call, Stage.EXIT_ONLY, end)
 
