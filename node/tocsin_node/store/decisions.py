@@ -16,7 +16,7 @@ from tocsin_protocol.model import Signal
 
 from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
-from .asking import ask_operators
+from .asking import ask_operators, window_of
 from .audit import append_audit
 from .decision_detail import MAX_SENTENCE_CHARS, decode_detail, encode_detail, is_kept_by_arming, shape_of
 from .evidence_checks import load_exhibits
@@ -83,7 +83,7 @@ def _intend(
     epoch = read_arms(connection)[hook.name].epoch
     target = action_target(choice.lever, hook.target, incident)
     # People may take longer than a signal is fresh: what they approve they have judged for themselves.
-    until_ms = now_ms + rules.people.window_ms if choice.lever.asks else None
+    until_ms = window_of(now_ms, rules.people.window_ms)[1] if choice.lever.asks else None
     # What the contract ends sooner is over sooner.
     minutes = min(choice.lever.minutes, hook.ends_after_minutes or choice.lever.minutes)
     # A notice holds nothing still, so there is nothing to end.
