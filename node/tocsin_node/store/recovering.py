@@ -130,11 +130,13 @@ def void_stale(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> dic
     plan = make_plan(load_scene(connection, rules, now_ms), now_ms)
     steps = {one.step.scope: one.step.payload for one in plan.steps if one.waits is not None}
     domain, policy = rules.roster.domain, rules.people.approvals
-    granted = {
-        row.request.payload
+    payloads = {row.track.approved for row in approved.values()}
+    given = [
+        row
         for row in read_requests(connection, is_open=False)
-        if row.state is RequestState.GRANTED and is_granted_still(domain, policy, row)
-    }
+        if row.state is RequestState.GRANTED and row.request.payload in payloads
+    ]
+    granted = {row.request.payload for row in given if is_granted_still(domain, policy, row)}
     latest_ms = max(now_ms, read_latest_ms(connection))
     voided = {}
     for scope, row in approved.items():

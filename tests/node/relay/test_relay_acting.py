@@ -24,10 +24,12 @@ from tocsin_node.relay.ledger_desk import LedgerDesk
 from tocsin_node.relay.waiting import read_waiting
 from tocsin_node.store.actions import append_event, find_action, insert_intent
 from tocsin_node.store.arrivals import Filed, Path
+from tocsin_node.store.audit import read_audit
 from tocsin_node.store.database import DATABASE_NAME
 from tocsin_node.store.decisions import Decided
 from tocsin_node.store.ledger import ANCHOR_NAME, read_anchor, read_mark, write_anchor
 from tocsin_node.store.writer import Connection
+from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.containment.action import Action, new_action
 from tocsin_protocol.containment.ledger import LedgerMark
 from tocsin_protocol.containment.life_cycle import Event, State
@@ -199,6 +201,22 @@ async def test_what_a_reorg_takes_back_is_taken_up_again_and_its_end_is_told(tmp
         await wait_state(bench, State.EXPIRING)
         await wait_until(lambda: bench.counted("tocsin_action_events", event="expire") == 1)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_reorg_of_a_lifted_effect_alarms_and_is_not_taken_up(tmp_path: FilePath) -> None:
+    lever = ChainLever()
+    async with open_bench(tmp_path, lever=lever, tasks=False) as bench:
+        action = await bench.store.writer.submit(intend)
+    async with open_bench(tmp_path, lever=lever) as bench:
+        await wait_state(bench, State.EFFECTIVE)
+        await bench.acting.record(action.action_id, Event.LIFT, {"reason": "by hand"})
+        after = await bench.acting.record(action.action_id, Event.REORG, {"reason": "block 8 was replaced"})
+        assert (after.state, after.reason, after.block_number) == (State.LIFTED, "by hand", 8)
+        entries = await bench.store.writer.submit(lambda c: read_audit(c, 0, 1000))
+        (alarm,) = [entry.detail for entry in entries if entry.kind is EntryKind.ALARM]
+        assert b"look whether it is lifted still" in alarm
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert len(lever.ran) == 1
 
 
 async def test_a_block_that_was_not_final_is_watched_again_after_a_restart(tmp_path: FilePath) -> None:

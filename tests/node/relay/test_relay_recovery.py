@@ -417,6 +417,7 @@ async def test_the_plan_is_told_to_people(tmp_path: FilePath, capsys: pytest.Cap
         show_plan(Output(as_json=False), await watch.plan())
         ready = capsys.readouterr().out
         assert "governance: it may be taken now" in ready
+        assert "its next step is approved, until 20" in ready
         assert "Proposed to governance: reopen vault: Open vault from halted to exit-only" in ready
         assert "0x3f4ba83a" in ready
         assert await watch.open() == "exit-only"
