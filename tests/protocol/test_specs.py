@@ -100,6 +100,8 @@ RULES = {
         "protocol/tocsin_protocol/containment/life_cycle.py",
         "protocol/tocsin_protocol/containment/action.py",
         "node/tocsin_node/store/actions.py",
+        "node/tocsin_node/relay/expiry.py",
+        "node/tocsin_node/relay/ledger_desk.py",
         "protocol/tocsin_protocol/containment/ledger.py",
         "node/tocsin_node/store/ledger.py",
         "node/tocsin_node/store/ledger_doubt.py",

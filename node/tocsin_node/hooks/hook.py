@@ -104,6 +104,10 @@ class Hook(Protocol):
         """Return what would take the effect of an action back, None where nothing is configured."""
         ...
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say whether the effect of an action is there now; None where that is not known or cannot be asked."""
+        ...
+
     async def probe(self) -> tuple[Check, ...]:
         """Look, without changing anything, whether the lever would work now."""
         ...

@@ -62,6 +62,11 @@ class SafeProposalHook:
         """Return the call that takes the effect back."""
         return self._call.undo(action.payload) if action.payload else None
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say what the check says."""
+        (result,) = await ask_agreed(self._client, self._call.questions(action.payload))
+        return self._call.is_in_effect(result)
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the Safe and the endpoints answer, and the check that alone tells of the effect."""
         sample = self._call.encode_sample(self._now_ms())
@@ -82,19 +87,14 @@ class SafeProposalHook:
         delay_ms = FIRST_LOOK_MS
         while not action.is_settled:
             fault = "" if action.state is State.UNKNOWN else await self._put(action)
-            is_in_effect = await self._read_effect(action)
+            is_in_effect = await self.read_effect(action)
             if is_in_effect:
-                return await self._confirm(action, journal)
+                return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
             if self._now_ms() > action.deadline_ms:
                 return await self._give_up(action, journal, fault, is_in_effect)
             await trio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self._client.config.rebroadcast_ms)
         return action
-
-    async def _confirm(self, action: Action, journal: Journal) -> Action:
-        if action.state is State.UNKNOWN:
-            action = await journal.record(action.action_id, Event.SEND, {})
-        return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
 
     async def _give_up(self, action: Action, journal: Journal, fault: str, is_in_effect: bool | None) -> Action:
         proposed = f"proposed in {self._desk.path_of(action)}"
@@ -109,7 +109,7 @@ class SafeProposalHook:
 
     async def _begin(self, action: Action, journal: Journal) -> Action:
         refusal = self._call.refusal(action, self._now_ms())
-        if refusal is None and await self._read_effect(action):
+        if refusal is None and await self.read_effect(action):
             refusal = f"{IN_EFFECT}: {self._config.check} says so"
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
@@ -132,7 +132,3 @@ class SafeProposalHook:
         except (OSError, ConfigError) as exc:
             return f"not proposed: {exc}"
         return ""
-
-    async def _read_effect(self, action: Action) -> bool | None:
-        (result,) = await ask_agreed(self._client, self._call.questions(action.payload))
-        return self._call.is_in_effect(result)

@@ -1,8 +1,8 @@
 """Running actions to their end: every intent on disk has a task, in this run or the next.
 
-An action whose outcome is not known is looked at again for as long as the node runs, and after every restart: only
-what the chain says ends it, and no number of looks without an answer says that nothing happened. It waits at most
-LONGEST_RETRY_SECONDS between two looks, and past its deadline nothing of it is sent.
+An action whose outcome is not known is looked at again for as long as the node runs, and after every restart: what
+the chain says ends it, or people do, and no number of looks without an answer says that nothing happened. It waits at
+most LONGEST_RETRY_SECONDS between two looks. Past its deadline nothing is sent but what was in a block before.
 """
 
 from __future__ import annotations
