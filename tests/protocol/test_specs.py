@@ -118,6 +118,7 @@ RULES = {
                 "spending",
                 "sender",
                 "client",
+                "broadcasts",
                 "fees",
                 "receipts",
                 "finality",

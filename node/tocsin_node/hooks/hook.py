@@ -113,10 +113,10 @@ class Hook(Protocol):
         ...
 
     def claim(self, action: Action) -> None:
-        """Reserve what an unfinished action of an earlier run still holds.
+        """Take in what an action of an earlier run used, or still holds.
 
-        Call it for every unfinished action before the first `run` of a process: a new action must not take the
-        nonce of one that is signed.
+        Call it for every unfinished and every signed action before the first `run` of a process: a new action must not
+        take the nonce of one that is signed, and what was signed within a day counts against the spend cap.
         """
         ...
 

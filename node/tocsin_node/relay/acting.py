@@ -17,7 +17,14 @@ from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.never_touch import NeverTouch
-from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_in_block, read_open_actions
+from tocsin_node.store.actions import (
+    FIRST_STEPS,
+    append_event,
+    find_action,
+    read_in_block,
+    read_open_actions,
+    read_signed,
+)
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.writer import Connection, Store
 
@@ -104,10 +111,14 @@ class Acting:
             await self._ledger.confirmed.wait()
             task_status = trio.TASK_STATUS_IGNORED
         since_ms = self._now_ms() - WATCHED_AGAIN_MS
-        open_actions, in_block = await self._store.writer.submit(
-            lambda connection: (read_open_actions(connection), read_in_block(connection, since_ms))
+        open_actions, in_block, signed = await self._store.writer.submit(
+            lambda connection: (
+                read_open_actions(connection),
+                read_in_block(connection, since_ms),
+                read_signed(connection),
+            )
         )
-        for action in open_actions:
+        for action in (*open_actions, *signed):
             if action.hook in self._hooks:
                 self._hooks[action.hook].claim(action)
         async with trio.open_nursery() as nursery:

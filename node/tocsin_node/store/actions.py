@@ -24,6 +24,8 @@ from .ledger import check_ledger, count_up
 MAX_EVENT_BYTES = 256 * 1024
 # Far above what a machine can hold open; a bound for the reads only.
 MAX_OPEN_ACTIONS = 10_000
+# Of what is signed the newest are read at the start: nonces only rise, and no day has so many.
+MAX_SIGNED_READ = 1_024
 
 _COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms, ends_ms"
 # After these an effect may follow, whatever anybody does: a transaction's is to be signed, a webhook's to be sent.
@@ -157,6 +159,16 @@ def read_open_actions(connection: sqlite3.Connection) -> list[Action]:
     rows = connection.execute(
         f"SELECT id FROM actions WHERE state NOT IN ({marks}) ORDER BY created_ms LIMIT ?",  # noqa: S608
         (*_SETTLED_STATES, MAX_OPEN_ACTIONS),
+    ).fetchall()
+    return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+
+
+def read_signed(connection: sqlite3.Connection) -> list[Action]:
+    """The newest actions of which something is signed, at most MAX_SIGNED_READ."""
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE EXISTS (SELECT 1 FROM action_events WHERE action = actions.id AND event = ?)"
+        " ORDER BY created_ms DESC LIMIT ?",
+        (Event.SIGN.value, MAX_SIGNED_READ),
     ).fetchall()
     return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
 
