@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
-from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
+from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.chain.errors import CapReached, RpcUnavailable
 from tocsin_node.chain.finality import wait_final
@@ -116,11 +116,6 @@ class Pursuit:
                 await self._record(action, Event.REORG, reason=f"block {action.block_number} was replaced")
             elif stays is None:
                 _log.warning("not final, and no longer watched", action=action.action_id, block=action.block_number)
-        except ContainmentError:
-            # Lifted meanwhile: nobody wants it back. Both transactions may be mined again, in whatever order.
-            _log.error(
-                "the block of a lifted effect was replaced: look whether it is still lifted", action=action.action_id
-            )
         except Exception:  # noqa: BLE001 - the action was effective: a fault in watching it must not stop the chain
             _log.exception("watching until final failed", action=action.action_id)
         finally:
