@@ -163,7 +163,7 @@ async def test_two_hanging_endpoints_of_three_are_waited_for_no_longer_than_thei
     async with (
         _open_hanging() as one,
         _open_hanging() as two,
-        open_sender(bench, one, two, bench.anvil.url, request_timeout_ms=1_500) as sender,
+        open_sender(bench, one, two, bench.anvil.url, request_timeout_ms=5_000) as sender,
     ):
         with trio.fail_after(DEADLINE_S):
             assert await prepare(bench, sender) == (0, None)

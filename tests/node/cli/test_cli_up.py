@@ -21,8 +21,8 @@ from tocsin_node.demo.network import free_ports
 from tocsin_node.roster_files import create_genesis, genesis_hash
 from tocsin_node.setup_node import NodeHome, pin_genesis
 
-START_SECONDS = 60
-STOP_SECONDS = 30
+START_SECONDS = 120
+STOP_SECONDS = 60
 Homes = Callable[..., list[NodeHome]]
 
 
