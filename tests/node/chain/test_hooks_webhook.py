@@ -129,11 +129,20 @@ async def test_failures_are_tried_again_under_one_id() -> None:
 
 async def test_tries_are_bounded() -> None:
     journal = MemoryJournal()
-    async with open_receiver(Reply(status=503)) as receiver:
+    async with open_receiver(Reply(status=429)) as receiver:
         done = await run(journal, intend(journal), receiver.url, max_attempts=3)
     assert done.state is State.FAILED
-    assert done.reason == "answered 503; given up after 3 tries"
+    assert done.reason == "answered 429; given up after 3 tries"
     assert len(receiver.calls) == 3
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_5xx_says_nothing_about_what_was_done(status: int) -> None:
+    journal = MemoryJournal()
+    async with open_receiver(Reply(status=status)) as receiver:
+        done = await run(journal, intend(journal), receiver.url, max_attempts=2)
+    assert done.state is State.UNKNOWN
+    assert done.reason == f"answered {status}; whether it took effect is not known; given up after 2 tries"
 
 
 async def test_a_redirect_is_not_followed() -> None:
