@@ -98,7 +98,7 @@ class SafeProposalHook:
     async def _give_up(self, action: Action, journal: Journal, fault: str, is_done: bool | None) -> Action:
         path = self._desk.path_of(action)
         is_put = await trio.Path(path).exists()
-        reason = f"proposed in {path}, and not done in its time" if is_put else fault or "never proposed"
+        reason = f"proposed in {path}, and not done in its time" if is_put else fault or "not proposed in its time"
         # [HOOK] A proposal has failed when the chain shows no effect; while it does not tell, the outcome is not known.
         if is_done is False:
             return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
