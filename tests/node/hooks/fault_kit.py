@@ -34,6 +34,7 @@ class Where(StrEnum):
     """Who has the fault."""
 
     ONE = "one of three"
+    TWO = "two of three"
     EVERY = "every endpoint"
     LATER = "every endpoint, later"
     CHAIN = "the chain"
@@ -47,7 +48,7 @@ class Outcome:
     sentence: str
 
 
-# An endpoint that is alone with such a lie is outvoted; when all tell the same one, no node can know.
+# An endpoint that is alone with such a lie is outvoted; when most tell the same one, no node can know.
 BELIEVED = frozenset({Fault.INVENTED_RECEIPT, Fault.WRONG_NONCE, Fault.OTHER_FORK})
 MUTE = frozenset(
     {Fault.DOWN, Fault.HANG, Fault.STATUS_500, Fault.GARBAGE, Fault.TRUNCATED, Fault.WRONG_ID, Fault.WRONG_CHAIN}
@@ -55,8 +56,8 @@ MUTE = frozenset(
 CASES = [
     (fault, where)
     for fault in Fault
-    for where in ([Where.CHAIN] if fault in CHAIN_FAULTS else [Where.ONE, Where.EVERY, Where.LATER])
-    if not (where in (Where.EVERY, Where.LATER) and fault in BELIEVED)
+    for where in ([Where.CHAIN] if fault in CHAIN_FAULTS else [Where.ONE, Where.TWO, Where.EVERY, Where.LATER])
+    if not (where is not Where.ONE and fault in BELIEVED)
 ]
 # The owners send it, with keys and fees of their own.
 OF_A_SENDER = frozenset({Fault.FEE_SPIKE, Fault.NONCE_CONTENTION})
@@ -164,7 +165,7 @@ async def open_endpoints(stage: Stage, fault: Fault, where: Where) -> AsyncItera
         # Before the proxies, so that it ends after them: no request of theirs is left without an answer.
         fork = await stack.enter_async_context(open_anvil()) if fault is Fault.OTHER_FORK else stage.anvil
         proxies = [await stack.enter_async_context(open_proxy(stage.anvil)) for _ in range(ENDPOINTS)]
-        for proxy in {Where.ONE: proxies[:1], Where.EVERY: proxies}.get(where, []):
+        for proxy in {Where.ONE: proxies[:1], Where.TWO: proxies[:2], Where.EVERY: proxies}.get(where, []):
             proxy.fault, proxy.target = fault, fork.url
         yield proxies
 
@@ -175,7 +176,8 @@ async def _meet(scene: Scene, fault: Fault, where: Where, clock: Callable[[], in
     if where is Where.LATER:
         _begin_later(scene, fault)
     hang = {"request_timeout_ms": HANG_MS} if where is not Where.ONE and fault is Fault.HANG else {}
-    return await scene.run_with_people(clock=clock, settle_ms=2_000 if where is not Where.LATER else 500, **hang)
+    settle_ms = 500 if where in (Where.TWO, Where.LATER) else 2_000
+    return await scene.run_with_people(clock=clock, settle_ms=settle_ms, **hang)
 
 
 def _begin_later(scene: Scene, fault: Fault) -> None:
@@ -201,18 +203,20 @@ def _begin_later(scene: Scene, fault: Fault) -> None:
 
 
 def _is_endless(scene: Scene, fault: Fault, where: Where) -> bool:
-    """Whether the hook waits as long as the fault lasts."""
+    """Whether the hook may wait as long as the fault lasts."""
     if where is Where.LATER and not scene.is_proposal:
         return False  # what is signed is given up as unknown long before
-    # A proposal waits for people also while everybody says that the Safe is none.
+    # A proposal waits for people also while the Safe is said to be none.
     return where is not Where.ONE and (fault in MUTE or (scene.is_proposal and fault is Fault.INVENTED_REVERT))
 
 
 def _clock_that_runs_out(scene: Scene, where: Where) -> Callable[[], int]:
-    """A clock that stands past the deadline as soon as the hook has said that it waits, or the fault has begun."""
+    """A clock that stands past the deadline as soon as the hook has said that it waits, or a later fault has begun."""
+    waiting = Event.SEND if scene.is_proposal else Event.CHECK
 
     def clock() -> int:
-        has_begun = scene.journal.events if where is Where.EVERY else any(proxy.fault for proxy in scene.proxies)
+        is_later = where is Where.LATER
+        has_begun = any(proxy.fault for proxy in scene.proxies) if is_later else waiting in scene.journal.events
         return now_ms() + (2 * FAR_MS if has_begun else 0)
 
     return clock

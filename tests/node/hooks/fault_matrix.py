@@ -29,8 +29,8 @@ MESSAGE_CELLS: tuple[Cell, ...] = tuple(
 ALL_CELLS = CALL_CELLS + MESSAGE_CELLS
 IN_FULL = ("pausable", "generic")
 """Hooks of which every cell is run each time."""
-STRIDE = 10
-"""Of the others each time every tenth, beginning elsewhere in each: so each hook and each fault has its turn."""
+STRIDE = 16
+"""Of the others each time every sixteenth, beginning elsewhere in each: so each hook and each fault has its turn."""
 
 
 def is_run_each_time(cell: Cell) -> bool:
