@@ -85,6 +85,8 @@ RULES = {
         "protocol/tocsin_protocol/exposure/shock.py",
         "protocol/tocsin_protocol/exposure/routes.py",
         "protocol/tocsin_protocol/exposure/local_loss.py",
+        "node/tocsin_node/amounts.py",
+        "node/tocsin_node/relay/amounts.py",
         "protocol/tocsin_protocol/ladder.py",
     ),
     "approval": tuple(

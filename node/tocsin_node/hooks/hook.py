@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -21,6 +22,14 @@ class Occasion:
     subjects: tuple[str, ...]
     summary: str
     decided_ms: int
+
+    def id_for(self, hook: str) -> str:
+        """Return the 32 hex digits that a message of one hook is known by, inside of the message.
+
+        Decisions are counted from one in each database, and drills not at all: the incident and the time tell apart.
+        """
+        named = f"{self.incident_id.hex()} {self.decided_ms} {hook}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
 class Answer(StrEnum):

@@ -55,6 +55,15 @@ async def probe_call(
     )
 
 
+async def probe_target(
+    config: ContractHookConfig, call: ContractCall, client: ChainClient, calldata: bytes
+) -> tuple[Check, ...]:
+    """Look at the code and the check of a contract that others are to call."""
+    results = await ask_agreed(client, [code_of(config.contract), *call.questions(calldata)])
+    checks = (_judge_view(config, call, result) for result in results[1:])
+    return (_judge_code((config.contract, results[0])), *checks)
+
+
 async def probe_endpoints(client: ChainClient) -> Check:
     """Whether as many endpoints as are wanted serve this chain, keep up, and have the same block."""
     answers = await _ask_each(client, [("eth_chainId", ()), ("eth_blockNumber", ())])

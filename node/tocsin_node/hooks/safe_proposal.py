@@ -15,7 +15,7 @@ from tocsin_node.errors import ConfigError
 from .call import ContractCall
 from .config import SafeProposalHookConfig
 from .hook import Check, Journal, Occasion, Proposal
-from .probing import probe_endpoints
+from .probing import probe_endpoints, probe_target
 from .reading import ask_agreed, ask_deep_block
 from .refusals import IN_EFFECT
 from .rights import probe_right
@@ -63,48 +63,49 @@ class SafeProposalHook:
         return self._call.undo(action.payload) if action.payload else None
 
     async def probe(self) -> tuple[Check, ...]:
-        """Whether the Safe and the endpoints answer."""
-        safe = await probe_safe(self._client, self._config.safe, self._guardian)
-        return (*probe_right(self._config, self._now_ms()), await probe_endpoints(self._client), safe)
+        """Whether the Safe and the endpoints answer, and the check that alone tells of the effect."""
+        sample = self._call.encode_sample(self._now_ms())
+        return (
+            *probe_right(self._config, self._now_ms()),
+            await probe_endpoints(self._client),
+            *await probe_target(self._config, self._call, self._client, sample),
+            await probe_safe(self._client, self._config.safe, self._guardian),
+        )
 
     def claim(self, action: Action) -> None:
         """Reserve nothing: we send nothing."""
 
     async def run(self, action: Action, journal: Journal) -> Action:
-        """Write it down, then look until it is in effect or too late; UNKNOWN when the chain does not tell which."""
-        delay_ms, fault, is_late = FIRST_LOOK_MS, "", False
+        """Write it down, then look until it is in effect or too late; UNKNOWN when the chain does not tell then."""
         if action.is_unsigned:
             action = await self._begin(action, journal)
-        else:
-            is_late = self._is_late(action)
+        delay_ms = FIRST_LOOK_MS
         while not action.is_settled:
-            # Nobody is asked for what is too late.
-            fault = fault if is_late else await self._put(action)
-            is_late = self._is_late(action)
+            fault = "" if action.state is State.UNKNOWN else await self._put(action)
             is_done = await self._look(action)
             if is_done:
                 return await self._confirm(action, journal)
-            if is_late:
+            if self._now_ms() > action.deadline_ms:
                 return await self._give_up(action, journal, fault, is_done)
             await trio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self._client.config.rebroadcast_ms)
         return action
 
     async def _confirm(self, action: Action, journal: Journal) -> Action:
-        if action.state is State.UNKNOWN:  # the table leaves it by what may be tried again
+        if action.state is State.UNKNOWN:
             action = await journal.record(action.action_id, Event.SEND, {})
         return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
 
     async def _give_up(self, action: Action, journal: Journal, fault: str, is_done: bool | None) -> Action:
         path = self._desk.path_of(action)
-        is_put = await trio.Path(path).exists()
-        reason = f"proposed in {path}, and not done in its time" if is_put else fault or "not proposed in its time"
-        # [HOOK] A proposal has failed when the chain shows no effect; while it does not tell, the outcome is not known.
+        proposed = f"proposed in {path}" if await trio.Path(path).exists() else "not proposed"
+        # [HOOK] A proposal has failed only when the chain says that it was not done in its time.
         if is_done is False:
+            reason = fault or f"{proposed}, and not done in its time"
             return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
         if action.state is State.UNKNOWN:
             return action
-        reason = f"whether the Safe's owners did it is not known, asked again until it is: {fault or reason}"
+        reason = f"{fault or proposed}; whether it was done is not known: {self._config.check} is not answered"
         return await journal.record(action.action_id, Event.LOSE, {"reason": reason})
 
     async def _begin(self, action: Action, journal: Journal) -> Action:
@@ -113,12 +114,9 @@ class SafeProposalHook:
             refusal = f"{IN_EFFECT}: {self._config.check} says so"
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
-        if self._is_late(action):
+        if self._now_ms() > action.deadline_ms:
             return await journal.record(action.action_id, Event.LAPSE, {"reason": "too old to be proposed"})
         return await journal.record(action.action_id, Event.SEND, {})
-
-    def _is_late(self, action: Action) -> bool:
-        return self._now_ms() > action.deadline_ms
 
     async def _put(self, action: Action) -> str:
         """Write the transaction down for the Safe's nonce as it is now; returns what is in the way."""

@@ -20,6 +20,7 @@ from .asking import ask_operators
 from .audit import append_audit
 from .decision_detail import MAX_SENTENCE_CHARS, decode_detail, encode_detail, is_kept_by_arming, shape_of
 from .evidence_checks import load_exhibits
+from .ledger import read_mark
 from .lever_states import action_target, insert_charges, read_charges, read_lever_states
 from .rules import Rules
 from .sightings import load_sightings
@@ -99,6 +100,7 @@ def _intend(
         _alarm(connection, hook, incident, "the incident names nothing that its arguments could be", now_ms)
         return None
     action = new_action(
+        ledger=read_mark(connection).ledger,
         hook=hook.name,
         target=target,
         arm_epoch=epoch,

@@ -156,6 +156,7 @@ MIGRATIONS = (
         verdict TEXT NOT NULL,
         severity TEXT NOT NULL,
         at_ms INTEGER NOT NULL,
+        delay_ms INTEGER,
         PRIMARY KEY (incident, publisher)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX outcomes_by_age ON outcomes (at_ms);

@@ -102,6 +102,7 @@ class Bench:
         """Make an intent durable, or return what has become of the one that is."""
         now = now_ms()
         action = new_action(
+            ledger=bytes(16),
             hook="pause-pool",
             target=self.target,
             arm_epoch=epoch,

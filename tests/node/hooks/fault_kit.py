@@ -146,6 +146,7 @@ def intend(hook: Hook, journal: MemoryJournal) -> Action:
     """Make the intent durable, or return what has become of it."""
     now = now_ms()
     action = new_action(
+        ledger=bytes(16),
         hook=hook.name,
         target=hook.target,
         arm_epoch=1,

@@ -108,6 +108,7 @@ class Stage:
         now = now_ms()
         return journal.add(
             new_action(
+                ledger=bytes(16),
                 hook=self.config.name,
                 target=self.config.target,
                 arm_epoch=epoch,

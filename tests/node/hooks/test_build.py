@@ -36,6 +36,7 @@ async def test_every_kind_is_opened_and_says_what_would_take_it_back(tmp_path: P
             assert hook.target == item["target"]
             assert hook.ends_after_minutes is None
             action = new_action(
+                ledger=bytes(16),
                 hook=hook.name,
                 target=hook.target,
                 arm_epoch=1,

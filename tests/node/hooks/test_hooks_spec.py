@@ -23,6 +23,7 @@ ORDER = (
     "evm",
     "safe_desk",
     "safe_proposal",
+    "tries",
     "webhook",
     "command",
 )

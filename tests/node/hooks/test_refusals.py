@@ -232,21 +232,22 @@ async def test_one_endpoint_that_calls_it_in_effect_does_not_stop_the_pause(anvi
 
 
 @pytest.mark.parametrize(
-    ("name", "setter", "function"),
+    ("name", "setter", "function", "value"),
     [
-        ("supply-cap", "setSupplyCap", "supplyCap"),
-        ("max-leverage", "setMaxLeverage", "maxLeverage"),
+        ("supply-cap", "setSupplyCap", "supplyCap", 7),
+        ("max-leverage", "setMaxLeverage", "maxLeverage", 7),
+        ("interest-rate", "setRate", "rate", 9_001),
     ],
 )
 async def test_a_limit_that_is_tighter_already_is_not_loosened(
-    anvil: Anvil, name: str, setter: str, function: str
+    anvil: Anvil, name: str, setter: str, function: str, value: int
 ) -> None:
     stage = await MAKERS[name](anvil, GUARDIAN_KEY, Path())
-    await stage.contract.must(anvil.accounts[0], setter, bytes.fromhex(MARKET[2:]), 7)
+    await stage.contract.must(anvil.accounts[0], setter, bytes.fromhex(MARKET[2:]), value)
     done = await act(stage)
     assert done.state is State.REFUSED
     assert done.reason.startswith("already in effect")
-    assert await stage.contract.call(function, bytes.fromhex(MARKET[2:])) == 7
+    assert await stage.contract.call(function, bytes.fromhex(MARKET[2:])) == value
 
 
 async def test_a_breaker_that_is_tripped_already_is_not_tightened(anvil: Anvil) -> None:

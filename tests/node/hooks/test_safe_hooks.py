@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from chain_kit import FAR_MS, MemoryJournal, open_proxy
+from chain_kit import MemoryJournal, open_proxy
 from contract_kit import deploy
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
@@ -25,7 +25,6 @@ from hook_kit import (
 )
 from safe_kit import MAINNET, OWNER_KEYS, Safe, address_of_secret, call_data, call_raw, owner_signature, safe_tx_hash
 from tocsin_node.chain.guardian import Guardian
-from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import CHAIN_ID, Anvil
 from tocsin_node.demo.faults import Fault
 from tocsin_node.hooks.hook import Answer
@@ -34,11 +33,6 @@ from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.ids import account_of
 
 VERSIONS = tuple(MAINNET)
-
-
-def long_after() -> int:
-    """A clock that stands past every deadline."""
-    return now_ms() + 2 * FAR_MS
 
 
 async def stage_safe(anvil: Anvil, version: str, folder: Path, kind: str) -> tuple[Stage, Safe]:
@@ -225,28 +219,6 @@ async def test_what_the_owners_did_counts_when_it_is_as_deep_as_a_receipt_must_b
     assert await stage.count() == 1
 
 
-async def test_a_proposal_whose_end_nobody_shows_is_not_known_until_somebody_does(anvil: Anvil, tmp_path: Path) -> None:
-    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
-    journal = MemoryJournal()
-    action = await stage.intend(journal)
-    async with open_proxy(anvil) as proxy:
-        scope = trio.CancelScope()
-        journal.on_record = lambda event: scope.cancel() if event is Event.SEND else None
-        with scope:
-            await stage.run(journal, action, proxy.url)
-        journal.on_record = None
-        await safe.exec(stage.contract.address, stage.contract.data("pause"))
-        proxy.is_down = True
-        left = await stage.run(journal, journal.actions[action.action_id], proxy.url, clock=long_after)
-        assert left.state is State.UNKNOWN
-        assert left.reason.startswith("whether the Safe's owners did it is not known")
-        assert await stage.run(journal, left, proxy.url, clock=long_after) == left
-        proxy.is_down = False
-        done = await stage.run(journal, left, proxy.url, clock=long_after)
-    assert (done.state, done.reason) == (State.EFFECTIVE, "the Safe's owners did it")
-    assert await stage.count() == 1
-
-
 async def test_an_endpoint_of_another_chain_confirms_no_proposal(anvil: Anvil, tmp_path: Path) -> None:
     # A Safe has one address on many chains, and so may what it pauses.
     stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
@@ -258,6 +230,37 @@ async def test_an_endpoint_of_another_chain_confirms_no_proposal(anvil: Anvil, t
         done = await stage.run(journal, action, proxy.url, clock=clock_after(journal, Event.SEND))
     assert done.state is State.UNKNOWN
     assert journal.events == [Event.SEND, Event.LOSE]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_a_proposal_is_unknown_while_no_endpoint_tells_and_then_what_the_chain_says(
+    anvil: Anvil, tmp_path: Path, is_done: bool
+) -> None:
+    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    journal = MemoryJournal()
+    async with open_proxy(anvil) as proxy:
+        action = await stage.intend(journal)
+        proxy.is_down = True
+        for _ in range(2):
+            action = await stage.run(journal, action, proxy.url, clock=clock_after(journal, Event.SEND))
+            assert action.state is State.UNKNOWN
+            assert action.reason.endswith("whether it was done is not known: paused()(bool) is not answered")
+        assert journal.events == [Event.SEND, Event.LOSE]
+        proxy.is_down = False
+        if is_done:
+            await safe.exec(stage.contract.address, call_data("pause()"))
+        done = await stage.run(journal, action, proxy.url, clock=clock_after(journal, Event.SEND))
+    assert done.state is (State.EFFECTIVE if is_done else State.FAILED)
+
+
+async def test_a_check_that_the_contract_has_not_is_told_by_the_probe_of_a_proposal(
+    anvil: Anvil, tmp_path: Path
+) -> None:
+    stage, _ = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    other = stage.changed(preset=None, check="isHalted()(bool)")
+    async with other.open_alone() as hook:
+        found = {check.name: check.answer for check in await hook.probe() if check.answer is not Answer.OK}
+    assert found == {"effect": Answer.NOT_OK}
 
 
 async def test_a_safe_that_is_none_is_told_by_the_probe_and_by_night(anvil: Anvil, tmp_path: Path) -> None:

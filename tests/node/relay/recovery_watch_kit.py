@@ -71,6 +71,7 @@ class Watch:
 
         def intend(connection: Connection) -> Action:
             action = new_action(
+                ledger=bytes(16),
                 hook=HOOK,
                 target=VAULT,
                 arm_epoch=arm(connection),

@@ -147,6 +147,7 @@ async def test_nothing_left_is_taken_up_while_the_ledger_is_in_doubt(tmp_path: F
 
 def intend(connection: Connection) -> Action:
     action = new_action(
+        ledger=bytes(16),
         hook=HOOK,
         target=VAULT,
         arm_epoch=arm(connection),

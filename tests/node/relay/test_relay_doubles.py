@@ -58,6 +58,7 @@ async def is_armed(bench: Bench) -> bool:
 def sign(connection: Connection, nonce: int) -> None:
     """An action of ours on the chain, signed with a nonce."""
     action = new_action(
+        ledger=bytes(16),
         hook=HOOK,
         target=VAULT,
         arm_epoch=1,

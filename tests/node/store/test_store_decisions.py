@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from protocol_kit import DAY_MS, DOMAIN, NOW_MS, VAULT, Feed, make_signal, make_standard
-from store_kit import HOOK, OWN, Lever, arm, audit_kinds, count, file, make_rules
+from store_kit import HOOK, OWN, Lever, arm, audit_kinds, count, file, make_rules, memory_database
 from tocsin_node.store.actions import (
     append_event,
     count_actions_by_state,
@@ -71,6 +71,7 @@ def only(decided: list[Decided]) -> Decided:
 
 def make_intent(**changes: object) -> Action:
     fields: dict[str, object] = {
+        "ledger": bytes(16),
         "hook": HOOK,
         "target": VAULT,
         "arm_epoch": 1,
@@ -142,6 +143,17 @@ def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connecti
     third = only(file(database, [fresh("delta").seal()]).decided)
     assert third.actions == ()
     assert count(database, "actions") == 1
+
+
+def test_a_wiped_node_does_not_use_the_id_of_an_old_action_again(database: sqlite3.Connection) -> None:
+    said = [fresh("brook").seal(), fresh("cedar").seal()]
+    arm(database)
+    (old,) = only(file(database, said).decided).actions
+    with memory_database() as wiped:
+        arm(wiped)
+        (new,) = only(file(wiped, said).decided).actions
+    assert (new.hook, new.target, new.arm_epoch) == (old.hook, old.target, old.arm_epoch)
+    assert new.action_id != old.action_id
 
 
 def test_a_hook_that_does_not_know_its_arguments_alarms_and_stays_armed(database: sqlite3.Connection) -> None:

@@ -44,6 +44,7 @@ SIGN = {"raw": b"\2raw", "hash": b"\3" * 32, "nonce": 4, "max_fee_wei": 5, "prio
 
 def intent(**changes: object) -> Action:
     fields = {
+        "ledger": bytes(16),
         "hook": HOOK,
         "target": VAULT,
         "arm_epoch": 1,
@@ -72,7 +73,7 @@ def started(data_dir: Path) -> Iterator[sqlite3.Connection]:
 
 def act(connection: sqlite3.Connection, data_dir: Path, **changes: object) -> Action:
     """Arm, intend, sign, anchor: in the order in which the relay does it."""
-    action = intent(arm_epoch=arm(connection), **changes)
+    action = intent(ledger=read_mark(connection).ledger, arm_epoch=arm(connection), **changes)
     assert insert_intent(connection, action, NOW_MS) is IntentVerdict.NEW
     signed = append_event(connection, action.action_id, Event.SIGN, SIGN, NOW_MS)
     write_anchor(data_dir, read_mark(connection))
@@ -211,6 +212,21 @@ def test_a_confirmed_ledger_never_uses_a_key_that_the_anchor_knew(
         assert read_mark(connection).ledger == NEW_ID
     with started(data_dir) as connection:
         assert read_doubt(connection) == ""
+
+
+def test_a_confirmed_copy_without_its_anchor_does_not_use_an_id_again(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with started(data_dir) as connection:
+        arm(connection)
+        kept = keep(data_dir)
+        lost = act(connection, data_dir)
+    restore(data_dir, kept)
+    lose_anchor(data_dir, kept)
+    with started(data_dir) as connection:
+        confirm_ledger(connection, None, NEW_ID, NOW_MS)
+        again = act(connection, data_dir)
+    assert (again.hook, again.target, again.arm_epoch) == (lost.hook, lost.target, lost.arm_epoch)
+    assert again.action_id != lost.action_id
 
 
 def test_what_a_confirmed_ledger_had_not_signed_lapses(tmp_path: Path) -> None:
