@@ -20,7 +20,7 @@ from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import open_anvil
 from tocsin_node.demo.faults import CHAIN_FAULTS, Fault
-from tocsin_node.hooks.config import SafeProposalHookConfig
+from tocsin_node.hooks.config import SafeOwnersHookConfig, SafeProposalHookConfig
 from tocsin_node.hooks.hook import Hook
 from tocsin_protocol.containment.action import Action, new_action
 from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, Event, State
@@ -204,11 +204,12 @@ def _begin_later(scene: Scene, fault: Fault) -> None:
 
 
 def _is_endless(scene: Scene, fault: Fault, where: Where) -> bool:
-    """Whether the hook may wait as long as the fault lasts."""
-    if where is Where.LATER and not scene.is_proposal:
-        return False  # what is signed is given up as unknown long before
-    # A proposal waits for people also while the Safe is said to be none.
-    return where is not Where.ONE and (fault in MUTE or (scene.is_proposal and fault is Fault.INVENTED_REVERT))
+    """Whether the hook waits as long as the fault lasts."""
+    if scene.is_proposal:  # which waits for people also while the Safe is said to be none
+        return where is not Where.ONE and fault in MUTE | {Fault.INVENTED_REVERT}
+    # One endpoint is enough for the guardian, and not for what a Safe's owners sign.
+    waits_at = (Where.TWO, Where.EVERY) if isinstance(scene.stage.config, SafeOwnersHookConfig) else (Where.EVERY,)
+    return where in waits_at and fault in MUTE
 
 
 def _clock_that_runs_out(scene: Scene, where: Where) -> Callable[[], int]:
