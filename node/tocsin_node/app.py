@@ -39,7 +39,7 @@ from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
 from .relay.doctor import Doctor
 from .relay.drills import Drills
-from .relay.expiry import run_expiry
+from .relay.expiry import Expiry
 from .relay.findings import Findings
 from .relay.heartbeats import Heartbeats
 from .relay.intake import Intake
@@ -97,7 +97,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
     store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id)
     try:
         async with (
-            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME), config.node.data_dir) as levers,
+            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME)) as levers,
             trio.open_nursery() as nursery,
         ):
             await _check_chains(levers)
@@ -241,7 +241,7 @@ async def _start(
         serving.run_serving,
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
-        partial(run_expiry, store, metrics, now_ms),
+        Expiry(store, levers.hooks, metrics, now_ms).run_expiry,
         recovery.run_recovery,
         partial(run_verdicts, store, metrics, now_ms),
         care.brake.run_file,

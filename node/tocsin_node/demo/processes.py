@@ -50,10 +50,12 @@ class NodeProcess:
     def start(self, verb: str = "run") -> None:
         """Start it, without waiting."""
         command = [sys.executable, "-m", "tocsin_node.cli", verb, "--home", str(self.home.directory)]
+        # Its keys were made for this run: their locks go with it.
+        environment = os.environ | {"XDG_STATE_HOME": str(self.home.directory / "state")}
         with (self.home.directory / LOG_NAME).open("ab") as log:
             # A group of its own: what it started can be ended with it, and a Ctrl-C at the terminal is ours alone.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
 
     async def wait_ready(self) -> None:

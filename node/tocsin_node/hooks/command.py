@@ -70,6 +70,10 @@ class CommandHook:
         """Return what the operator wrote down."""
         return Proposal(self._config.undo) if self._config.undo else None
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say nothing: a program is not asked what it did."""
+        return None
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the program is there, may be run, and can be changed by nobody else; it is not run."""
         fault = find_fault(self._config)

@@ -104,15 +104,19 @@ class Hook(Protocol):
         """Return what would take the effect of an action back, None where nothing is configured."""
         ...
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say whether the effect of an action is there now; None where that is not known or cannot be asked."""
+        ...
+
     async def probe(self) -> tuple[Check, ...]:
         """Look, without changing anything, whether the lever would work now."""
         ...
 
     def claim(self, action: Action) -> None:
-        """Reserve what an unfinished action of an earlier run still holds.
+        """Take in what an action of an earlier run used, or still holds.
 
-        Call it for every unfinished action before the first `run` of a process: a new action must not take the
-        nonce of one that is signed.
+        Call it for every unfinished and every signed action before the first `run` of a process: a new action must not
+        take the nonce of one that is signed, and what was signed within a day counts against the spend cap.
         """
         ...
 

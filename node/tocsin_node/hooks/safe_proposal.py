@@ -62,6 +62,11 @@ class SafeProposalHook:
         """Return the call that takes the effect back."""
         return self._call.undo(action.payload) if action.payload else None
 
+    async def read_effect(self, action: Action, block: int | None = None) -> bool | None:
+        """Say what the check says, now or after a block."""
+        (result,) = await ask_agreed(self._client, self._call.questions(action.payload, block))
+        return self._call.is_in_effect(result)
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the Safe and the endpoints answer, and the check that alone tells of the effect."""
         sample = self._call.encode_sample(self._now_ms())
@@ -84,17 +89,12 @@ class SafeProposalHook:
             fault = "" if action.state is State.UNKNOWN else await self._put(action)
             is_done = await self._look(action)
             if is_done:
-                return await self._confirm(action, journal)
+                return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
             if self._now_ms() > action.deadline_ms:
                 return await self._give_up(action, journal, fault, is_done)
             await trio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self._client.config.rebroadcast_ms)
         return action
-
-    async def _confirm(self, action: Action, journal: Journal) -> Action:
-        if action.state is State.UNKNOWN:
-            action = await journal.record(action.action_id, Event.SEND, {})
-        return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
 
     async def _give_up(self, action: Action, journal: Journal, fault: str, is_done: bool | None) -> Action:
         path = self._desk.path_of(action)
@@ -110,7 +110,7 @@ class SafeProposalHook:
 
     async def _begin(self, action: Action, journal: Journal) -> Action:
         refusal = self._call.refusal(action, self._now_ms())
-        if refusal is None and await self._read_effect(action):
+        if refusal is None and await self.read_effect(action):
             refusal = f"{IN_EFFECT}: {self._config.check} says so"
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
@@ -136,14 +136,10 @@ class SafeProposalHook:
 
     async def _look(self, action: Action) -> bool | None:
         """Say whether it is in effect to stay; None where that is not known, or not yet."""
-        is_in_effect = await self._read_effect(action)
+        is_in_effect = await self.read_effect(action)
         if not is_in_effect:
             return is_in_effect
         # [HOOK] What people did counts in a block as deep as a receipt's must be: one that is replaced may lack it.
         block = await ask_deep_block(self._client)
-        is_deep = block is not None and await self._read_effect(action, block)
+        is_deep = block is not None and await self.read_effect(action, block)
         return True if is_deep else None
-
-    async def _read_effect(self, action: Action, block: int | None = None) -> bool | None:
-        (result,) = await ask_agreed(self._client, self._call.questions(action.payload, block))
-        return self._call.is_in_effect(result)

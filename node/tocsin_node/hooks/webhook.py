@@ -95,6 +95,10 @@ class WebhookHook:
         """Return what the operator wrote down."""
         return Proposal(self._config.undo) if self._config.undo else None
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say nothing: a receiver is not asked what he did."""
+        return None
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the receiver's port takes a connection; nothing is posted."""
         parts = urlsplit(self._config.url)

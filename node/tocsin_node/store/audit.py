@@ -9,8 +9,6 @@ from typing import Any
 from tocsin_protocol.audit import AuditEntry, EntryKind
 from tocsin_protocol.encoding import encode_canonical
 
-NO_DETAIL = encode_canonical({})
-
 
 def append_audit(
     connection: sqlite3.Connection, at_ms: int, kind: EntryKind, reference: bytes, detail: dict[str, Any]

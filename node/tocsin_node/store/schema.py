@@ -293,6 +293,14 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX drills_by_age ON drills (at_ms);
     """,
+    """
+    -- What was approved is kept whole, not that it was: the payload of the step, and until when it counts. What was
+    -- approved before is asked anew.
+    UPDATE tracks SET step = step + 1 WHERE is_approved;
+    ALTER TABLE tracks DROP COLUMN is_approved;
+    ALTER TABLE tracks ADD COLUMN approved BLOB;
+    ALTER TABLE tracks ADD COLUMN approved_until_ms INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

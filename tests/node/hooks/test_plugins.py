@@ -59,7 +59,7 @@ def intend(hook: Hook, journal: MemoryJournal) -> Action:
 
 
 async def open_siren(folder: Path, **settings: object) -> None:
-    async with open_hooks([config(**settings)], [], b"\1" * 32, folder / "node.toml", folder):
+    async with open_hooks([config(**settings)], [], b"\1" * 32, folder / "node.toml"):
         pass
 
 
@@ -69,7 +69,7 @@ async def test_the_documented_example_is_installed_and_fired(tmp_path: Path, mon
     log, journal = tmp_path / "siren.log", MemoryJournal()
     hooks = [config(settings={"file": str(log)})]
     with trio.fail_after(DEADLINE_S):
-        async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml", tmp_path) as levers:
+        async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml") as levers:
             hook = levers.hooks["siren"]
             assert [check.answer.value for check in await hook.probe()] == ["ok"]
             action = intend(hook, journal)
@@ -90,7 +90,7 @@ async def test_the_documented_example_that_a_restart_cut_off_is_unknown_and_not_
     monkeypatch.syspath_prepend(str(tmp_path))
     log, journal = tmp_path / "siren.log", MemoryJournal()
     hooks = [config(settings={"file": str(log)})]
-    async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml", tmp_path) as levers:
+    async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml") as levers:
         hook = levers.hooks["siren"]
         action = intend(hook, journal)
         left = await journal.record(action.action_id, Event.SEND, {})
@@ -117,7 +117,7 @@ async def test_an_entry_point_that_is_not_installed_is_named(tmp_path: Path) -> 
         ("def open_hook():\n    pass", "TypeError"),
         (
             "class Hook:\n    name = target = 'other'\n    ends_after_minutes = None\n"
-            "    payload = undo = probe = claim = run = print\n"
+            "    payload = undo = read_effect = probe = claim = run = print\n"
             "def open_hook(name, target, settings):\n    return Hook()",
             "its name and target are to be the config's",
         ),
