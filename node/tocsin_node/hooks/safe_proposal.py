@@ -16,7 +16,7 @@ from .call import ContractCall
 from .config import SafeProposalHookConfig
 from .hook import Check, Journal, Occasion, Proposal
 from .probing import probe_endpoints, probe_target
-from .reading import ask_agreed
+from .reading import ask_agreed, ask_deep_block
 from .refusals import IN_EFFECT
 from .rights import probe_right
 from .routes import NeverError
@@ -29,7 +29,7 @@ FIRST_LOOK_MS = 50
 
 
 class SafeProposalHook:
-    """Effective when the check says so, and not before: a proposal alone contains nothing."""
+    """Effective when the check says so of a block that stays, and not before: a proposal alone contains nothing."""
 
     def __init__(self, config: SafeProposalHookConfig, sender: Sender, now_ms: Callable[[], int] = read_clock) -> None:
         self._config = config
@@ -62,9 +62,9 @@ class SafeProposalHook:
         """Return the call that takes the effect back."""
         return self._call.undo(action.payload) if action.payload else None
 
-    async def read_effect(self, action: Action) -> bool | None:
-        """Say what the check says."""
-        (result,) = await ask_agreed(self._client, self._call.questions(action.payload))
+    async def read_effect(self, action: Action, block: int | None = None) -> bool | None:
+        """Say what the check says, now or after a block."""
+        (result,) = await ask_agreed(self._client, self._call.questions(action.payload, block))
         return self._call.is_in_effect(result)
 
     async def probe(self) -> tuple[Check, ...]:
@@ -87,19 +87,20 @@ class SafeProposalHook:
         delay_ms = FIRST_LOOK_MS
         while not action.is_settled:
             fault = "" if action.state is State.UNKNOWN else await self._put(action)
-            is_in_effect = await self.read_effect(action)
-            if is_in_effect:
+            is_done = await self._look(action)
+            if is_done:
                 return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
             if self._now_ms() > action.deadline_ms:
-                return await self._give_up(action, journal, fault, is_in_effect)
+                return await self._give_up(action, journal, fault, is_done)
             await trio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self._client.config.rebroadcast_ms)
         return action
 
-    async def _give_up(self, action: Action, journal: Journal, fault: str, is_in_effect: bool | None) -> Action:
-        proposed = f"proposed in {self._desk.path_of(action)}"
+    async def _give_up(self, action: Action, journal: Journal, fault: str, is_done: bool | None) -> Action:
+        path = self._desk.path_of(action)
+        proposed = f"proposed in {path}" if await trio.Path(path).exists() else "not proposed"
         # [HOOK] A proposal has failed only when the chain says that it was not done in its time.
-        if is_in_effect is False:
+        if is_done is False:
             reason = fault or f"{proposed}, and not done in its time"
             return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
         if action.state is State.UNKNOWN:
@@ -132,3 +133,13 @@ class SafeProposalHook:
         except (OSError, ConfigError) as exc:
             return f"not proposed: {exc}"
         return ""
+
+    async def _look(self, action: Action) -> bool | None:
+        """Say whether it is in effect to stay; None where that is not known, or not yet."""
+        is_in_effect = await self.read_effect(action)
+        if not is_in_effect:
+            return is_in_effect
+        # [HOOK] What people did counts in a block as deep as a receipt's must be: one that is replaced may lack it.
+        block = await ask_deep_block(self._client)
+        is_deep = block is not None and await self.read_effect(action, block)
+        return True if is_deep else None

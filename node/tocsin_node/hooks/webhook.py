@@ -35,8 +35,7 @@ MAX_SECRET_BYTES = 64
 MAX_ANSWER_BYTES = 64 * 1024
 """Read, so that the connection can be kept, and dropped; a longer answer closes it."""
 _GONE = 410
-_UNSURE = frozenset({502, 504})
-"""Answers of a gateway that does not know what the service behind it did."""
+_SERVER_ERROR = 500
 
 
 def read_secret(path: Path) -> bytes:
@@ -145,6 +144,7 @@ class WebhookHook:
             return Tried(False, True, f"not sent: {type(exc).__name__}")
         except httpx.HTTPError as exc:
             return Tried(False, True, f"no answer: {type(exc).__name__}; {NOT_KNOWN}", is_unsure=True)
-        if status in _UNSURE:
+        # [HOOK] A receiver that answers 5xx may have done it: a proxy before it says so when it was only slow.
+        if status >= _SERVER_ERROR:
             return Tried(False, True, f"answered {status}; {NOT_KNOWN}", is_unsure=True)
         return Tried(200 <= status < 300, status != _GONE, f"answered {status}")

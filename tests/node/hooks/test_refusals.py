@@ -18,7 +18,8 @@ from tocsin_protocol.containment.life_cycle import Event, State
 from tocsin_protocol.ids import account_of
 
 STRANGER_KEY = b"\5" * 32
-CALLS = [name for name in MAKERS if not name.startswith("safe-owners")]
+# Of the others it is the owners who have the role, or not.
+CALLS = [name for name in MAKERS if not name.startswith(("safe-owners", "safe-proposal"))]
 
 
 async def act(stage: Stage, journal: MemoryJournal | None = None) -> Action:
