@@ -117,7 +117,7 @@ def test_a_file_that_does_not_count_does_not_keep_the_others_from_counting(
     bad.write_text(good.read_text().replace("Tighten vault", "Tighten nothing"))
     result = tocsin("approve", "import", bad, good, *at)
     assert result.exit_code == 1
-    assert "1 of 2 approved" in result.stdout
+    assert "1 approved of 2 wanted" in result.stdout
     assert f"{bad}: other-request: effect is 'Tighten nothing" in result.stderr
     # the same from a wallet, which returns a signature and no file
     wallet = json.loads(good.read_text())["signature"]
