@@ -22,7 +22,7 @@ _WORDS = {
     State.FAILED: "It can have no effect any more. Contain by hand if the target is not contained.",
     State.LAPSED: "Not sent: too late, or taken back. Contain by hand if it is still needed.",
     State.DECLINED: "Not sent: the operators said no.",
-    State.UNKNOWN: "There may be an effect. Look at the target on chain; the node goes on asking.",
+    State.UNKNOWN: "There may be an effect. Look at the target, and tell what you see: tocsin ledger settle {id}",
 }
 
 

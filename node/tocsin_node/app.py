@@ -27,18 +27,19 @@ from .errors import ConfigError
 from .hooks.build import Levers, open_hooks
 from .interpreter import tune_interpreter
 from .keystore import NodeSecrets, open_keystore
-from .manifest_file import load_exposure
+from .manifest_file import LoadedExposure, load_exposure
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
 from .peer_ids import peer_id_of_seed
 from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
+from .relay.amounts import Amounts
 from .relay.approving import Approving
 from .relay.arming import Arming
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
 from .relay.doctor import Doctor
 from .relay.drills import Drills
-from .relay.expiry import run_expiry
+from .relay.expiry import Expiry
 from .relay.findings import Findings
 from .relay.heartbeats import Heartbeats
 from .relay.intake import Intake
@@ -55,7 +56,7 @@ from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
 from .relay.verdicts import run_verdicts
 from .roster_files import load_genesis, read_roster
-from .store.adjudications import read_tallies
+from .store.adjudications import read_records
 from .store.feeds import read_feeds
 from .store.marks import mark_for_exposure
 from .store.reader import Reader
@@ -96,7 +97,7 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
     store = Store(config.node.data_dir, keys.publisher_id, genesis.network_id, keys.log)
     try:
         async with (
-            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME), config.node.data_dir) as levers,
+            open_hooks(config.hooks, config.chains, keys.guardian, Path(CONFIG_NAME)) as levers,
             trio.open_nursery() as nursery,
         ):
             await _check_chains(levers)
@@ -106,12 +107,14 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             network = Network(store, read_roster(config.network.genesis), config.genesis_hash, now_ms)
             await network.load()
             _check_member(network, keys.publisher_id, config.node.member)
-            rules = _load_rules(config, keys.publisher_id, network, levers)
-            rules.use_tallies(await store.writer.submit(partial(read_tallies, now_ms=now_ms())))
+            loaded = load_exposure(config, network.index)
+            rules = _load_rules(config, loaded, keys.publisher_id, network, levers)
+            rules.use_records(await store.writer.submit(partial(read_records, now_ms=now_ms())))
             # What weighs words takes a third of a second to import: now, and not when the first alarm comes.
             rules().speakers_of(Category.ASSET_DRAIN)
             exposure = rules().exposure
             await store.writer.submit(partial(mark_for_exposure, domain=network.index.domain, exposure=exposure))
+            await nursery.start(Amounts(loaded, levers.clients, rules, now_ms).run_amounts)
             relay = await _start(nursery, config, keys, store, ledger, network, rules, levers)
             _log.info("node is ready", member=config.node.member, publisher=keys.publisher_id)
             try:
@@ -170,6 +173,7 @@ async def _start(
 
     coverage = (Category.ASSET_DRAIN,) if watchers else ()
     heartbeats = Heartbeats(store, network, supervisor, metrics, now_ms, heights, coverage)
+    rules.use_watching(heartbeats.watching)
     identity = {
         "member": config.node.member,
         "version": version("tocsin"),
@@ -237,7 +241,7 @@ async def _start(
         serving.run_serving,
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
-        partial(run_expiry, store, metrics, now_ms),
+        Expiry(store, levers.hooks, metrics, now_ms).run_expiry,
         recovery.run_recovery,
         partial(run_verdicts, store, metrics, now_ms),
         care.brake.run_file,
@@ -262,9 +266,10 @@ async def _start(
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
 
 
-def _load_rules(config: NodeConfig, publisher: bytes, network: Network, levers: Levers) -> RulesInForce:
-    """Read manifest and policy; raises ConfigError naming what is wrong with them."""
-    loaded = load_exposure(config, network.index)
+def _load_rules(
+    config: NodeConfig, loaded: LoadedExposure, publisher: bytes, network: Network, levers: Levers
+) -> RulesInForce:
+    """Read the policy; raises ConfigError naming what is wrong with it."""
     members = [member.name for member in network.index.roster.members]
     policy = load_policy(config.policy.file, config.hook_names, loaded.exposure.holdings, members)
     for warning in (*loaded.warnings, *policy.warnings):

@@ -31,6 +31,8 @@ class Verb(StrEnum):
         "actions", "hooks": [{"hook", "target", "anchor_epoch", "database_epoch"}]}.
     CONFIRM_LEDGER: {} → {"ledger", "sequence"}: the operator takes a ledger in doubt for this node's own.
     LIFTED: {"action": id} → {"action", "state"}: the operator says that the effect of an action is over.
+    SETTLE: {"action": id, "effect": bool} → {"action", "state"}: the operator says whether an action of unknown outcome
+        took effect. Refused with code "not-unknown" in any other state, and "signed" where its bytes may be mined yet.
     REQUESTS: {} → {"requests": what the operators were asked, newest first, as `request_view` writes it}.
     APPROVE: {"approval": the text of an approval's file} → {"request", "state": "open" or "granted", "sentence"};
         refused with a word of specs/approval.md, or "unknown-request", "not-open", "not-this-step".
@@ -60,6 +62,7 @@ class Verb(StrEnum):
     LEDGER = "ledger"
     CONFIRM_LEDGER = "confirm-ledger"
     LIFTED = "lifted"
+    SETTLE = "settle"
     REQUESTS = "requests"
     APPROVE = "approve"
     DECLINE = "decline"

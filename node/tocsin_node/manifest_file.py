@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from tocsin_protocol.exposure.manifest import (
 from tocsin_protocol.exposure.manifest_encoding import encode_manifest
 from tocsin_protocol.roster import RosterIndex
 
+from .amounts import AmountReading, Balance
 from .clock import now_ms
 from .config import NodeConfig
 from .errors import ConfigError
@@ -44,10 +45,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LoadedExposure:
-    """Our exposure, and what the operator should be told about the manifests that it is made of."""
+    """Our exposure, what it is made of, and what the operator should be told about that."""
 
     exposure: Exposure
+    others: tuple[Manifest, ...]
+    readings: tuple[AmountReading, ...]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """Our manifest, and which of its amounts the chain can be asked for."""
+
+    manifest: Manifest
+    readings: tuple[AmountReading, ...]
 
 
 def load_exposure(config: NodeConfig, roster: RosterIndex, clock: Callable[[], int] = now_ms) -> LoadedExposure:
@@ -55,32 +66,54 @@ def load_exposure(config: NodeConfig, roster: RosterIndex, clock: Callable[[], i
 
     What is wrong with another's is a warning: nobody can stop our node with a bad manifest.
     """
-    own = load_manifest(config.exposure.manifest, config.node.member)
+    file = read_manifest_file(config.exposure.manifest, config.node.member)
+    own = file.manifest
     held, warnings = find_manifests(config.manifests_dir, roster, clock())
-    others = [item.manifest for item in held if item.manifest.protocol != own.protocol]
+    others = tuple(item.manifest for item in held if item.manifest.protocol != own.protocol)
     notes = find_manifest_notes(own, [manifest.protocol for manifest in others], clock())
     try:
-        return LoadedExposure(make_exposure(own, others), (*notes, *warnings))
+        return LoadedExposure(make_exposure(own, others), others, file.readings, (*notes, *warnings))
     except ExposureError as exc:
         warnings = (*warnings, f"the manifests of others do not fit together, so none of them is used: {exc}")
     try:
-        return LoadedExposure(make_exposure(own), (*notes, *warnings))
+        return LoadedExposure(make_exposure(own), (), file.readings, (*notes, *warnings))
     except ExposureError as exc:
         raise ConfigError(config.exposure.manifest or config.node.data_dir, "", str(exc)) from exc
 
 
 def load_manifest(path: Path | None, member: str | None = None) -> Manifest:
+    """The manifest of `read_manifest_file`."""
+    return read_manifest_file(path, member).manifest
+
+
+def read_manifest_file(path: Path | None, member: str | None = None) -> ManifestFile:
     """Read our manifest; no path: one that names no holding, as a file without [[holding]] does.
 
     With `member` it must be that member's. Raises ConfigError naming line and key.
     """
     if path is None:
-        return Manifest(member or "", (), (), ())
+        return ManifestFile(Manifest(member or "", (), (), ()), ())
     file = open_toml(path)
     document = file.check(ManifestDocument)
     if member is not None and document.protocol != member:
         raise file.error(("protocol",), f"{member!r}, the member of this node, is wanted")
-    return _Reader(file, document).read()
+    reader = _Reader(file, document)
+    return ManifestFile(reader.read(), tuple(_readings(document)))
+
+
+def _readings(document: ManifestDocument) -> Iterator[AmountReading]:
+    for holding in document.holding:
+        if holding.amount is not None and holding.amount.balances:
+            yield AmountReading((holding.name,), _balances(holding.amount))
+    for item in document.dependency:
+        if item.amount is not None and item.amount.balances:
+            yield AmountReading((item.holding, item.link, item.subject), _balances(item.amount))
+
+
+def _balances(section: AmountSection) -> tuple[Balance, ...]:
+    return tuple(
+        Balance(item.account, item.asset, item.decimals, round(item.usd_each * MICRO)) for item in section.balances
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.exposure.manifest import (
@@ -19,6 +19,7 @@ from tocsin_protocol.exposure.manifest import (
     TokenKind,
 )
 from tocsin_protocol.ids import (
+    chain_of,
     check_account_id,
     check_asset_id,
     check_chain_id,
@@ -29,9 +30,13 @@ from tocsin_protocol.ids import (
 from tocsin_protocol.quantities import MAX_MICRO_USD
 from tocsin_protocol.taxonomy import SubjectKind
 
+from .chain.config import check_eip155_chain
 from .toml_files import Section
 
 MICRO = 1_000_000
+MAX_BALANCES = 16
+"""That one amount is the sum of."""
+MAX_DECIMALS = 36
 _CHECKS: dict[SubjectKind, Callable[[str], str]] = {
     SubjectKind.DEPENDENCY: check_dependency,
     SubjectKind.ASSET: check_asset_id,
@@ -76,18 +81,43 @@ def _lower_case(text: str) -> str:
     return f": write {subject.value}" if "0x" in subject.value else ""
 
 
+def check_countable(text: str) -> str:
+    """An asset of which an account has a balance: a chain's own, or an ERC-20 token."""
+    asset = _checked(check_asset_id)(text)
+    if "/erc20:" not in asset and "/slip44:" not in asset:
+        raise ValueError(f"{asset} has no balance that can be read: erc20 or slip44 is wanted")
+    check_eip155_chain(chain_of(asset))
+    return asset
+
+
 _Name = Annotated[str, AfterValidator(_checked(check_slug))]
 _Subject = Annotated[str, AfterValidator(_checked(lambda text: subject_of(text).value))]
 _Asset = Annotated[str, AfterValidator(_checked(check_asset_id))]
 _Usd = Annotated[float, Field(ge=0, le=MAX_MICRO_USD // MICRO, allow_inf_nan=False)]
 
 
+class BalanceSection(Section):
+    """What one account holds of one asset, at the operator's price for a whole unit of it."""
+
+    account: Annotated[str, AfterValidator(_checked(check_account_id))]
+    asset: Annotated[str, AfterValidator(check_countable)]
+    decimals: int = Field(ge=0, le=MAX_DECIMALS)
+    usd_each: _Usd
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if chain_of(self.account) != chain_of(self.asset):
+            raise ValueError(f"account and asset are of two chains: {chain_of(self.account)}, {chain_of(self.asset)}")
+        return self
+
+
 class AmountSection(Section):
-    """What lies there, when that was read, and where."""
+    """What lies there, when that was read, and where; with balances the node reads it again by itself."""
 
     usd: _Usd
     read: AwareDatetime
     source: AmountSource = AmountSource.DECLARED
+    balances: list[BalanceSection] = Field(default=[], max_length=MAX_BALANCES)
 
 
 class BoundsSection(Section):

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from tocsin_protocol.belief.priors import MAX_HALF_LIFE_MS, MAX_PRIOR, MIN_PRIOR
-from tocsin_protocol.belief.reputation import MAX_LLR, Pin
+from tocsin_protocol.belief.reputation import DEFAULT_VOUCH_CAP, MAX_LLR, MAX_VOUCH_CAP, Pin
 from tocsin_protocol.decision.budget import GROUP_BUDGET_MINUTES
 from tocsin_protocol.decision.levers import MAX_BUCKET, MAX_LEVER_MINUTES, MAX_SCOPES, Lever
 from tocsin_protocol.decision.policy import (
@@ -21,6 +21,7 @@ from tocsin_protocol.decision.policy import (
     MAX_OWN_LLR,
     LossLimit,
     Policy,
+    Word,
 )
 from tocsin_protocol.decision.tiers import FREEZE_GROUPS, GROUPS_BESIDE_OWN, PAUSE_GROUPS, TIGHTEN_GROUPS, Quorum, Tier
 from tocsin_protocol.errors import DecodeError, PolicyError, ProtocolError
@@ -36,6 +37,7 @@ from .toml_files import Section, TomlFile, open_toml, suggest
 from .toml_lines import Location
 
 MAX_PINS = 256
+MAX_WORDS = 256
 # The largest amount that a signal or a manifest can state.
 MAX_USD = 9_000_000_000
 # In an hour, a third of what MAX_MICRO_USD of the core allows.
@@ -121,6 +123,17 @@ class _PinSection(Section):
     max: _Nats = MAX_LLR
 
 
+class _WordSection(Section):
+    by: _Name
+    of: _Name
+    weight: _Nats
+
+
+class _VouchingSection(Section):
+    cap: Annotated[float, Field(ge=0, le=MAX_VOUCH_CAP, allow_inf_nan=False)] = DEFAULT_VOUCH_CAP
+    word: list[_WordSection] = Field(default=[], max_length=MAX_WORDS)
+
+
 class _BeliefSection(Section):
     own_detector: Annotated[float, Field(ge=0, le=MAX_OWN_LLR, allow_inf_nan=False)] = DEFAULT_OWN_LLR
     priors: dict[Category, _Prior] = Field(default={})
@@ -132,6 +145,7 @@ class _PolicyFile(Section):
     condition: str = Field(default="", max_length=MAX_CONDITION_CHARS)
     belief: _BeliefSection = _BeliefSection()
     pins: dict[_Name, _PinSection] = Field(default={}, max_length=MAX_PINS)
+    vouching: _VouchingSection = _VouchingSection()
     quorum: _QuorumSection = _QuorumSection()
     budget: _BudgetSection = _BudgetSection()
     limit: list[_LimitSection] = Field(default=[], max_length=MAX_SCOPES)
@@ -190,6 +204,8 @@ class _Reader:
         self._check_once([section.hook for section in document.lever], lambda n: ("lever", n, "hook"))
         self._check_once([section.scope for section in document.limit], lambda n: ("limit", n, "scope"))
         self._check_condition(document.condition)
+        words = [(section.by, section.of) for section in document.vouching.word]
+        self._check_once(words, lambda n: ("vouching", "word", n, "by"))
         levers = [self._lever(n, section) for n, section in enumerate(document.lever)]
         try:
             return Policy(
@@ -198,6 +214,8 @@ class _Reader:
                 quorum=Quorum(**document.quorum.model_dump()),
                 budget_minutes=document.budget.minutes,
                 pins={member: self._pin(member, pin) for member, pin in document.pins.items()},
+                words=tuple(self._word(n, word) for n, word in enumerate(document.vouching.word)),
+                vouch_cap=document.vouching.cap,
                 own_llr=document.belief.own_detector,
                 priors=document.belief.priors,
                 half_lives_ms={c: n * _MINUTE_MS for c, n in document.belief.half_life_minutes.items()},
@@ -278,13 +296,18 @@ class _Reader:
             raise self.file.error(("pins", member), f"min {section.min} is above max {section.max}")
         return Pin(section.min, section.max)
 
+    def _word(self, place: int, section: _WordSection) -> Word:
+        if section.by == section.of:
+            raise self.file.error(("vouching", "word", place, "by"), "vouches for itself")
+        return Word(section.by, section.of, section.weight)
+
     def _check_condition(self, condition: str) -> None:
         try:
             try_condition(condition)
         except PolicyError as exc:
             raise self.file.error(("condition",), str(exc)) from exc
 
-    def _check_once(self, names: Sequence[str], where: Callable[[int], Location]) -> None:
+    def _check_once(self, names: Sequence[object], where: Callable[[int], Location]) -> None:
         for place, name in enumerate(names):
             if name in names[:place]:
                 raise self.file.error(where(place), "stands twice")

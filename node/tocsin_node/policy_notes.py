@@ -96,10 +96,14 @@ def _about_budget(policy: Policy) -> Iterator[str]:
 def _about_members(policy: Policy, members: Collection[str] | None) -> Iterator[str]:
     if not policy.pins:
         yield "nobody is pinned, so nobody's word weighs anything before it has earned it"
+    if policy.words and not policy.vouch_cap:
+        yield "vouching.cap is 0, so nobody's word for another counts"
     if members is None:
         return
     for name in sorted(set(policy.pins) - set(members)):
         yield f"pins.{name}: the roster has no such member{suggest(name, members)}"
+    for name in sorted({name for word in policy.words for name in (word.by, word.of)} - set(members)):
+        yield f"vouching: the roster has no member {name}{suggest(name, members)}"
     others = len(members) - 1
     for what, groups in (
         ("freeze", policy.quorum.freeze),

@@ -29,13 +29,13 @@ def recovery_view(
     return {
         "incident": incident.hex(),
         "now_ms": now_ms,
-        "scopes": [_scope(rows[scope], held, rules) for scope in sorted(scopes) if scope in rows],
+        "scopes": [_scope(rows[scope], held, rules, now_ms) for scope in sorted(scopes) if scope in rows],
         "steps": [_step(one) for one in shown],
         "proposals": [_proposal(one) for one in plan.proposals if _is_about(one, scopes)],
     }
 
 
-def _scope(row: TrackRow, held: Iterable[HeldLever], rules: Rules) -> dict[str, Any]:
+def _scope(row: TrackRow, held: Iterable[HeldLever], rules: Rules, now_ms: int) -> dict[str, Any]:
     track, policy = row.track, rules.people.recovery
     return {
         "scope": track.scope,
@@ -45,7 +45,8 @@ def _scope(row: TrackRow, held: Iterable[HeldLever], rules: Rules) -> dict[str, 
         "allowed": [operation.value for operation in track.allowed(policy)],
         "limit_percent": LIMIT_PERCENT[track.stage],
         "level": track.level.name.lower(),
-        "approved": track.is_approved,
+        "approved": (is_approved := track.is_approved(now_ms)),
+        "approved_until_ms": track.approved_until_ms if is_approved else None,
         "dwell_left_ms": track.dwell_left_ms(policy),
         "backs": track.backs,
         "note": None if row.note is None else row.note.value,

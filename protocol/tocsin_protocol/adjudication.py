@@ -37,10 +37,14 @@ class Adjudication:
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """What one publisher earned by an adjudicated incident."""
+    """What one publisher earned by an adjudicated incident.
+
+    `delay_ms` is how long after the first report of anybody its own came to us; None where it has no hit.
+    """
 
     publisher: bytes
     outcome: Outcome
+    delay_ms: int | None = None
 
 
 def sign_adjudication(secret: bytes, adjudication: Adjudication) -> tuple[bytes, bytes]:
@@ -72,11 +76,14 @@ def outcomes_of(
     """
     seen = [sighting for sighting in sightings if not sighting.signal.drill]
     worst: dict[bytes, Severity] = {}
+    first_ms: dict[bytes, int] = {}
     taken_back = {s.publisher for s in seen if any(r.relation is Relation.RETRACTS for r in s.signal.references)}
     for sighting in seen:
         if sighting.signal.category is adjudication.category:
             severity = worst.get(sighting.publisher, sighting.signal.severity)
             worst[sighting.publisher] = max(severity, sighting.signal.severity, key=lambda s: s.rank)
+            before_ms = first_ms.get(sighting.publisher, sighting.received_ms)
+            first_ms[sighting.publisher] = min(before_ms, sighting.received_ms)
     is_real = adjudication.finding is Finding.CONFIRMED
     earned = []
     for publisher, severity in sorted(worst.items()):
@@ -85,7 +92,8 @@ def outcomes_of(
         # [BELIEF] Who took his report back has no hit by it, and half a false alarm.
         if publisher in taken_back:
             verdict = Verdict.MISS if is_real else Verdict.SELF_RETRACTED
-        earned.append(Earned(publisher, Outcome(adjudication.at_ms, verdict, severity)))
+        delay_ms = first_ms[publisher] - min(first_ms.values()) if verdict is Verdict.HIT else None
+        earned.append(Earned(publisher, Outcome(adjudication.at_ms, verdict, severity), delay_ms))
     # [BELIEF] Who declares to watch a category and says nothing of a real incident of it has a miss.
     silent = sorted(set(watching) - set(worst)) if is_real else []
     earned += [Earned(publisher, Outcome(adjudication.at_ms, Verdict.MISS, Severity.LOW)) for publisher in silent]

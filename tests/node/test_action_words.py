@@ -13,6 +13,7 @@ MINUTE_MS = 60_000
 
 def action(state: State, ends_ms: int | None = None) -> Action:
     planned = new_action(
+        ledger=bytes(16),
         hook="pause-pool",
         target="eip155:1:0x" + "ab" * 20,
         arm_epoch=1,

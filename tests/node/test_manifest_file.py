@@ -23,6 +23,8 @@ from tocsin_protocol.taxonomy import SubjectKind
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VAULT, KEEPER, FEED = (f"eip155:1:0x{byte * 20}" for byte in ("11", "44", "55"))
 TOKEN = "eip155:1/erc20:0x" + "22" * 20
+READ = "read = 2023-11-14T12:00:00Z"
+BALANCE = f'{{ account = "{VAULT}", asset = "{TOKEN}", decimals = 6, usd_each = 1.0 }}'
 MANIFEST = f"""\
 version = 1
 protocol = "dex"
@@ -132,6 +134,14 @@ def test_sum_beyond_all_bounds_of_the_encoding_is_written_as_its_largest(tmp_pat
         ("2023-11-14T12:00:00Z", "1823-11-14T12:00:00Z", 7, "holding[0].amount.read = "),
         ("2023-11-14T12:00:00Z", '"yesterday"', 7, "holding[0].amount.read = 'yesterday': "),
         ('"chain"', '"moon"', 7, "holding[0].amount.source = 'moon': 'chain', 'feed' or 'declared' is wanted"),
+        (READ, f"{READ}, balances = [{BALANCE.replace('erc20', 'erc721')}]", 7,
+         "holding[0].amount.balances[0].asset = "),
+        (READ, f"{READ}, balances = [{BALANCE.replace(TOKEN, TOKEN.replace('eip155:1/', 'eip155:2/'))}]", 7,
+         "holding[0].amount.balances[0]: account and asset are of two chains: eip155:1, eip155:2"),
+        (READ, f"{READ}, balances = [{BALANCE.replace('decimals = 6', 'decimals = 37')}]", 7,
+         "holding[0].amount.balances[0].decimals = 37: "),
+        (READ, f"{READ}, balances = [{BALANCE.replace(', usd_each = 1.0', '')}]", 7,
+         "holding[0].amount.balances[0].usd_each: is missing"),
         ('name = "eth"', 'name = "usdc"', 9, "holding[1].name = 'usdc': stands in another [[holding]] already"),
         (KEEPER, "vyper 0.2.15", 12, "holding[1].subjects[0] = 'vyper 0.2.15': an account or asset of our own"),
         ('erc20:0x3333', 'erc20:0x333', 15, "token[0].asset = "),

@@ -20,6 +20,7 @@ from tocsin_protocol.taxonomy import Category
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HOOKS = ("page", "caps", "freeze", "pause")
 SCOPES = ("usdc", "weth")
+VOUCHING = '[vouching]\ncap = 0.5\n[[vouching.word]]\nby = "alba"\nof = "brook"\nweight = 2.0\n'
 POLICY = """\
 version = 1
 condition = "belief > 0.2"
@@ -180,6 +181,8 @@ def test_manifest_without_holdings_leaves_nothing_to_cover(tmp_path: Path) -> No
         ("= 15", "= 0", 8, 'belief.half_life_minutes."asset.drain" = 0: '),
         ("min = 2.5", "min = 3.6", 10, "pins.alba: min 3.6 is above max 3.5"),
         ("max = 3.5", "max = 9.5", 10, "pins.alba.max = 9.5: "),
+        ("[quorum]", VOUCHING.replace("brook", "alba") + "[quorum]", 14, "vouching.word[0].by = 'alba': vouches"),
+        ("[quorum]", VOUCHING.replace("0.5", "0.7") + "[quorum]", 12, "vouching.cap = 0.7: "),
         ("max = 3.5", "most = 3.5", 10, "pins.alba.most: is no known key"),
         ("alba =", '"Al Ba" =', 10, "pins.\"Al Ba\": 'Al Ba' is not a short name"),
         ("[quorum]", "[quorom]", 11, "quorom: is no known key: did you mean 'quorum'?"),
@@ -253,6 +256,8 @@ MEMBERS = ("us", "alba", "brook", "cedar", "delta")
         ("alba = { min = 2.5, max = 3.5 }", "", "nobody is pinned"),
         ("alba =", "alva =", "pins.alva: the roster has no such member: did you mean 'alba'?"),
         ("minutes = 90", "minutes = 40", "lever 'freeze' holds for 45 min, more than a foreign group's whole budget"),
+        ("[quorum]", VOUCHING.replace("alba", "alva") + "[quorum]", "vouching: the roster has no member alva: did you"),
+        ("[quorum]", VOUCHING.replace("0.5", "0") + "[quorum]", "vouching.cap is 0, so nobody's word for another"),
         ("[quorum]", "[quorum]\nfreeze = 5", "to freeze takes 5 foreign groups, and the roster has 4 other members"),
         ("[quorum]", "[quorum]\npause = 5", "to pause takes 5 foreign groups"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 from approval_kit import BEGINS_MS, HOUR_MS, NODE, address
 from protocol_kit import bytes_of_label
 from tocsin_protocol.approval.judging import Granted
+from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.recovery.policy import MAX_DWELL_MS, RecoveryPolicy
 from tocsin_protocol.recovery.stages import Event, Stage, next_stage
 from tocsin_protocol.recovery.steps import Call, Step, step_request
@@ -34,7 +35,7 @@ QUICK = RecoveryPolicy(dwell_ms=dict.fromkeys(Stage, 1_000), grace_ms=0)
 
 
 def make_track(scope: str = "market", stage: Stage = Stage.HALTED, **changes: Any) -> Track:
-    track = start_track(scope, INCIDENT, 3, 0, BEGINS_MS)
+    track = start_track(scope, INCIDENT, Tier.FREEZE, 3, 0, BEGINS_MS)
     return type(track)(**{**{name: getattr(track, name) for name in track.__slots__}, "stage": stage, **changes})
 
 
@@ -85,13 +86,17 @@ class Driver:
 
     def approve(self, **changes: Any) -> Note:
         step = next_step(self.track, UNPAUSE)
-        return self.take(Approved(self.next(), step, grant(step, **changes)))
+        # The clock may be anywhere; a window begins with a whole second.
+        begins_ms = max(0, self.now_ms, self.track.last_ms) // 1000 * 1000
+        window = {"not_before_ms": begins_ms, "expires_ms": begins_ms + HOUR_MS}
+        granted = grant(step, **{"tier": int(self.track.tier), **window, **changes})
+        return self.take(Approved(self.next(), self.now_ms, step, NODE, granted))
 
     def open(self, upstream: Stage | None = None) -> Note:
         return self.take(Opened(self.next(), self.now_ms, upstream))
 
-    def end(self, is_enforced: bool) -> Note:
-        return self.take(Ended(self.next(), is_enforced))
+    def end(self) -> Note:
+        return self.take(Ended(self.next()))
 
     def climb(self, to: Stage) -> None:
         """Open stage by stage, as people would."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from protocol_kit import NOW_MS, Feed, bytes_of_label, make_signal, make_standard
 from tocsin_protocol.adjudication import Adjudication, Finding, outcomes_of, sign_adjudication, verify_adjudication
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.belief.outcomes import Verdict
+from tocsin_protocol.belief.silence import MAX_DELAYS, MIN_DELAYS, known_delay
 from tocsin_protocol.decision.judge import Sighting
 from tocsin_protocol.errors import DecodeError, SignatureError
 from tocsin_protocol.model import Reference, Signal
@@ -53,6 +56,20 @@ def test_the_worst_severity_counts_and_drills_and_other_categories_do_not() -> N
     assert earned.outcome.severity is Severity.CRITICAL
     other = seen(CEDAR, make_signal(category=Category.KEY_COMPROMISE))
     assert verdicts(FALSE, seen(DELTA, make_signal(drill=True)), other) == {}
+
+
+def test_a_hit_says_how_long_after_the_first_report_it_came_to_us() -> None:
+    late = replace(seen(CEDAR), received_ms=NOW_MS + 7_000)
+    again = replace(seen(CEDAR), received_ms=NOW_MS + 9_000)
+    earned = outcomes_of(REAL, (again, late, seen(BROOK), seen(DELTA), retraction(DELTA)), {bytes(20)})
+    assert {e.publisher: e.delay_ms for e in earned} == {BROOK: 0, CEDAR: 7_000, DELTA: None, bytes(20): None}
+    assert all(e.delay_ms is None for e in outcomes_of(FALSE, (late, seen(BROOK)), ()))
+
+
+def test_a_delay_is_known_from_several_hits_on_and_is_the_longest_of_the_last() -> None:
+    assert known_delay([5_000] * (MIN_DELAYS - 1)) is None
+    assert known_delay([1_000, 9_000, *[2_000] * (MIN_DELAYS - 2)]) == 9_000
+    assert known_delay([*[2_000] * MAX_DELAYS, 9_000]) == 2_000
 
 
 def test_a_finding_is_signed_and_read_again() -> None:

@@ -150,7 +150,7 @@ def test_a_request_out_of_bounds_is_refused_by_the_name_of_its_field(changes: di
 def test_every_field_is_in_the_digest_and_on_the_screen() -> None:
     request = make_request()
     others: dict[str, Any] = {
-        "purpose": Purpose.HOLD,
+        "purpose": Purpose.REOPEN,
         "tier": 2,
         "payload": bytes(32),
         "incident": bytes(32),
@@ -183,7 +183,7 @@ def test_a_use_is_the_same_in_whatever_incident_window_and_words() -> None:
         {"scope": "other"},
         {"lever": "other"},
         {"target": "other"},
-        {"purpose": Purpose.HOLD},
+        {"purpose": Purpose.REOPEN},
     ):
         assert make_request(**changes).use_key != request.use_key
 
@@ -203,10 +203,10 @@ def test_any_two_of_three_in_any_order_are_enough(names: tuple[str, ...]) -> Non
     assert tally.waiting_for == tuple(sorted(EVERYBODY - set(tally.operators)))
     if len(names) < 2:
         assert tally.granted is None
-        assert tally.sentence == f"{len(names)} of 2 approved: not enough yet."
+        assert tally.sentence == f"{len(names)} approved of 2 wanted: not enough yet."
     else:
         assert tally.granted == Granted(make_request(), tally.operators, 2)
-        assert tally.sentence == f"{len(names)} of 2 approved: enough."
+        assert tally.sentence == f"{len(names)} approved of 2 wanted: enough."
 
 
 @FIXED

@@ -19,6 +19,7 @@ from tocsin_protocol.containment.action import (
     judge_intent,
     new_action,
 )
+from tocsin_protocol.containment.ledger import LEDGER_ID_BYTES
 from tocsin_protocol.containment.life_cycle import (
     FINAL,
     SETTLED,
@@ -37,6 +38,7 @@ INCLUDE: dict[str, Any] = {"block_number": 5, "block_hash": b"\x22" * 32, "hash"
 
 def make_action(**changes: Any) -> Action:
     action = new_action(
+        ledger=bytes(LEDGER_ID_BYTES),
         hook="pause-pool",
         target="eip155:1:0x" + "ab" * 20,
         arm_epoch=1,
@@ -91,7 +93,7 @@ def test_a_transaction_goes_from_intent_to_confirmed() -> None:
     )
     assert done.state is State.EFFECTIVE
     assert done.is_settled
-    assert not done.is_final
+    assert done.state not in FINAL
     assert done.attempts == 1
     assert done.transactions[0].nonce == 7
     assert (done.block_number, done.block_hash, done.included_hash) == (5, b"\x22" * 32, b"\x11" * 32)
@@ -116,8 +118,8 @@ def test_what_was_in_a_block_once_is_remembered_through_a_reorg() -> None:
 
 def test_an_effect_ends_by_its_time_or_by_people() -> None:
     held = drive(make_action(), (Event.SEND, {}), (Event.CONFIRM, {}))
-    assert drive(held, (Event.EXPIRE, {}), (Event.LIFT, {})).is_final
-    assert drive(held, (Event.LIFT, {})).is_final
+    assert drive(held, (Event.EXPIRE, {}), (Event.LIFT, {})).state in FINAL
+    assert drive(held, (Event.LIFT, {})).state in FINAL
     assert held.state not in WITHOUT_EFFECT
 
 
@@ -135,8 +137,8 @@ def test_what_awaits_approval_is_not_signed() -> None:
     granted = drive(asked, (Event.APPROVE, {"approval": b"a"}), (Event.APPROVE, {"approval": b"b"}), (Event.GRANT, {}))
     assert (granted.state, granted.approvals) == (State.PREFLIGHT, (b"a", b"b"))
     assert drive(granted, (Event.SIGN, SIGN)).state is State.SIGNED
-    assert drive(asked, (Event.DECLINE, {"reason": "a drill"})).is_final
-    assert drive(asked, (Event.LAPSE, {"reason": "nobody answered"})).is_final
+    assert drive(asked, (Event.DECLINE, {"reason": "a drill"})).state in FINAL
+    assert drive(asked, (Event.LAPSE, {"reason": "nobody answered"})).state in FINAL
 
 
 def test_approvals_are_bounded() -> None:
@@ -193,20 +195,29 @@ def test_the_same_intent_again_is_the_same_and_other_data_is_a_conflict() -> Non
         judge_intent(first, make_action(action_id=b"\0" * 32))
 
 
+ledgers = st.sampled_from([b"a" * LEDGER_ID_BYTES, b"b" * LEDGER_ID_BYTES])
 texts = st.text(max_size=20)
 epochs = st.integers(0, 2**64 - 1)
+keys = st.tuples(ledgers, texts, texts, epochs)
 
 
-@given(texts, texts, epochs, texts, texts, epochs)
-def test_equal_keys_mean_equal_parts(hook: str, target: str, epoch: int, hook2: str, target2: str, epoch2: int) -> None:
-    is_same = (hook, target, epoch) == (hook2, target2, epoch2)
-    assert (intent_key(hook, target, epoch) == intent_key(hook2, target2, epoch2)) is is_same
+@given(keys, keys)
+def test_equal_ids_mean_equal_parts(one: tuple[bytes, str, str, int], other: tuple[bytes, str, str, int]) -> None:
+    assert (intent_key(*one) == intent_key(*other)) is (one == other)
+    assert intent_key(*one) == intent_key(*one)
+
+
+def test_another_ledger_gives_another_id() -> None:
+    ids = {intent_key(ledger * LEDGER_ID_BYTES, "hook", "target", 1) for ledger in (b"a", b"b")}
+    assert len(ids) == 2
+    with pytest.raises(ContainmentError, match="ledger: an id of 3 bytes where 16 are wanted"):
+        intent_key(b"abc", "hook", "target", 1)
 
 
 @pytest.mark.parametrize("epoch", [-1, 2**64, True])
 def test_an_arm_epoch_is_an_integer_of_64_bits(epoch: int) -> None:
     with pytest.raises(ContainmentError, match="arm epoch"):
-        intent_key("hook", "target", epoch)
+        intent_key(bytes(LEDGER_ID_BYTES), "hook", "target", epoch)
 
 
 @given(st.lists(st.sampled_from(list(Event)), max_size=30))
@@ -219,5 +230,5 @@ def test_whatever_happens_there_is_one_nonce_and_no_way_out_of_an_end(events: li
         except ContainmentError:
             assert action is before
             continue
-        assert not before.is_final
+        assert before.state not in FINAL
         assert len({item.nonce for item in action.transactions}) <= 1

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from approval_kit import BEGINS_MS
+from approval_kit import BEGINS_MS, HOUR_MS, NODE
 from hypothesis import given
 from hypothesis import strategies as st
 from recovery_kit import CAP, INCIDENT, POLICY, POOL, QUICK, UNPAUSE, Driver, grant, make_track, next_step
 from strategies_kit import FIXED
 from tocsin_protocol import recovery
+from tocsin_protocol.approval.judging import Granted
 from tocsin_protocol.approval.request import MAX_EFFECT_BYTES, Purpose
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.errors import DecodeError, PolicyError, RecoveryError
@@ -143,7 +144,7 @@ def test_where_nothing_more_can_be_closed_a_signal_voids_what_was_approved(stage
     driver = Driver(make_track(stage=stage, level=Level.CALM))
     driver.approve()
     assert driver.observe(ALARM_PPM, tier=tier) is Note.ALARMED
-    assert (driver.track.stage, driver.track.step, driver.track.is_approved) == (stage, 4, False)
+    assert (driver.track.stage, driver.track.step, driver.track.approved) == (stage, 4, None)
     assert driver.track.backs == 0
 
 
@@ -215,23 +216,16 @@ def test_liquidation_waits_for_its_grace() -> None:
     assert Operation.LIQUIDATE not in driver.track.allowed(policy)
 
 
-def test_what_a_contract_let_lapse_is_restricted_and_no_more() -> None:
+def test_what_no_lever_holds_any_more_is_restricted_and_no_more() -> None:
     driver = Driver()
     driver.approve()
-    assert driver.end(is_enforced=True) is Note.LAPSED
-    assert (driver.track.stage, driver.track.is_approved) == (Stage.RESTRICTED, False)
-    assert driver.end(is_enforced=True) is Note.LAPSED
+    assert driver.end() is Note.LAPSED
+    assert (driver.track.stage, driver.track.approved) == (Stage.RESTRICTED, None)
+    assert driver.end() is Note.LAPSED
     assert driver.track.stage is Stage.RESTRICTED
     driver.climb(Stage.CANARY_1)
     before = driver.track
-    assert driver.end(is_enforced=True) is Note.LAPSED
-    assert replace(driver.track, last_number=before.last_number) == before
-
-
-def test_an_end_that_no_contract_enforces_alarms_and_opens_nothing() -> None:
-    driver = Driver()
-    before = driver.track
-    assert driver.end(is_enforced=False) is Note.UNDO_PROPOSED
+    assert driver.end() is Note.LAPSED
     assert replace(driver.track, last_number=before.last_number) == before
 
 
@@ -239,18 +233,33 @@ def test_an_approval_of_anything_else_does_not_count() -> None:
     track = make_track()
     step = next_step(track, UNPAUSE)
     good = grant(step)
+
+    def given(granted: Granted = good, of: Step = step, node: bytes = NODE) -> Approved:
+        return Approved(1, BEGINS_MS, of, node, granted)
+
+    later = Step("market", 3, Stage.EXIT_ONLY, Stage.CANARY_1, ())
     wrong = {
-        "scope": Approved(1, replace(step, scope="other"), grant(replace(step, scope="other"))),
-        "number": Approved(1, replace(step, number=2), grant(replace(step, number=2))),
-        "stage": Approved(1, later := Step("market", 3, Stage.EXIT_ONLY, Stage.CANARY_1, ()), grant(later)),
-        "calls": Approved(1, replace(step, calls=(CAP,)), good),
-        "incident": Approved(1, step, grant(step, incident=bytes(32))),
-        "purpose": Approved(1, step, replace(good, request=replace(good.request, purpose=Purpose.HOLD))),
+        "scope": given(grant(other := replace(step, scope="other")), other),
+        "number": given(grant(earlier := replace(step, number=2)), earlier),
+        "stage": given(grant(later), later),
+        "calls": given(good, replace(step, calls=(CAP,))),
+        "incident": given(grant(step, incident=bytes(32))),
+        "purpose": given(replace(good, request=replace(good.request, purpose=Purpose.ACT))),
+        "payload": given(replace(good, request=replace(good.request, payload=bytes(32)))),
+        "words": given(replace(good, request=replace(good.request, effect="Send flowers."))),
+        "target": given(replace(good, request=replace(good.request, target=POOL.replace("b1", "b2")))),
+        "lever": given(replace(good, request=replace(good.request, lever="pause"))),
+        "a lower tier": given(grant(step, tier=1)),
+        "another tier": given(grant(step, tier=3)),
+        "another node": given(grant(step, node=bytes(20))),
+        "ours, of another node": given(good, node=bytes(20)),
     }
     for name, event in wrong.items():
         outcome = advance(QUICK, track, event)
-        assert (outcome.note, outcome.track.is_approved) == (Note.NOT_THIS_STEP, False), name
-    assert advance(QUICK, track, Approved(1, step, good)).note is Note.APPROVED
+        assert (outcome.note, outcome.track.approved) == (Note.NOT_THIS_STEP, None), name
+    outcome = advance(QUICK, track, given())
+    assert (outcome.note, outcome.track.approved) == (Note.APPROVED, step.payload)
+    assert outcome.track.approved_until_ms == good.request.expires_ms
 
 
 def test_an_approval_does_not_outlive_its_step() -> None:
@@ -260,7 +269,49 @@ def test_an_approval_does_not_outlive_its_step() -> None:
     driver.climb(Stage.EXIT_ONLY)
     driver.observe(0, tier=Tier.FREEZE)
     assert driver.track.stage is Stage.HALTED
-    assert driver.take(Approved(driver.next(), step, granted)) is Note.NOT_THIS_STEP
+    assert driver.take(Approved(driver.next(), driver.now_ms, step, NODE, granted)) is Note.NOT_THIS_STEP
+
+
+def test_an_approval_that_has_expired_is_not_taken() -> None:
+    track = make_track()
+    step = next_step(track, UNPAUSE)
+    granted = grant(step)
+    last = granted.request.expires_ms - 1
+    for now_ms, last_ms, note in (
+        (last, last, Note.APPROVED),
+        (last + 1, last, Note.EXPIRED),
+        # whatever the clock was set back to
+        (last, last + 1, Note.EXPIRED),
+    ):
+        outcome = advance(QUICK, replace(track, last_ms=last_ms), Approved(1, now_ms, step, NODE, granted))
+        assert (outcome.note, outcome.track.approved is not None) == (note, note is Note.APPROVED)
+
+
+def test_a_step_that_was_not_made_within_the_window_of_its_approval_is_asked_anew() -> None:
+    driver = Driver()
+    driver.observe()
+    driver.observe()
+    assert driver.approve() is Note.APPROVED
+    approved = driver.track
+    driver.now_ms = approved.approved_until_ms
+    assert not approved.is_approved(driver.now_ms)
+    assert approved.is_approved(driver.now_ms - 1)
+    assert driver.open() is Note.EXPIRED
+    assert (driver.track.stage, driver.track.step, driver.track.approved) == (Stage.HALTED, approved.step + 1, None)
+    assert driver.open() is Note.NOT_APPROVED
+    driver.observe()
+    assert driver.approve() is Note.APPROVED
+    assert driver.open() is Note.OPENED
+
+
+@pytest.mark.parametrize("level", [Level.HALT, Level.ALARM, Level.CALM])
+def test_a_lever_of_a_higher_tier_voids_what_was_approved_for_the_lower(level: Level) -> None:
+    driver = Driver(make_track(level=level))
+    assert driver.approve() is Note.APPROVED
+    assert driver.observe(0, tier=Tier.PAUSE) is Note.ALARMED
+    assert (driver.track.tier, driver.track.step, driver.track.approved) == (Tier.PAUSE, 4, None)
+    # as at the start: what comes of one use at one level is told once
+    assert driver.observe(0, tier=Tier.PAUSE) is Note.WATCHED
 
 
 ticks = st.integers(0, 2 * MAX_TICK_MS)
@@ -269,7 +320,7 @@ single = st.one_of(
     st.tuples(st.just("calm"), ticks),
     st.tuples(st.just("approve")),
     st.tuples(st.just("open"), st.one_of(st.none(), st.sampled_from(Stage))),
-    st.tuples(st.just("end"), st.booleans()),
+    st.tuples(st.just("end")),
     st.tuples(st.just("back"), st.integers(1, 10 * MAX_TICK_MS)),
 )
 # What people do when all goes well, so that sequences get somewhere.
@@ -296,11 +347,14 @@ def play(driver: Driver, move: tuple[Any, ...]) -> Any:
             if driver.track.stage is Stage.NORMAL:
                 return None
             step = next_step(driver.track, UNPAUSE)
-            event = Approved(driver.next(), step, grant(step))
+            begins_ms = max(0, driver.now_ms) // 1000 * 1000
+            window = {"not_before_ms": begins_ms, "expires_ms": begins_ms + HOUR_MS}
+            granted = grant(step, tier=int(driver.track.tier), **window)
+            event = Approved(driver.next(), driver.now_ms, step, NODE, granted)
         case ("open", upstream):
             event = Opened(driver.next(), driver.now_ms, upstream)
         case _:
-            event = Ended(driver.next(), move[1])
+            event = Ended(driver.next())
     driver.take(event)
     return event
 
@@ -319,7 +373,6 @@ def test_every_opening_takes_an_approval_of_its_own_and_opens_one_stage(start: S
         if after.rank > before.stage.rank:
             if isinstance(event, Ended):
                 assert (before.stage, after) == (Stage.HALTED, Stage.RESTRICTED)
-                assert event.is_enforced
             else:
                 assert isinstance(event, Opened)
                 assert approved_since

@@ -25,7 +25,7 @@ from tocsin_protocol.recovery.plan import (
     Scene,
     UsedLever,
     View,
-    ended,
+    is_let_go,
     make_plan,
     upstream_stage,
 )
@@ -172,7 +172,7 @@ def test_calls_are_proposed_when_the_step_may_be_taken_and_not_before() -> None:
     (proposal,) = made.proposals
     assert (proposal.kind, proposal.scope, proposal.by) == (ProposalKind.REOPEN, "market", Stage.EXIT_ONLY)
     assert proposal.calls == (UNPAUSE,)
-    for waiting in (replace(ready, is_approved=False), replace(ready, calm_ms=0)):
+    for waiting in (replace(ready, approved=None), replace(ready, calm_ms=0)):
         assert make_plan(scene(waiting, policy=QUICK, levers=(lever("market"),)), BEGINS_MS).proposals == ()
 
 
@@ -238,7 +238,7 @@ def test_a_lever_over_several_scopes_is_undone_only_when_all_of_them_are_ready()
 
     assert proposed(*ready) == [UNPAUSE]
     for late in range(2):
-        for changes in ({"is_approved": False}, {"calm_ms": 0}):
+        for changes in ({"approved": None}, {"calm_ms": 0}):
             assert proposed(*(replace(t, **changes) if n == late else t for n, t in enumerate(ready))) == []
     # Each comes as late as the latest of them.
     slow = scene(replace(ready[0], calm_ms=0, backs=3), ready[1], policy=QUICK, hanging=CHAIN, levers=(unpause,))
@@ -268,18 +268,27 @@ def test_a_lever_that_is_undone_already_is_not_proposed_again() -> None:
     assert make_plan(opened, BEGINS_MS + 1).proposals == ()
 
 
-def test_an_end_is_told_when_the_last_lever_of_a_scope_is_over() -> None:
+def test_a_scope_is_let_go_when_its_last_lever_is_lifted_or_ended_by_its_contract() -> None:
     contract = lever("market", end=EndKind.CONTRACT)
     people = lever("vault", EVERYWHERE)
     later = lever("market", end=EndKind.CONTRACT, ends_ms=BEGINS_MS + 9)
     at = BEGINS_MS + 1
-    assert ended([], "market", at) is None
-    assert ended([contract], "vault", at) is None
-    assert ended([contract], "market", at - 1) is None
-    assert ended([contract], "market", at) is True
-    assert ended([contract, later], "market", at) is None
-    assert ended([contract, later], "market", BEGINS_MS + 9) is True
-    assert ended([contract, people], "market", at) is False
+    assert is_let_go([], "market", at)
+    assert is_let_go([contract], "vault", at)
+    assert not is_let_go([contract], "market", at - 1)
+    assert is_let_go([contract], "market", at)
+    assert not is_let_go([contract, later], "market", at)
+    assert is_let_go([contract, later], "market", BEGINS_MS + 9)
+    assert not is_let_go([contract, people], "market", at)
+
+
+def test_a_step_whose_approval_has_expired_is_not_proposed() -> None:
+    ready = ready_track()
+    at = ready.approved_until_ms
+    made = make_plan(scene(ready, policy=QUICK, levers=(lever("market", ends_ms=at + 1),)), at)
+    assert made.proposals == ()
+    assert made.steps[0].waits is not None
+    assert not made.steps[0].waits.is_approved
 
 
 def test_remedies_are_proposed_as_the_operator_has_them() -> None:

@@ -44,10 +44,10 @@ def approval() -> dict[str, Any]:
                 ),
             ),
             _request_case(
-                "disarm",
+                "least",
                 "the least of everything",
                 bytes(32),
-                Request(Purpose.DISARM, "d", "s", "l", "t", 0, bytes(32), bytes(32), 0, 0, 1000, bytes(20)),
+                Request(Purpose.REOPEN, "d", "s", "l", "t", 0, bytes(32), bytes(32), 0, 0, 1000, bytes(20)),
             ),
         ],
         "files": _files(),

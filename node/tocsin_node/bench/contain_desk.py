@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 from tocsin_protocol.containment.action import Action, Detail, new_action
+from tocsin_protocol.containment.ledger import LEDGER_ID_BYTES
 from tocsin_protocol.containment.life_cycle import Event
 
 from tocsin_node.clock import now_ms
@@ -40,6 +41,7 @@ class Desk:
         at_ms = now_ms()
         occasion = Occasion(b"\1" * 32, b"\2" * 8, "asset.drain", "critical", (), "bench", at_ms)
         action = new_action(
+            ledger=bytes(LEDGER_ID_BYTES),
             hook=hook.name,
             target=hook.target,
             arm_epoch=self._epochs[hook.name],

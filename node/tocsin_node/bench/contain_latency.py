@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import trio
 from tocsin_protocol.containment.action import SignedTransaction
 
-from tocsin_node.chain.client import Broadcast, Sending, open_chain
+from tocsin_node.chain.broadcasts import Broadcast, Sending
+from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.guardian import Fees, Guardian
 from tocsin_node.chain.sender import Sender

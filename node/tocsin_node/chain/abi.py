@@ -17,17 +17,6 @@ MAX_TYPES = 16
 _SIGNATURE = re.compile(r"([A-Za-z_$][\w$]{0,63})\(([\w\[\],]{0,256})\)(?:\(([\w\[\],]{0,256})\))?")
 _TYPE = re.compile(r"(?:address|bool|string|bytes(?:[1-9]|[12]\d|3[0-2])?|u?int(?:\d{1,3})?)(?:\[\d{0,3}\])?")
 
-# keccak of the first line of each is its selector; OpenZeppelin's and Compound-style names an operator meets
-_KNOWN_ERRORS = (
-    "EnforcedPause()",
-    "ExpectedPause()",
-    "NotGuardian(address)",
-    "OwnableUnauthorizedAccount(address)",
-    "AccessControlUnauthorizedAccount(address,bytes32)",
-    "AccessManagedUnauthorized(address)",
-    "Unauthorized()",
-)
-
 Argument = str | int | bool | bytes | list[Any]
 
 
@@ -109,7 +98,7 @@ def decode_result(function: Function, data: bytes) -> tuple[Any, ...]:
 
 
 def decode_revert(data: bytes) -> str | None:
-    """Return a revert's reason as text, or None when there is nothing to decode."""
+    """Return a revert's reason as text, a custom error by its selector, None when there is nothing to decode."""
     if len(data) < 4:
         return None
     selector, rest = data[:4], data[4:]
@@ -120,10 +109,9 @@ def decode_revert(data: bytes) -> str | None:
             return f"panic 0x{decode(['uint256'], rest)[0]:02x}"
     except (DecodingError, ValueError, OverflowError):
         return f"0x{selector.hex()}"
-    return _NAMED_ERRORS.get(selector, f"0x{selector.hex()}")
+    return f"0x{selector.hex()}"
 
 
 _ERROR_SELECTOR = keccak(b"Error(string)")[:4]
 _PANIC_SELECTOR = keccak(b"Panic(uint256)")[:4]
-_NAMED_ERRORS = {keccak(text.encode())[:4]: text.partition("(")[0] for text in _KNOWN_ERRORS}
 TRANSFER_TOPIC = "0x" + keccak(b"Transfer(address,address,uint256)").hex()

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from .broadcasts import Refusal, Sending, is_known
 from .config import ChainConfig
 from .errors import ChainConfigError, ChainError, RpcRefused, RpcUnavailable
 from .preflight import PROBE
@@ -22,25 +23,8 @@ CLOSE_SECONDS = 2.0
 FORK_DEPTH = 64
 """Blocks below the lowest head at which endpoints of one chain show the same block: two epochs."""
 
-_KNOWN = ("already known", "known transaction", "already imported", "already in mempool", "alreadyknown")
-_UNDERPRICED = ("underpriced", "less than block base fee", "fee too low", "max fee per gas", "feetoolow")
-# What sending the same bytes again cannot mend. Anything else, a busy or broken endpoint's included, may pass.
-_FIRM = (
-    "insufficient funds",
-    "intrinsic gas",
-    "exceeds block gas limit",
-    "gas limit is too high",
-    "invalid sender",
-    "invalid signature",
-    "invalid chain id",
-    "chain id mismatch",
-    "wrong chain",
-    "only replay-protected",
-    "transaction type not supported",
-    "exceeds the configured cap",
-    "fee cap",
-)
-_NONCE_USED = ("nonce too low", "nonce is too low", "oldnonce", "invalid nonce")
+IsHeard = Callable[[Sequence["Answer"]], bool]
+"""Whether enough endpoints are heard to wait for the others only `grace_ms` longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +33,6 @@ class Answer:
 
     index: int
     results: list[Any | RpcRefused]
-
-
-@dataclass(frozen=True, slots=True)
-class Broadcast:
-    """What came of sending one signed transaction to every endpoint; acceptance is not inclusion."""
-
-    is_accepted: bool
-    is_underpriced: bool
-    is_refused_by_all: bool
-    reason: str
-
-
-class Sending:
-    """A broadcast on its way."""
-
-    def __init__(
-        self, reports: trio.MemoryReceiveChannel[RpcRefused | RpcUnavailable | None], started: int, endpoints: int
-    ) -> None:
-        self._reports = reports
-        self._started = started
-        self._endpoints = endpoints
-
-    async def wait(self) -> Broadcast:
-        """Return with the first endpoint that accepts, or when all have failed."""
-        errors: list[RpcRefused | RpcUnavailable] = []
-        for _ in range(self._started):
-            error = await self._reports.receive()
-            if error is None:
-                return Broadcast(True, False, False, "")
-            errors.append(error)
-        return _judge_errors(errors, self._endpoints)
 
 
 class ChainClient:
@@ -157,18 +110,22 @@ class ChainClient:
                 nursery.start_soon(ask, index)
         return found
 
-    async def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
-        """Return what the endpoints that are in time say: all, or those `grace_ms` after as many as make a witness.
+    async def ask_all(self, requests: Sequence[Request], is_heard: IsHeard | None = None) -> list[Answer]:
+        """Return what the endpoints that are in time say: all, or those `grace_ms` after enough of them are heard.
 
-        Until then the others are waited for, at most until their requests run out of time: else the fastest alone would
-        be the chain, and honest ones far away would never be heard.
+        Enough are as many as confirm a receipt, where the caller does not say. Until then the others are waited for, at
+        most until their requests run out of time: else the fastest alone would be the chain, and honest ones far away
+        would never be heard.
         """
         answers: list[Answer] = []
-        await self._gather(lambda _: requests, answers, lambda: None)
+        await self._gather(lambda _: requests, answers, lambda: None, is_heard)
         return answers
 
     async def ask_until(
-        self, requests_of: Callable[[int], Sequence[Request]], is_enough: Callable[[Sequence[Answer]], bool]
+        self,
+        requests_of: Callable[[int], Sequence[Request]],
+        is_enough: Callable[[Sequence[Answer]], bool],
+        is_heard: IsHeard | None = None,
     ) -> list[Answer]:
         """Ask each endpoint its own, and return as soon as what is there is enough, else as `ask_all` does.
 
@@ -183,7 +140,7 @@ class ChainClient:
                 over.set()
 
         async def gather() -> None:
-            await self._gather(requests_of, answers, look)
+            await self._gather(requests_of, answers, look, is_heard)
             over.set()
 
         self.nursery.start_soon(gather)
@@ -191,10 +148,15 @@ class ChainClient:
         return list(answers)
 
     async def _gather(
-        self, requests_of: Callable[[int], Sequence[Request]], answers: list[Answer], look: Callable[[], None]
+        self,
+        requests_of: Callable[[int], Sequence[Request]],
+        answers: list[Answer],
+        look: Callable[[], None],
+        is_heard: IsHeard | None,
     ) -> None:
         heard = trio.Event()
         waiting = len(self.endpoints)
+        is_heard = is_heard or (lambda some: len(some) >= self.config.witnesses)
 
         async def ask(index: int) -> None:
             nonlocal waiting
@@ -204,7 +166,7 @@ class ChainClient:
             except ChainError:
                 pass  # an endpoint without an answer is absent from the list, which is what callers judge
             waiting -= 1
-            if waiting == 0 or len(answers) >= self.config.witnesses:
+            if waiting == 0 or is_heard(answers):
                 heard.set()
             if waiting == 0:
                 nursery.cancel_scope.cancel()
@@ -225,7 +187,7 @@ class ChainClient:
         text = "0x" + raw.hex()
         public = len(self.endpoints)
         doors = range(public, public + len(self.relays)) if in_private else range(public)
-        send, receive = trio.open_memory_channel[RpcRefused | RpcUnavailable | None](len(doors))
+        send, receive = trio.open_memory_channel[Refusal | None](len(doors))
         started = 0
         for door in doors:
             if self._stragglers[door] < MAX_STRAGGLERS:
@@ -234,14 +196,12 @@ class ChainClient:
                 started += 1
         return Sending(receive, started, len(doors))
 
-    async def _send(
-        self, door: int, text: str, report: trio.MemorySendChannel[RpcRefused | RpcUnavailable | None]
-    ) -> None:
-        error: RpcRefused | RpcUnavailable | None = None
+    async def _send(self, door: int, text: str, report: trio.MemorySendChannel[Refusal | None]) -> None:
+        error: Refusal | None = None
         try:
             await self._hand_over(door, text)
         except RpcRefused as exc:
-            error = None if _says(exc, _KNOWN) else exc
+            error = None if is_known(exc) else exc
         except RpcUnavailable as exc:
             error = exc
         finally:
@@ -274,21 +234,3 @@ async def open_chain(config: ChainConfig) -> AsyncIterator[ChainClient]:
 async def _close(door: RpcEndpoint | PrivateRelay) -> None:
     with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_SECONDS):
         await door.aclose()
-
-
-def _judge_errors(errors: list[RpcRefused | RpcUnavailable], endpoints: int) -> Broadcast:
-    refusals = [error for error in errors if isinstance(error, RpcRefused)]
-    # [SEND] That the transaction is known is success, that its nonce is used no refusal: the receipts will tell.
-    firm = [error for error in refusals if not _says(error, _NONCE_USED) and not _says(error, _UNDERPRICED)]
-    shown = (firm or refusals or errors)[:1]
-    return Broadcast(
-        is_accepted=False,
-        is_underpriced=any(_says(error, _UNDERPRICED) for error in refusals),
-        is_refused_by_all=len(firm) == endpoints,
-        reason=str(shown[0]) if shown else "every endpoint is busy",
-    )
-
-
-def _says(error: RpcRefused, texts: tuple[str, ...]) -> bool:
-    message = error.message.lower()
-    return any(text in message for text in texts)

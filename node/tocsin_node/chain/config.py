@@ -63,7 +63,7 @@ class ChainConfig(BaseModel):
     private_ms: int = Field(default=30_000, ge=100, le=600_000, description="then to every endpoint, in public")
     confirmations: int = Field(default=1, ge=1, le=1_024, description="blocks, the one it is in included")
     request_timeout_ms: int = Field(default=5_000, ge=50, le=60_000)
-    grace_ms: int = Field(default=100, ge=0, le=5_000, description="wait for the others after a first answer")
+    grace_ms: int = Field(default=100, ge=0, le=5_000, description="for the others, once enough are heard")
     warm_ms: int = Field(default=6_000, ge=50, le=60_000, description="between two looks at nonce and fees")
     poll_min_ms: int = Field(default=2, ge=1, le=10_000)
     poll_max_ms: int = Field(default=1_000, ge=1, le=60_000)

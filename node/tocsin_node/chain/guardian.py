@@ -73,6 +73,13 @@ class Guardian:
             priority_fee_wei=fees.priority_fee_wei,
         )
 
+    def has_signed(self, raw: bytes) -> bool:
+        """Whether a signed transaction is by this key."""
+        try:
+            return bool(Account.recover_transaction(raw).lower() == self.address)
+        except Exception:  # noqa: BLE001 - eth_keys, rlp and eth_account raise several kinds for what is none
+            return False
+
     def sign_body(self, body: bytes) -> dict[str, str]:
         """Return the header by which a Flashbots relay knows who asks: EIP-191 over the hex of the body's keccak."""
         signed = self._account.sign_message(encode_defunct(text="0x" + keccak(body).hex()))

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import rlp
 
 _DYNAMIC_FEE = 2
-_DATA = 7
+_CHAIN, _MAX_FEE, _GAS, _DATA = 0, 3, 4, 7
 
 
-def read_calldata(raw: bytes) -> bytes:
-    """Return the calldata of a signed EIP-1559 transaction; raises ValueError."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What of a signed transaction is looked at again: `most_wei` is what it may cost at most."""
+
+    chain_id: int
+    most_wei: int
+    calldata: bytes
+
+
+def read_signed(raw: bytes) -> Sent:
+    """Read a signed EIP-1559 transaction; raises ValueError."""
     if raw[:1] != bytes((_DYNAMIC_FEE,)):
         raise ValueError("not an EIP-1559 transaction")
     try:
-        return bytes(rlp.decode(raw[1:])[_DATA])
+        fields = rlp.decode(raw[1:])
+        chain, fee, gas = (int.from_bytes(fields[place], "big") for place in (_CHAIN, _MAX_FEE, _GAS))
+        return Sent(chain, fee * gas, bytes(fields[_DATA]))
     except (rlp.DecodingError, IndexError, TypeError) as exc:
         raise ValueError("not an EIP-1559 transaction") from exc

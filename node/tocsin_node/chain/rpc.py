@@ -24,6 +24,7 @@ BATCHES_AGAIN_S = 60.0
 MAX_COUNT = 2**52
 """Blocks, nonces and seconds: what is larger is a lie. The nonces after it still fit where numbers are kept (2^53)."""
 _MAX_ERROR_CHARS = 300
+_INVALID_REQUEST, _NO_SUCH_METHOD = -32600, -32601
 
 Request = tuple[str, Sequence[Any]]
 
@@ -73,7 +74,8 @@ class RpcEndpoint:
         bodies = [self._request(method, params) for method, params in requests]
         answers = await self._exchange(bodies)
         if not isinstance(answers, list):
-            # Some providers refuse batches, with one error object for the whole of it; a busy one does for a while.
+            if not _refuses_batches(answers):
+                raise RpcUnavailable(f"{self.name}: no answer to a batch: {str(answers)[:_MAX_ERROR_CHARS]}")
             self._no_batches_until = trio.current_time() + BATCHES_AGAIN_S
             return await self._call_each(requests)
         by_id = {answer["id"]: answer for answer in answers if isinstance(answer, dict) and _is_id(answer.get("id"))}
@@ -150,6 +152,14 @@ def _refusal(error: Any) -> RpcRefused:
         str(error.get("message", ""))[:_MAX_ERROR_CHARS],
         data if isinstance(data, str) else None,
     )
+
+
+def _refuses_batches(answer: Any) -> bool:
+    """Whether one error object for the whole of a batch is about batches, and not about how busy the endpoint is."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return False
+    return error.get("code") in (_INVALID_REQUEST, _NO_SUCH_METHOD) or "batch" in str(error.get("message")).lower()
 
 
 def _is_id(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median_high
@@ -10,15 +10,16 @@ from statistics import median_high
 import trio
 from tocsin_protocol.containment.action import SignedTransaction
 
-from .abi import Function, decode_result, encode_call
-from .client import Answer, ChainClient, Sending
-from .errors import AbiError, RpcRefused, RpcUnavailable
+from .broadcasts import Sending
+from .client import Answer, ChainClient, IsHeard
+from .errors import RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian
 from .preflight import Objection, Trial, judge_trials, read_revert, read_trial, trial_requests
 from .quotes import REQUESTS, Quote, choose_nonce, merge_quotes, quote_requests, read_quote
+from .raw import read_signed
 from .receipts import Outlook, judge, look
-from .rpc import Request, read_count, read_data, read_quantity
+from .rpc import Request, read_count, read_quantity
 from .spending import Spending
 
 FRESH_ROUNDS = 3
@@ -73,8 +74,24 @@ class Sender:
         """Let go of it, if it is held: from here on the chain's own count decides."""
         self._held.pop(action_id, None)
 
+    def recall(self, transactions: Sequence[SignedTransaction], age_s: float) -> bool:
+        """Take in the cost of what an earlier run signed for one nonce, the newest of it so long ago.
+
+        False for what was signed with another key or for another chain, which the config may have named then.
+        """
+        for transaction in transactions:
+            try:
+                sent = read_signed(transaction.raw)
+            except ValueError:
+                return False
+            if sent.chain_id != self.client.config.chain_id or not self.guardian.has_signed(transaction.raw):
+                return False
+            self._spending.recall(transaction.nonce, sent.most_wei, age_s)
+        return True
+
     def note_mined(self, nonce: int) -> None:
-        """Remember that a nonce is used up, for the moment in which an endpoint does not know it yet."""
+        """Remember that a nonce is used up: endpoints may lag behind."""
+        # [SEND] No nonce is used again that the ledger shows in a block, or signed for what may still be sent.
         self._next_nonce = max(self._next_nonce, nonce + 1)
 
     async def run_warm(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -85,8 +102,8 @@ class Sender:
         requests = quote_requests(self.guardian.address)
         is_probed = False
         while True:
-            quotes, _ = self._read_quotes(await self.client.ask_all(requests))
-            if quotes:
+            quotes, _ = self._read_quotes(await self.client.ask_all(requests, self._is_heard))
+            if self._is_better(quotes):
                 self._warm = _Warm(tuple(quotes), trio.current_time())
             if quotes and not is_probed:
                 await self.client.probe_simulation()
@@ -104,10 +121,19 @@ class Sender:
         call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
         call["gas"] = hex(self.client.config.gas_limit)
         # [SEND] Fees heard within the last three looks are used as they are; older ones are asked for.
-        bound_s = FRESH_ROUNDS * self.client.config.warm_ms / 1_000
-        if self._warm.quotes and trio.current_time() - self._warm.at <= bound_s:
+        if self._is_warm:
             return await self._prepare_warm(call, merge_quotes(self._warm.quotes, self._next_nonce))
         return await self._prepare_cold(call)
+
+    @property
+    def _is_warm(self) -> bool:
+        bound_s = FRESH_ROUNDS * self.client.config.warm_ms / 1_000
+        return bool(self._warm.quotes) and trio.current_time() - self._warm.at <= bound_s
+
+    def _is_better(self, quotes: Sequence[Quote]) -> bool:
+        """Whether new quotes replace the warm ones: too few of them do not, while enough are fresh."""
+        was_witnessed = self._is_warm and len(self._warm.quotes) >= self.client.config.witnesses
+        return len(quotes) >= (self.client.config.witnesses if was_witnessed else 1)
 
     async def _prepare_warm(self, call: dict[str, str], warm: Quote) -> Preparation:
         planned = self._skip_held(warm.nonce)
@@ -127,11 +153,11 @@ class Sender:
 
     async def _prepare_cold(self, call: dict[str, str]) -> Preparation:
         def is_enough(answers: Sequence[Answer]) -> bool:
-            if not self._agree(self._read_quotes(answers)[0]):
+            if not self._is_heard(answers):
                 return False
             return any(trial.went_through for trial in self._read_trials(answers, call["to"]))
 
-        answers = await self._try_out(call, quote_requests(self.guardian.address), is_enough)
+        answers = await self._try_out(call, quote_requests(self.guardian.address), is_enough, self._is_heard)
         quotes, faults = self._read_quotes(answers)
         if not quotes:
             why = faults[0] if faults else "none answers"
@@ -140,14 +166,14 @@ class Sender:
         return self._judge(answers, replace(quote, nonce=self._skip_held(quote.nonce)), call["to"])
 
     async def _try_out(
-        self, call: dict[str, str], asking: Sequence[Request], is_enough: Callable[[Sequence[Answer]], bool]
+        self, call: dict[str, str], asking: Sequence[Request], is_enough: IsHeard, is_heard: IsHeard | None = None
     ) -> list[Answer]:
         """Ask every endpoint this and what the call would do."""
 
         def requests_of(index: int) -> Sequence[Request]:
             return (*asking, *trial_requests(call, by_simulation=self.client.simulates(index)))
 
-        return await self.client.ask_until(requests_of, is_enough)
+        return await self.client.ask_until(requests_of, is_enough, is_heard)
 
     def _judge(self, answers: Sequence[Answer], quote: Quote, to: str) -> Preparation:
         return Preparation(quote, judge_trials(self._read_trials(answers, to), self.client.config.witnesses))
@@ -157,9 +183,10 @@ class Sender:
             nonce += 1
         return nonce
 
-    def _agree(self, quotes: Sequence[Quote]) -> bool:
+    def _is_heard(self, answers: Sequence[Answer]) -> bool:
         """Whether as many endpoints as are wanted for a receipt name one nonce: no need to hear the others."""
-        nonces = [quote.nonce for quote in quotes]
+        # [SEND] Until as many endpoints as confirm a receipt name one nonce, the others are waited for in full.
+        nonces = [quote.nonce for quote in self._read_quotes(answers)[0]]
         return any(nonces.count(nonce) >= self.client.config.witnesses for nonce in nonces)
 
     def _read_quotes(self, answers: Sequence[Answer]) -> tuple[list[Quote], list[str]]:
@@ -240,31 +267,17 @@ class Sender:
             depth=config.confirmations,
         )
 
-    async def explain_revert(self, to: str, calldata: bytes) -> str:
-        """Say why a call that was mined and reverted does so, as far as it still does."""
-        call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
-        for answer in await self.client.ask_all([("eth_call", (call, "latest"))]):
-            refusal = answer.results[0]
-            if isinstance(refusal, RpcRefused):
-                revert = read_revert(refusal)
-                return f"it reverts with {revert}" if revert else "it gives no reason, as where a function is missing"
-        return "the same call would go through now"
+    async def find_refusal(self, to: str, calldata: bytes) -> RpcRefused | None:
+        """Return how a call is refused now, one that says why before others; None where it would go through.
 
-    async def read(self, to: str, function: Function) -> tuple[object, ...] | None:
-        """Return what a view function returns, or None unless enough endpoints answer and all agree."""
-        call = {"to": to, "data": "0x" + encode_call(function).hex()}
-        answers = await self.client.ask_all([("eth_call", (call, "latest"))])
-        try:
-            values = {
-                decode_result(function, read_data(answer.results[0]))
-                for answer in answers
-                if not isinstance(answer.results[0], RpcRefused)
-            }
-        except (AbiError, RpcUnavailable):
-            return None
-        if len(values) != 1 or len(answers) < self.client.config.witnesses:
-            return None
-        return values.pop()
+        Raises RpcUnavailable when no endpoint answers.
+        """
+        call = {"from": self.guardian.address, "to": to, "data": "0x" + calldata.hex()}
+        said = [answer.results[0] for answer in await self.client.ask_all([("eth_call", (call, "latest"))])]
+        if not said:
+            raise RpcUnavailable("no endpoint answers")
+        refusals = [result for result in said if isinstance(result, RpcRefused)]
+        return next((refusal for refusal in refusals if read_revert(refusal)), refusals[0] if refusals else None)
 
 
 def _read_nonces(answers: Sequence[Answer]) -> list[int]:

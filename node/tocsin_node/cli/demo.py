@@ -50,7 +50,7 @@ def demo(keep: Path | None, out: Output) -> None:
         out.say(f"Look closer: tocsin explain INCIDENT --home {keep / 'armed' / 'dex'}")
     if set(armed.paused) != {"lender", "dex"} or armed.lost_micro_usd >= disarmed.lost_micro_usd:
         raise NodeError("the demo did not end as it should: nothing was saved")
-    if armed.reopened[-1:] != (Stage.NORMAL,):
+    if armed.reopened[-1:] != (Stage.NORMAL,) or not armed.is_open_again:
         raise NodeError("the demo did not end as it should: the lender was not opened again")
 
 
@@ -120,6 +120,7 @@ def _as_json(run: RunResult) -> dict[str, Any]:
         "dex_lost_micro_usd": run.dex_lost_micro_usd,
         "paused": list(run.paused),
         "reopened": list(run.reopened),
+        "open_again": run.is_open_again,
         "timeline": [
             {"at_ms": m.at_ms, "who": m.who, "what": m.what, "incident": m.incident.hex()} for m in run.timeline
         ],

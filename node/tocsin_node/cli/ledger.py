@@ -74,6 +74,30 @@ def lifted(action: str, yes: bool, home: Path, out: Output) -> None:
         out.console.print(row.action.hook, "is", styled(str(answer["state"])))
 
 
+@ledger.command()
+@click.argument("action")
+@click.argument("outcome", type=click.Choice(["in-effect", "no-effect"]))
+@_YES
+@home_option
+@output_option
+def settle(action: str, outcome: str, yes: bool, home: Path, out: Output) -> None:
+    """Say what became of ACTION (first hex digits of its id) whose outcome is unknown: look at its target first.
+
+    That it had no effect can be said of messages and programs alone: of a signed transaction the chain tells.
+    """
+    config = open_config(home)
+    with open_store(config) as reader:
+        row = reader.find_action(action)
+    is_in_effect = outcome == "in-effect"
+    said = "took effect" if is_in_effect else "had no effect, and will have none"
+    confirm(f"Have you looked, and are you sure that {row.action.hook!r} at {row.action.target} {said}?", yes=yes)
+    answer = ask_node(config, Verb.SETTLE, action=row.action.action_id.hex(), effect=is_in_effect)
+    if out.as_json:
+        out.emit(answer)
+    else:
+        out.console.print(row.action.hook, "is", styled(str(answer["state"])))
+
+
 def _show(out: Output, answer: dict[str, Any]) -> None:
     doubt, fault = str(answer["doubt"]), str(answer["anchor_fault"])
     if doubt:

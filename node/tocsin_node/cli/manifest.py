@@ -54,25 +54,34 @@ def check(path: Path | None, strict: bool, home: Path, out: Output) -> None:
 
 @manifest.command(epilog=EXIT_CODES, short_help="Show a manifest, ours or a signed one.")
 @click.argument("path", metavar="[FILE]", type=FILE, required=False)
+@click.option("--read", "is_read", is_flag=True, help="First read on chain the amounts that name balances.")
 @home_option
 @output_option
-def show(path: Path | None, home: Path, out: Output) -> None:
+def show(path: Path | None, is_read: bool, home: Path, out: Output) -> None:
     """Show a manifest: the node's own, or FILE, which may also be a signed one; its signature is not checked."""
     from tocsin_protocol.exposure.manifest_encoding import decode_manifest
 
     from ..signed_manifests import SUFFIX, read_signed_manifest
     from .manifest_view import manifest_view, show_manifest
 
+    notes: tuple[str, ...] = ()
     if path is not None and path.suffix == SUFFIX:
+        if is_read:
+            raise click.UsageError("--read is for a manifest.toml: a signed manifest stays as it was signed")
         signed = read_signed_manifest(path)
         view = manifest_view(decode_manifest(signed.body))
         view |= {"publisher": "0x" + signed.publisher.hex(), "issued_ms": signed.issued_ms}
     else:
-        view = manifest_view(_read(look_around(home, needs_node=path is None), path))
+        around = look_around(home, needs_node=is_read or path is None)
+        own = _read(around, path)
+        if is_read:
+            own, notes = _read_on_chain(around, path, out)
+        view = manifest_view(own) | ({"warnings": list(notes)} if is_read else {})
     if out.as_json:
         out.emit(view)
     else:
         show_manifest(out, view)
+        show_notes(out, notes)
 
 
 @manifest.command(epilog=EXIT_CODES, short_help="Sign our manifest, for the other members.")
@@ -80,7 +89,10 @@ def show(path: Path | None, home: Path, out: Output) -> None:
 @home_option
 @output_option
 def sign(out_path: Path, home: Path, out: Output) -> None:
-    """Sign the node's manifest with its publisher key, for the other members; OUT may be an older signed manifest."""
+    """Sign the node's manifest with its publisher key, for the other members; OUT may be an older signed manifest.
+
+    Amounts that name balances are read on chain first; one that cannot be read is signed as it stands in the file.
+    """
     from tocsin_protocol.exposure.manifest_signing import sign_manifest
 
     from ..clock import now_ms
@@ -88,7 +100,8 @@ def sign(out_path: Path, home: Path, out: Output) -> None:
     from ..signed_manifests import write_signed_manifest
 
     config, roster = open_config(home), open_roster(home)
-    own = _read(Around(config, roster), None)
+    around = Around(config, roster)
+    own, notes = _read_on_chain(around, None, out)
     if not own.holdings:
         raise ConfigError(config.exposure.manifest or home, "holding", "is missing: there is nothing to sign yet")
     with out.working("Opening the keystore…"):
@@ -96,8 +109,9 @@ def sign(out_path: Path, home: Path, out: Output) -> None:
     signed = sign_manifest(roster.domain, keys.publisher, now_ms(), own)
     write_signed_manifest(out_path, signed)
     if out.as_json:
-        out.emit({"file": str(out_path), "issued_ms": signed.issued_ms, **_summary(own)})
+        out.emit({"file": str(out_path), "issued_ms": signed.issued_ms, **_summary(own), "warnings": list(notes)})
     else:
+        show_notes(out, notes)
         out.say((str(out_path), "bold"), ": ", _summary_text(own), f", issued {time_text(signed.issued_ms)[:-4]} UTC")
         out.say("  Give it to the other members: each runs `tocsin manifest import`.")
     if roster.publisher(keys.publisher_id) is None:
@@ -148,6 +162,28 @@ def _read(around: Around, path: Path | None) -> Manifest:
     read = read_manifest(around, path)
     assert read is not None  # noqa: S101 - without a file a node is needed
     return read
+
+
+def _read_on_chain(around: Around, path: Path | None, out: Output) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest with the amounts that the chain tells, and a sentence for each that it does not."""
+    import trio
+
+    from ..amounts import with_amounts
+    from ..chain.amounts import open_and_read
+    from ..clock import now_ms
+    from ..manifest_file import read_manifest_file
+
+    assert around.config is not None  # noqa: S101 - who reads a chain has looked for a node
+    config = around.config
+    file = read_manifest_file(path or config.exposure.manifest, None if path else config.node.member)
+    if not file.readings:
+        return file.manifest, ()
+    with out.working("Reading balances…"):
+        read = trio.run(open_and_read, config.chains, file.readings, now_ms())
+    notes = tuple(
+        f"{name} could not be read on chain, so it stays as declared: {why}" for name, why in read.faults.items()
+    )
+    return with_amounts(file.manifest, read.amounts), notes
 
 
 def _held(around: Around) -> tuple[tuple[HeldManifest, ...], tuple[str, ...]] | None:

@@ -48,6 +48,10 @@ def policy_view(loaded: LoadedPolicy, manifest: Manifest | None) -> dict[str, An
         "budget_minutes": policy.budget_minutes,
         "limits": [_limit(limit) for limit in policy.limits],
         "pins": {name: {"min": pin.min_llr, "max": pin.max_llr} for name, pin in policy.pins.items()},
+        "vouching": {
+            "cap": policy.vouch_cap,
+            "words": [{"by": word.by, "of": word.of, "weight": word.llr} for word in policy.words],
+        },
         "priors": {str(category): prior for category, prior in policy.priors.items()},
         "half_life_minutes": {str(category): ms // 60_000 for category, ms in policy.half_lives_ms.items()},
         "approvals": _approvals(loaded.people.approvals),
@@ -74,6 +78,7 @@ def show_policy(out: Output, view: dict[str, Any]) -> None:
     out.say(f"Budget: {minutes} min of levers for each foreign group in 30 days, back when the incident is confirmed")
     _show_limits(out, view["limits"])
     _show_pins(out, view["pins"])
+    _show_vouching(out, view["vouching"])
     _show_overrides(out, view["priors"], view["half_life_minutes"])
     for rule in view["approvals"]:
         out.say(
@@ -212,6 +217,13 @@ def _show_pins(out: Output, pins: dict[str, dict[str, float]]) -> None:
         out.table("Pins: what a member's word counts", ("member", "from the first day", "at most"), rows)
     else:
         out.say("Pins: none, so nobody's word counts before it has earned it")
+
+
+def _show_vouching(out: Output, vouching: dict[str, Any]) -> None:
+    if vouching["words"]:
+        rows = [(word["of"], word["by"], _odds(word["weight"])) for word in vouching["words"]]
+        title = f"Vouching: for who has earned nothing here, together at most {_odds(vouching['cap'])}"
+        out.table(title, ("member", "is vouched for by", "with"), rows)
 
 
 def _show_overrides(out: Output, priors: dict[str, float], half_lives: dict[str, int]) -> None:

@@ -67,7 +67,8 @@ def plan(incident: str, out_file: Path | None, home: Path, out: Output) -> None:
 def approve_(scope: str, home: Path, out: Output) -> None:
     """Ask the operators to approve the next step of SCOPE; asked already, say where it stands.
 
-    They answer with tocsin approve. A step may be approved before its time, and is taken when its time has come.
+    They answer with tocsin approve. A step may be approved before its time; it has to be made before the window of the
+    approval ends, or is asked anew.
     """
     answer = ask_node(open_config(home), Verb.ASK_STEP, scope=scope)
     if out.as_json:

@@ -53,6 +53,8 @@ def _show_scope(out: Output, scope: dict[str, Any]) -> None:
     out.say(f"  people may: {allowed}; new exposure up to {scope['limit_percent']} % of the usual")
     for lever in scope["held_by"]:
         out.say(f"  held by {lever['hook']} ({lever['state']}), until {time_text(lever['ends_ms'])[:19]} UTC")
+    if scope["approved"]:
+        out.say(f"  its next step is approved, until {time_text(scope['approved_until_ms'])[:19]} UTC")
     if scope["backs"]:
         out.say((f"  stepped back {count_text(scope['backs'], 'time')}: dwell times are doubled each time", "yellow"))
     if scope["note"] is not None:

@@ -30,7 +30,7 @@ from .cast import (
 )
 from .network import create_local_network
 from .processes import NodeProcess, open_nodes, wait_connected
-from .reopening import Operator, hire_operators, plan_way_back, reopen_lender
+from .reopening import Operator, hire_operators, is_lender_open, plan_way_back, reopen_lender
 from .rpc_proxy import open_rpc_proxy
 from .scenario_chain import (
     DECIMALS,
@@ -47,8 +47,9 @@ from .scenario_chain import (
 # The attacker's transactions came minutes apart; the demo has no such patience.
 STEP_SECONDS = 1.0
 DEPOSITED_SECONDS_AGO = 24 * 3600
-START_SECONDS = 90.0
-SETTLE_SECONDS = 30.0
+# Deadlines are for what hangs, not for what is slow.
+START_SECONDS = 240.0
+SETTLE_SECONDS = 120.0
 # Signals of one node, and decisions about one incident, that the timeline looks at.
 MAX_SHOWN = 200
 
@@ -78,7 +79,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What one run came to; money in micro-USD. `reopened` are the stages that the lender went through afterwards."""
+    """What one run came to; money in micro-USD.
+
+    `reopened` are the stages that the lender went through afterwards, `is_open_again` is what its contract says then.
+    """
 
     armed: bool
     steps_sent: int
@@ -88,6 +92,7 @@ class RunResult:
     paused: tuple[str, ...]
     timeline: tuple[Moment, ...]
     reopened: tuple[str, ...] = ()
+    is_open_again: bool = False
 
     @property
     def lost_micro_usd(self) -> int:
@@ -168,7 +173,9 @@ async def _reopen(cast: Cast, operators: tuple[Operator, ...], result: RunResult
         tell(f"{who}: {what}")
 
     stages = await reopen_lender(cast, operators, say)
-    return replace(result, reopened=stages, timeline=tuple(sorted(moments, key=lambda moment: moment.at_ms)))
+    is_open = await is_lender_open(cast)
+    timeline = tuple(sorted(moments, key=lambda moment: moment.at_ms))
+    return replace(result, reopened=stages, is_open_again=is_open, timeline=timeline)
 
 
 def _lost(before: Holdings, after: Holdings, who: str) -> int:

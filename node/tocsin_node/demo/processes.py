@@ -50,10 +50,12 @@ class NodeProcess:
     def start(self, verb: str = "run") -> None:
         """Start it, without waiting."""
         command = [sys.executable, "-m", "tocsin_node.cli", verb, "--home", str(self.home.directory)]
+        # Its keys were made for this run: their locks go with it.
+        environment = os.environ | {"XDG_STATE_HOME": str(self.home.directory / "state")}
         with (self.home.directory / LOG_NAME).open("ab") as log:
             # A group of its own: what it started can be ended with it, and a Ctrl-C at the terminal is ours alone.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
 
     async def wait_ready(self) -> None:
@@ -120,11 +122,12 @@ class NodeProcess:
     def mesh_pid(self) -> int | None:
         """The process id of its mesh, if one runs now."""
         # trio starts processes from worker threads: each thread has children of its own.
-        children = (path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/children"))
-        for child in map(int, " ".join(children).split()):
+        for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            # a thread or a child may end meanwhile
             with contextlib.suppress(OSError):
-                if b"tocsin_node.mesh" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return child
+                for child in children.read_text().split():
+                    if b"tocsin_node.mesh" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        return int(child)
         return None
 
 

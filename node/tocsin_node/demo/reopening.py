@@ -22,7 +22,7 @@ from tocsin_node.setup_node import NodeHome
 
 from .cast import HOOKS, LENDER, VAULT, Cast, cry_wolf, take_it_back
 from .processes import POLL_SECONDS
-from .scenario_chain import Scenario, StepKind, run_step
+from .scenario_chain import Scenario, StepKind, is_paused, run_step
 
 OPERATORS = ("ana", "ben", "cleo")
 # His machine is off all night: the other two are enough, and nobody waits for him.
@@ -32,10 +32,12 @@ SCOPE = "funds"
 OWNER = "lender's owner"
 # Hours in earnest: the demo has no such patience.
 DWELL_SECONDS = 2
-REOPEN_SECONDS = 120.0
+# Half a minute of waiting times; the rest is for machines that do much else.
+REOPEN_SECONDS = 300.0
 _OPENED_BY_PEOPLE = tuple(stage for stage in Stage if stage.rank >= Stage.EXIT_ONLY.rank)
 _EFFECTS = {Stage.EXIT_ONLY: "let people out and nothing new in", Stage.NORMAL: "take the limit away"}
 _OPEN_TO = parse_function("openTo(uint8)")
+_STAGE = parse_function("stage()")
 _STOP = parse_function("stopDonations()")
 
 Say = Callable[[str, str], None]
@@ -97,6 +99,13 @@ async def reopen_lender(cast: Cast, operators: tuple[Operator, ...], say: Say) -
                 await _try_again(cast, say)
                 stages.append(await _step_back(cast, say))
     return tuple(stages)
+
+
+async def is_lender_open(cast: Cast) -> bool:
+    """Ask the lender's contract whether everything is open."""
+    lender = cast.scenario.lender
+    stage = await cast.anvil.call("eth_call", {"to": lender, "data": "0x" + encode_call(_STAGE).hex()}, "latest")
+    return not await is_paused(cast.anvil, lender) and int(stage, 16) == Stage.NORMAL.rank
 
 
 async def _mend(cast: Cast, say: Say) -> None:

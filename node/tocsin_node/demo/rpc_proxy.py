@@ -69,7 +69,7 @@ async def serve_proxy(proxy: RpcProxy) -> AsyncIterator[None]:
         async def serve(stream: trio.SocketStream) -> None:
             async with stream:
                 # Whoever asks may leave at any time.
-                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
                     await _serve(stream, proxy, client)
 
         nursery.start_soon(trio.serve_listeners, serve, listeners)

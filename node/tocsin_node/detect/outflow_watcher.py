@@ -9,9 +9,8 @@ follows the chain without some transfers, an outflow goes unseen. The operator's
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -19,10 +18,9 @@ import trio
 from tocsin_protocol.ids import account_of, address_of
 from tocsin_protocol.outflow import Limiter, OutflowError, Reading, add_block, roll_back, start_limiter
 
-from tocsin_node.chain.abi import encode_call, parse_function
+from tocsin_node.chain.balances import read_balance
 from tocsin_node.chain.client import ChainClient
 from tocsin_node.chain.errors import ChainError, RpcUnavailable
-from tocsin_node.chain.rpc import read_data
 from tocsin_node.clock import now_ms as read_clock
 
 from .config import OutflowWatcherConfig, WatchedAsset
@@ -40,8 +38,6 @@ MAX_STEPS_PER_POLL = 64
 """Batches of blocks read in one go when the watcher is behind."""
 LOOK_EVERY_POLLS = 5
 """Of the polls in a row that bring nothing new, each fifth looks whether other endpoints have more."""
-
-_BALANCE_OF = parse_function("balanceOf(address)(uint256)")
 
 
 @dataclass(slots=True)
@@ -170,18 +166,12 @@ class OutflowWatcher:
 
     async def _read_balances(self, head: Header) -> dict[tuple[str, str], int]:
         """Return the balances at the head, on which as many endpoints as there are to be witnesses agree."""
-        balances: dict[tuple[str, str], int] = {}
-        for account, token in product(self._accounts, self._assets):
-            call = {"to": token, "data": "0x" + encode_call(_BALANCE_OF, [account]).hex()}
-            votes: Counter[int] = Counter()
-            for answer in await self._client.ask_all([("eth_call", (call, hex(head.number)))]):
-                with suppress(RpcUnavailable):  # a refusal and what is no balance are no votes
-                    votes[int.from_bytes(read_data(answer.results[0], 32))] += 1
-            agreed = [value for value, count in votes.items() if count >= self._client.config.witnesses]
-            if len(agreed) != 1:
-                raise RpcUnavailable(f"the endpoints do not agree on the balance of {account} in {token}")
-            balances[account, token] = agreed[0]
-        return balances
+        return {
+            (account, token): await read_balance(
+                self._client, self._accounts[account], self._assets[token].asset, head.number
+            )
+            for account, token in product(self._accounts, self._assets)
+        }
 
     def _apply(self, step: Advance) -> None:
         if step.rolled_back_to is not None:

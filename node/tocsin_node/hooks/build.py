@@ -52,7 +52,6 @@ async def open_hooks(
     chains: Sequence[ChainConfig],
     guardian_key: bytes,
     config_file: Path,
-    data_dir: Path,
 ) -> AsyncIterator[Levers]:
     """Open every configured hook; relative paths count from the config file's folder.
 
@@ -79,7 +78,7 @@ async def open_hooks(
     async with AsyncExitStack() as stack:
         for chain in chains:
             if chain.chain in acting_on:
-                _hold_key(stack, data_dir, chain, guardian)
+                _hold_key(stack, chain, guardian, config_file)
         clients = {chain.chain: await stack.enter_async_context(open_chain(chain)) for chain in chains}
         senders = {chain: Sender(client, guardian) for chain, client in clients.items()}
         for name in acting_on:
@@ -112,11 +111,11 @@ def open_contract_hook(
     return EvmHook(config, sender, now_ms)
 
 
-def _hold_key(stack: AsyncExitStack, data_dir: Path, chain: ChainConfig, guardian: Guardian) -> None:
+def _hold_key(stack: AsyncExitStack, chain: ChainConfig, guardian: Guardian, config_file: Path) -> None:
     try:
-        stack.enter_context(hold_key(data_dir, chain.chain_id, guardian.address))
+        stack.enter_context(hold_key(chain.chain_id, guardian.address))
     except ChainConfigError as exc:
-        raise ConfigError(data_dir, "chain", str(exc)) from exc
+        raise ConfigError(config_file, "chain", str(exc)) from exc
 
 
 def _check_hooks(configs: Sequence[HookConfig], chains: Sequence[ChainConfig], config_file: Path) -> None:

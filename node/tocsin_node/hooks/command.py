@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
 import signal
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ MAX_OUTPUT_BYTES = 16 * 1024
 """Of standard output and error together; a program that writes more is stopped."""
 MAX_SHOWN_CHARS = 200
 RETRY_MAX_MS = 60_000
+MAX_PATH_STEPS = 256
+"""Folders and links on the way to a program."""
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h."""
@@ -67,6 +70,10 @@ class CommandHook:
         """Return what the operator wrote down."""
         return Proposal(self._config.undo) if self._config.undo else None
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say nothing: a program is not asked what it did."""
+        return None
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the program is there, may be run, and can be changed by nobody else; it is not run."""
         fault = find_fault(self._config)
@@ -102,18 +109,46 @@ def find_fault(config: CommandHookConfig) -> str | None:
     """Return why the program must not be run, as a sentence."""
     program = Path(config.argv[0])
     try:
-        status = program.stat()
-        parent = program.resolve().parent.stat()
+        mode = program.stat().st_mode
+        if not stat.S_ISREG(mode) or not mode & 0o111:
+            return f"{program} is no program: run chmod 755 {program}"
+        # [HOOK] A program that others can write or replace is not run.
+        for step in _steps_to(program):
+            if fault := _find_writers(step):
+                return fault
     except OSError as exc:
         return f"{program}: {exc.strerror}"
-    if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
-        return f"{program} is no program: run chmod 755 {program}"
-    # [HOOK] A program that others than its owner can write is not run.
-    if status.st_mode & 0o022 or (parent.st_mode & 0o022 and not parent.st_mode & stat.S_ISVTX):
-        return f"{program} or its folder can be written by others: run chmod go-w on both"
-    if status.st_uid not in (0, os.geteuid()):
-        return f"{program} belongs to user {status.st_uid}, and neither to root nor to the node's user"
     return _find_user_fault(config.user)
+
+
+def _steps_to(program: Path) -> Iterator[Path]:
+    """Each folder and link on the way to the program, and itself: whoever changes one of them chooses what is run."""
+    here, names = Path("/"), list(program.parts[:0:-1])
+    yield here
+    for _ in range(MAX_PATH_STEPS):
+        if not names:
+            return
+        name = names.pop()
+        step = here.parent if name == ".." else here / name
+        yield step
+        if step.is_symlink():
+            link = step.readlink()
+            here = Path("/") if link.is_absolute() else here
+            names += [part for part in reversed(link.parts) if part != "/"]
+        else:
+            here = step
+    raise OSError(errno.ELOOP, f"more than {MAX_PATH_STEPS} folders and links lead to it")
+
+
+def _find_writers(step: Path) -> str | None:
+    status = step.lstat()
+    # In a sticky folder, such as /tmp, others can add and not replace; a link has no mode of its own.
+    is_kept = stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX)
+    if status.st_mode & 0o022 and not is_kept:
+        return f"{step} can be written by others: run chmod go-w {step}"
+    if status.st_uid not in (0, os.geteuid()):
+        return f"{step} belongs to user {status.st_uid}, and neither to root nor to the node's user"
+    return None
 
 
 def _find_user_fault(user: str | None) -> str | None:
@@ -151,25 +186,25 @@ async def run_program(config: CommandHookConfig, given: bytes) -> Tried:
         )
     except (OSError, subprocess.SubprocessError) as exc:
         return Tried(False, False, f"not started: {exc}")
-    output = bytearray()
+    output, code = bytearray(), None
     try:
-        with trio.move_on_after(config.timeout_ms / 1_000) as limit:
+        with trio.move_on_after(config.timeout_ms / 1_000):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_feed, process, given)
                 drained = trio.Event()
                 nursery.start_soon(_drain, process, output, drained)
-                await process.wait()
+                code = await process.wait()
                 with trio.move_on_after(_LAST_WORDS_S):
                     await drained.wait()
                 nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await _end(process)
-    if limit.cancelled_caught:
+    if code is None:
         return Tried(False, True, f"stopped after {config.timeout_ms} ms; {NOT_KNOWN}", is_unsure=True)
     if len(output) > MAX_OUTPUT_BYTES:
         return Tried(False, False, f"stopped: it wrote more than {MAX_OUTPUT_BYTES} bytes; {NOT_KNOWN}", is_unsure=True)
-    return _judge(process.returncode, _shown(output))
+    return _judge(code, _shown(output))
 
 
 def _as_user(user: str | None) -> dict[str, Any]:
@@ -212,13 +247,13 @@ async def _end(process: trio.Process) -> None:
             await stream.aclose()
 
 
-def _judge(code: int | None, shown: str) -> Tried:
+def _judge(code: int, shown: str) -> Tried:
     said = f": {shown}" if shown else ""
     if code == 0:
         return Tried(True, False, f"done{said}")
     if code == _TRY_AGAIN:
         return Tried(False, True, f"exit {code}, asks to be tried again{said}")
-    if code is not None and code < 0:
+    if code < 0:
         return Tried(False, True, f"ended by signal {-code}{said}; {NOT_KNOWN}", is_unsure=True)
     return Tried(False, False, f"exit {code}{said}")
 

@@ -78,10 +78,19 @@ class EvmHook:
         return (*checks, *await self._route.probe(payload))
 
     def claim(self, action: Action) -> None:
-        """Keep the nonce of a signed action that may still be sent."""
+        """Take in what a signed action may cost, and keep its nonce where it is used or may still be."""
+        if not action.transactions:
+            return
+        nonce = action.transactions[0].nonce
+        # When it was signed is not told here; it was before the deadline, unless a block was replaced.
+        age_s = (self._now_ms() - action.deadline_ms) / 1_000
+        if not self._sender.recall(action.transactions, age_s):
+            return
+        if action.is_settled and action.block_hash is not None:
+            self._sender.note_mined(nonce)
         # One that is too old is not sent again: its nonce must not stand in the way of the next action.
-        if action.transactions and not action.is_settled and self._may_send(action):
-            self._sender.hold_nonce(action.action_id, action.transactions[0].nonce)
+        elif not action.is_settled and self._may_send(action):
+            self._sender.hold_nonce(action.action_id, nonce)
 
     async def run(self, action: Action, journal: Journal) -> Action:
         """Drive the action to its end; UNKNOWN when the chain does not tell within `settle_ms`."""
@@ -225,18 +234,21 @@ class _EffectJournal:
         self._sent = sent
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
-        if event is Event.CONFIRM:
-            event, detail = await self._judge(detail)
+        if event in (Event.CONFIRM, Event.REVERT):
+            event, detail = await self._judge(event, detail)
         self._action = await self._journal.record(action_id, event, detail)
         return replace(self._action, payload=self._sent)
 
-    async def _judge(self, detail: Detail) -> tuple[Event, Detail]:
+    async def _judge(self, event: Event, detail: Detail) -> tuple[Event, Detail]:
         # Of the block that it is in: later ones may have lifted it again.
         is_in_effect = await self._hook.read_effect(self._action, self._action.block_number)
         # [HOOK] A call that went through without its effect is no success.
-        if is_in_effect is False:
+        if event is Event.CONFIRM and is_in_effect is False:
             return Event.REVERT, {"reason": "the transaction went through and had no effect: the check says no"}
-        return Event.CONFIRM, detail
+        # [HOOK] A call that was mined and reverted is effective where its check says so: another was first.
+        if event is Event.REVERT and is_in_effect:
+            return Event.CONFIRM, {"reason": f"{IN_EFFECT}, by another's call: {detail['reason']!s}"}
+        return event, detail
 
 
 def _describe(objection: Objection) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -21,6 +22,14 @@ class Occasion:
     subjects: tuple[str, ...]
     summary: str
     decided_ms: int
+
+    def id_for(self, hook: str) -> str:
+        """Return the 32 hex digits that a message of one hook is known by, inside of the message.
+
+        Decisions are counted from one in each database, and drills not at all: the incident and the time tell apart.
+        """
+        named = f"{self.incident_id.hex()} {self.decided_ms} {hook}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
 class Answer(StrEnum):
@@ -95,15 +104,19 @@ class Hook(Protocol):
         """Return what would take the effect of an action back, None where nothing is configured."""
         ...
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say whether the effect of an action is there now; None where that is not known or cannot be asked."""
+        ...
+
     async def probe(self) -> tuple[Check, ...]:
         """Look, without changing anything, whether the lever would work now."""
         ...
 
     def claim(self, action: Action) -> None:
-        """Reserve what an unfinished action of an earlier run still holds.
+        """Take in what an action of an earlier run used, or still holds.
 
-        Call it for every unfinished action before the first `run` of a process: a new action must not take the
-        nonce of one that is signed.
+        Call it for every unfinished and every signed action before the first `run` of a process: a new action must not
+        take the nonce of one that is signed, and what was signed within a day counts against the spend cap.
         """
         ...
 

@@ -40,7 +40,7 @@ def write_message(config: MessageHookConfig, occasion: Occasion) -> bytes:
     return _write(
         {
             "specversion": "1.0",
-            "id": f"{occasion.decision_id.hex()}.{config.name}",
+            "id": occasion.id_for(config.name),
             "source": f"urn:tocsin:hook:{config.name}",
             "type": MESSAGE_TYPE,
             "subject": config.target,

@@ -22,5 +22,5 @@ def openc2_command(occasion: Occasion, hook: str, target: str, minutes: int | No
         "target": {f"{PROFILE}:account" if ":" in target else f"{PROFILE}:name": target},
         "args": args | {PROFILE: why | {"subjects": list(occasion.subjects), "summary": occasion.summary}},
         "actuator": {PROFILE: {"hook": hook}},
-        "command_id": occasion.decision_id.hex()[:36],
+        "command_id": occasion.id_for(hook),
     }

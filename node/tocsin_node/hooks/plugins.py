@@ -11,7 +11,7 @@ from .hook import Hook
 from .message_config import PluginHookConfig
 
 GROUP = "tocsin.hooks"
-_PARTS = ("name", "target", "ends_after_minutes", "payload", "undo", "probe", "claim", "run")
+_PARTS = ("name", "target", "ends_after_minutes", "payload", "undo", "read_effect", "probe", "claim", "run")
 
 
 def open_plugin(config: PluginHookConfig, config_file: Path) -> Hook:

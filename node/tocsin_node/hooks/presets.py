@@ -133,9 +133,10 @@ PRESETS: Mapping[str, Preset] = {
         is_mute=True,
     ),
     "interest-rate": Preset(
-        "set what borrowing in one market costs",
+        "raise what borrowing in one market costs",
         *("setRate(bytes32,uint256)", ("{market}", "{bps}"), "rate(bytes32)(uint256)", _FIRST),
         wants="{bps}",
+        compare="at-least",
         is_mute=True,
     ),
     "order-type": Preset(

@@ -19,7 +19,7 @@ from .call import ContractCall
 from .config import ContractHookConfig
 from .hook import Answer, Check
 from .reading import LATEST, ask_agreed, code_of, is_without_code
-from .refusals import IN_EFFECT, meaning_of, name_of
+from .refusals import IN_EFFECT, explain, meaning_of
 from .rights import probe_right
 from .routes import Route
 
@@ -53,6 +53,15 @@ async def probe_call(
         _judge_call(config, call, results[3]),
         *(_judge_view(config, call, result) for result in results[4:]),
     )
+
+
+async def probe_target(
+    config: ContractHookConfig, call: ContractCall, client: ChainClient, calldata: bytes
+) -> tuple[Check, ...]:
+    """Look at the code and the check of a contract that others are to call."""
+    results = await ask_agreed(client, [code_of(config.contract), *call.questions(calldata)])
+    checks = (_judge_view(config, call, result) for result in results[1:])
+    return (_judge_code((config.contract, results[0])), *checks)
 
 
 async def probe_endpoints(client: ChainClient) -> Check:
@@ -161,7 +170,7 @@ def _judge_call(config: ContractHookConfig, call: ContractCall, result: Any) -> 
         said = f"{shown} reverts without a reason: it may not have this function, or a guard of its own"
         return Check("call", Answer.NOT_KNOWN if call.uses_stand_ins else Answer.NOT_OK, said)
     meaning = meaning_of(revert)
-    said = f"{shown} reverts with {name_of(revert)}" + (f": {meaning}" if meaning else "")
+    said = f"{shown} reverts with {explain(revert)}"
     # What is in effect cannot be tried again, and a made-up argument may be refused where a real one is not.
     is_telling = meaning != IN_EFFECT and not call.uses_stand_ins
     return Check("call", Answer.NOT_OK if is_telling else Answer.NOT_KNOWN, said)

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 import structlog
 import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
-from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
+from tocsin_protocol.containment.life_cycle import Event, State
 
-from tocsin_node.chain.errors import CapReached
+from tocsin_node.chain.errors import CapReached, RpcUnavailable
 from tocsin_node.chain.finality import wait_final
+from tocsin_node.chain.preflight import read_revert
 from tocsin_node.chain.receipts import Outlook, Receipt, Standing
 from tocsin_node.chain.sender import Sender
 
 from .hook import Journal
+from .refusals import explain
 
 RETRY_MIN_MS = 50
 """First wait after a failed exchange; doubles up to `rebroadcast_ms`."""
 MAX_REORGS = 32
 """Times one run follows its transaction out of a block; beyond, the chain is no witness and the outcome unknown."""
 MAX_REFUSALS = 5
-"""Times in a row that every endpoint refuses the bytes before the action has failed."""
+"""Times in a row that every endpoint firmly refuses the bytes before the action has failed."""
 
 _log = structlog.get_logger("tocsin.pursuit")
 
@@ -114,11 +116,6 @@ class Pursuit:
                 await self._record(action, Event.REORG, reason=f"block {action.block_number} was replaced")
             elif stays is None:
                 _log.warning("not final, and no longer watched", action=action.action_id, block=action.block_number)
-        except ContainmentError:
-            # Lifted meanwhile: nobody wants it back. Both transactions may be mined again, in whatever order.
-            _log.error(
-                "the block of a lifted effect was replaced: look whether it is still lifted", action=action.action_id
-            )
         except Exception:  # noqa: BLE001 - the action was effective: a fault in watching it must not stop the chain
             _log.exception("watching until final failed", action=action.action_id)
         finally:
@@ -138,7 +135,7 @@ class Pursuit:
                 self._sender.note_mined(action.transactions[0].nonce)
                 if outlook.receipt.is_success:
                     return await self._record(action, Event.CONFIRM, reason="")
-                why = await self._sender.explain_revert(self._address, action.payload)
+                why = await self._explain_revert(action)
                 return await self._record(action, Event.REVERT, reason=f"the transaction was mined and reverted: {why}")
             return action
         if action.state is State.INCLUDED:
@@ -150,7 +147,7 @@ class Pursuit:
                 self._timing.send_at = trio.current_time() + self._config.rebroadcast_ms / 1_000
             return action
         if outlook.standing is Standing.NONCE_USED:
-            # [SEND] An action whose nonce went to another transaction has failed; it never gets a second nonce.
+            # [SEND] An action whose nonce went to another, look after look, has failed; it never gets a second nonce.
             now = trio.current_time()
             self._nonce_used_at = now if self._nonce_used_at is None else self._nonce_used_at
             if now - self._nonce_used_at >= self._config.rebroadcast_ms / 1_000:
@@ -158,6 +155,17 @@ class Pursuit:
                 raise NonceUsed(outlook.note)
             return action
         return await self._push(action, outlook)
+
+    async def _explain_revert(self, action: Action) -> str:
+        """Say why a call that was mined and reverted does so, as far as it still does."""
+        try:
+            refusal = await self._sender.find_refusal(self._address, action.payload)
+        except RpcUnavailable as exc:
+            return f"why is not known, {exc}"
+        if refusal is None:
+            return "the same call would go through now"
+        revert = read_revert(refusal)
+        return f"it reverts with {explain(revert)}" if revert else "it gives no reason, as where a function is missing"
 
     async def _include(self, action: Action, receipt: Receipt) -> Action:
         if action.state is State.INCLUDED:
@@ -222,6 +230,7 @@ class Pursuit:
         if outcome.is_underpriced:
             self._timing.bump_at = min(self._timing.bump_at, self._timing.send_at)
         self._refusals = self._refusals + 1 if outcome.is_refused_by_all else 0
+        # [SEND] What every endpoint has refused firmly, time after time, has failed; other refusals end nothing.
         if self._refusals >= MAX_REFUSALS and not self._is_accepted:
             return await self._record(action, Event.FAIL, reason=f"every endpoint refuses it: {outcome.reason}")
         return action

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from tocsin_node.chain.abi import Argument, Function, decode_result, encode_call
 from tocsin_node.chain.client import ChainClient
 from tocsin_node.chain.errors import AbiError, RpcRefused, RpcUnavailable
 from tocsin_node.chain.preflight import read_revert
-from tocsin_node.chain.rpc import Request, read_data
+from tocsin_node.chain.rpc import Request, read_count, read_data, read_quantity
 
 LATEST = "latest"
+_CHAIN_ID: Request = ("eth_chainId", ())
 
 
 async def ask_agreed(client: ChainClient, requests: Sequence[Request]) -> list[Any | RpcRefused | None]:
@@ -19,10 +21,35 @@ async def ask_agreed(client: ChainClient, requests: Sequence[Request]) -> list[A
 
     So one that lies is outvoted by two, and of two that differ neither is believed.
     """
-    answers = await client.ask_all(requests)
-    return [
-        _agree([answer.results[place] for answer in answers], client.config.witnesses) for place in range(len(requests))
-    ]
+    said = await _ask_our_chain(client, requests)
+    return [_agree([results[place] for results in said], client.config.witnesses) for place in range(len(requests))]
+
+
+async def ask_deep_block(client: ChainClient) -> int | None:
+    """Return the last block that is `confirmations` deep on as many endpoints as are wanted for a receipt."""
+    heads: list[int] = []
+    for (head,) in await _ask_our_chain(client, [("eth_blockNumber", ())]):
+        with suppress(RpcUnavailable):
+            heads.append(read_count(head))
+    if len(heads) < client.config.witnesses:
+        return None
+    # So many have reached it: one alone can neither raise it nor, beside two honest ones, hold it down.
+    reached = sorted(heads)[-client.config.witnesses]
+    return max(0, reached - client.config.confirmations + 1)
+
+
+async def _ask_our_chain(client: ChainClient, requests: Sequence[Request]) -> list[list[Any | RpcRefused]]:
+    """Return what each endpoint in time says that serves the configured chain."""
+    answers = await client.ask_all([_CHAIN_ID, *requests])
+    # [HOOK] An endpoint that serves another chain has no say in whether an effect is there.
+    return [answer.results[1:] for answer in answers if _is_chain(answer.results[0], client.config.chain_id)]
+
+
+def _is_chain(result: Any, chain_id: int) -> bool:
+    try:
+        return read_quantity(result) == chain_id
+    except RpcUnavailable:
+        return False
 
 
 def _agree(results: Sequence[Any | RpcRefused], witnesses: int) -> Any | RpcRefused | None:

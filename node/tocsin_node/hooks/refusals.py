@@ -25,6 +25,10 @@ _MEANINGS = {
     "TimelockUnexpectedOperationState(bytes32,bytes32)": NOT_OPEN,
     "NotListed(address)": "the asset is not listed there",
     "BadPause(uint32,uint32)": "the contract does not pause for so long",
+    "AssetHalted(address)": "the breaker lets nothing of the asset leave",
+    "OverLimit(address,uint256,uint256)": "more of the asset would leave than the breaker allows",
+    "Refused(uint8)": "the Safe's guardian module does not allow it",
+    "NoEffect(uint256,uint256)": "the Safe's guardian module took it back: the reading after it was not what is wanted",
 }
 _TEXTS = {
     "Pausable: paused": IN_EFFECT,
@@ -39,7 +43,7 @@ _BY_NAME = {error.partition("(")[0]: error for error in _MEANINGS}
 
 
 def name_of(revert: str) -> str:
-    """Return the error's name where only its selector is known."""
+    """Return the name of a custom error that is known here by its selector; anything else as it is."""
     error = _BY_SELECTOR.get(revert)
     return revert if error is None else error.partition("(")[0]
 
@@ -54,10 +58,14 @@ def meaning_of(revert: str) -> str | None:
     return _TEXTS.get(name)
 
 
+def explain(revert: str) -> str:
+    """Return the name of a revert, with what it means where that is known."""
+    meaning = meaning_of(revert)
+    return name_of(revert) if meaning is None else f"{name_of(revert)}: {meaning}"
+
+
 def describe(revert: str) -> str:
     """Return a sentence about a revert of a simulation."""
-    meaning = meaning_of(revert)
-    said = f"the simulation reverts with {name_of(revert)}"
-    if meaning == IN_EFFECT:
-        return f"{IN_EFFECT}: {said}"
-    return said if meaning is None else f"{said}: {meaning}"
+    said = "the simulation reverts with"
+    is_in_effect = meaning_of(revert) == IN_EFFECT
+    return f"{IN_EFFECT}: {said} {name_of(revert)}" if is_in_effect else f"{said} {explain(revert)}"

@@ -10,7 +10,7 @@ from tocsin_protocol.containment.action import Action
 from tocsin_node.chain.abi import Function, decode_result, encode_call, parse_function
 from tocsin_node.chain.client import ChainClient
 from tocsin_node.chain.errors import AbiError, RpcUnavailable
-from tocsin_node.chain.raw import read_calldata
+from tocsin_node.chain.raw import read_signed
 from tocsin_node.chain.rpc import Request, read_data
 
 from .config import SafeModuleHookConfig
@@ -209,6 +209,6 @@ def _read_words(payload: bytes) -> list[Any]:
 def sent_calldata(action: Action) -> bytes:
     """Return what the signed transactions of an action carry; raises AbiError."""
     try:
-        return read_calldata(action.transactions[0].raw)
+        return read_signed(action.transactions[0].raw).calldata
     except ValueError as exc:
         raise AbiError(f"action {action.action_id.hex()}: its transaction cannot be read") from exc

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 from tocsin_protocol.containment.action import Action
-from tocsin_protocol.containment.life_cycle import Event
+from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms as read_clock
@@ -15,8 +15,8 @@ from tocsin_node.errors import ConfigError
 from .call import ContractCall
 from .config import SafeProposalHookConfig
 from .hook import Check, Journal, Occasion, Proposal
-from .probing import probe_endpoints
-from .reading import ask_agreed
+from .probing import probe_endpoints, probe_target
+from .reading import ask_agreed, ask_deep_block
 from .refusals import IN_EFFECT
 from .rights import probe_right
 from .routes import NeverError
@@ -29,7 +29,7 @@ FIRST_LOOK_MS = 50
 
 
 class SafeProposalHook:
-    """Effective when the check says so, and not before: a proposal alone contains nothing."""
+    """Effective when the check says so of a block that stays, and not before: a proposal alone contains nothing."""
 
     def __init__(self, config: SafeProposalHookConfig, sender: Sender, now_ms: Callable[[], int] = read_clock) -> None:
         self._config = config
@@ -62,33 +62,55 @@ class SafeProposalHook:
         """Return the call that takes the effect back."""
         return self._call.undo(action.payload) if action.payload else None
 
+    async def read_effect(self, action: Action, block: int | None = None) -> bool | None:
+        """Say what the check says, now or after a block."""
+        (result,) = await ask_agreed(self._client, self._call.questions(action.payload, block))
+        return self._call.is_in_effect(result)
+
     async def probe(self) -> tuple[Check, ...]:
-        """Whether the Safe and the endpoints answer."""
-        safe = await probe_safe(self._client, self._config.safe, self._guardian)
-        return (*probe_right(self._config, self._now_ms()), await probe_endpoints(self._client), safe)
+        """Whether the Safe and the endpoints answer, and the check that alone tells of the effect."""
+        sample = self._call.encode_sample(self._now_ms())
+        return (
+            *probe_right(self._config, self._now_ms()),
+            await probe_endpoints(self._client),
+            *await probe_target(self._config, self._call, self._client, sample),
+            await probe_safe(self._client, self._config.safe, self._guardian),
+        )
 
     def claim(self, action: Action) -> None:
         """Reserve nothing: we send nothing."""
 
     async def run(self, action: Action, journal: Journal) -> Action:
-        """Write it down, then look until it is in effect or too late."""
+        """Write it down, then look until it is in effect or too late; UNKNOWN when the chain does not tell then."""
         if action.is_unsigned:
             action = await self._begin(action, journal)
         delay_ms = FIRST_LOOK_MS
         while not action.is_settled:
-            fault = await self._put(action)
-            if await self._is_in_effect(action):
+            fault = "" if action.state is State.UNKNOWN else await self._put(action)
+            is_done = await self._look(action)
+            if is_done:
                 return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
             if self._now_ms() > action.deadline_ms:
-                reason = fault or f"proposed in {self._desk.path_of(action)}, and not done in its time"
-                return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
+                return await self._give_up(action, journal, fault, is_done)
             await trio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self._client.config.rebroadcast_ms)
         return action
 
+    async def _give_up(self, action: Action, journal: Journal, fault: str, is_done: bool | None) -> Action:
+        path = self._desk.path_of(action)
+        proposed = f"proposed in {path}" if await trio.Path(path).exists() else "not proposed"
+        # [HOOK] A proposal has failed only when the chain says that it was not done in its time.
+        if is_done is False:
+            reason = fault or f"{proposed}, and not done in its time"
+            return await journal.record(action.action_id, Event.FAIL, {"reason": reason})
+        if action.state is State.UNKNOWN:
+            return action
+        reason = f"{fault or proposed}; whether it was done is not known: {self._config.check} is not answered"
+        return await journal.record(action.action_id, Event.LOSE, {"reason": reason})
+
     async def _begin(self, action: Action, journal: Journal) -> Action:
         refusal = self._call.refusal(action, self._now_ms())
-        if refusal is None and await self._is_in_effect(action):
+        if refusal is None and await self.read_effect(action):
             refusal = f"{IN_EFFECT}: {self._config.check} says so"
         if refusal is not None:
             return await journal.record(action.action_id, Event.REFUSE, {"reason": refusal})
@@ -112,6 +134,12 @@ class SafeProposalHook:
             return f"not proposed: {exc}"
         return ""
 
-    async def _is_in_effect(self, action: Action) -> bool:
-        (result,) = await ask_agreed(self._client, self._call.questions(action.payload))
-        return self._call.is_in_effect(result) is True
+    async def _look(self, action: Action) -> bool | None:
+        """Say whether it is in effect to stay; None where that is not known, or not yet."""
+        is_in_effect = await self.read_effect(action)
+        if not is_in_effect:
+            return is_in_effect
+        # [HOOK] What people did counts in a block as deep as a receipt's must be: one that is replaced may lack it.
+        block = await ask_deep_block(self._client)
+        is_deep = block is not None and await self.read_effect(action, block)
+        return True if is_deep else None

@@ -53,7 +53,7 @@ async def run_tries(
                 return await _record(action, journal, Event.LAPSE, "too old to be sent")
             return await _give_up(action, journal, f"{sentence or 'not done'}; too old to be tried again", is_unsure)
         if action.attempts >= bounds.max_attempts:
-            return await _give_up(action, journal, f"{sentence}; given up after {action.attempts} tries", is_unsure)
+            return await _give_up(action, journal, f"{sentence}; given up after try {action.attempts}", is_unsure)
         # Durable first: a try that was begun counts, whatever became of it.
         action = await journal.record(action.action_id, Event.SEND, {})
         if action.is_settled:
@@ -71,7 +71,11 @@ async def run_tries(
 
 
 async def _give_up(action: Action, journal: Journal, sentence: str, is_unsure: bool) -> Action:
-    return await _record(action, journal, Event.LOSE if is_unsure else Event.FAIL, sentence)
+    if not is_unsure:
+        return await _record(action, journal, Event.FAIL, sentence)
+    # [HOOK] A message that may have taken effect, and was never confirmed, is unknown and not failed.
+    told = sentence if NOT_KNOWN in sentence else f"{sentence}; whether an earlier try took effect is not known"
+    return await _record(action, journal, Event.LOSE, told)
 
 
 async def _record(action: Action, journal: Journal, event: Event, sentence: str) -> Action:

@@ -35,6 +35,7 @@ MAX_SECRET_BYTES = 64
 MAX_ANSWER_BYTES = 64 * 1024
 """Read, so that the connection can be kept, and dropped; a longer answer closes it."""
 _GONE = 410
+_SERVER_ERROR = 500
 
 
 def read_secret(path: Path) -> bytes:
@@ -94,6 +95,10 @@ class WebhookHook:
         """Return what the operator wrote down."""
         return Proposal(self._config.undo) if self._config.undo else None
 
+    async def read_effect(self, action: Action) -> bool | None:
+        """Say nothing: a receiver is not asked what he did."""
+        return None
+
     async def probe(self) -> tuple[Check, ...]:
         """Whether the receiver's port takes a connection; nothing is posted."""
         parts = urlsplit(self._config.url)
@@ -139,4 +144,7 @@ class WebhookHook:
             return Tried(False, True, f"not sent: {type(exc).__name__}")
         except httpx.HTTPError as exc:
             return Tried(False, True, f"no answer: {type(exc).__name__}; {NOT_KNOWN}", is_unsure=True)
+        # [HOOK] A receiver that answers 5xx may have done it: a proxy before it says so when it was only slow.
+        if status >= _SERVER_ERROR:
+            return Tried(False, True, f"answered {status}; {NOT_KNOWN}", is_unsure=True)
         return Tried(200 <= status < 300, status != _GONE, f"answered {status}")

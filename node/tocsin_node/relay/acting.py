@@ -1,8 +1,8 @@
 """Running actions to their end: every intent on disk has a task, in this run or the next.
 
-An action whose outcome is not known is looked at again for as long as the node runs, and after every restart: only
-what the chain says ends it, and no number of looks without an answer says that nothing happened. It waits at most
-LONGEST_RETRY_SECONDS between two looks, and past its deadline nothing of it is sent.
+An action whose outcome is not known is looked at again for as long as the node runs, and after every restart: what
+the chain says ends it, or people do, and no number of looks without an answer says that nothing happened. It waits at
+most LONGEST_RETRY_SECONDS between two looks. Past its deadline nothing is sent but what was in a block before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.never_touch import NeverTouch
-from tocsin_node.store.actions import FIRST_STEPS, append_event, find_action, read_in_block, read_open_actions
+from tocsin_node.store.actions import (
+    FIRST_STEPS,
+    append_event,
+    find_action,
+    read_in_block,
+    read_open_actions,
+    read_signed,
+)
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.writer import Connection, Store
 
@@ -104,10 +111,14 @@ class Acting:
             await self._ledger.confirmed.wait()
             task_status = trio.TASK_STATUS_IGNORED
         since_ms = self._now_ms() - WATCHED_AGAIN_MS
-        open_actions, in_block = await self._store.writer.submit(
-            lambda connection: (read_open_actions(connection), read_in_block(connection, since_ms))
+        open_actions, in_block, signed = await self._store.writer.submit(
+            lambda connection: (
+                read_open_actions(connection),
+                read_in_block(connection, since_ms),
+                read_signed(connection),
+            )
         )
-        for action in open_actions:
+        for action in (*open_actions, *signed):
             if action.hook in self._hooks:
                 self._hooks[action.hook].claim(action)
         async with trio.open_nursery() as nursery:

@@ -68,6 +68,11 @@ class Heartbeats:
         self.heard[publisher] = Heard(beat, self._now_ms())
         return beat
 
+    def watching(self, category: Category) -> list[tuple[bytes, int]]:
+        """The publishers that declare to watch for a category, and when each was last heard (our UTC ms)."""
+        heard = dict(self.heard)  # decisions ask from the writer's thread
+        return [(publisher, item.received_ms) for publisher, item in heard.items() if category in item.beat.coverage]
+
     def hurry(self) -> None:
         """Send the next one now: the roster has changed, and the others should ask for it."""
         self._hurry.set()

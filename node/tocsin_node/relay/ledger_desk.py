@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
+from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.ledger import LedgerMark
-from tocsin_protocol.containment.life_cycle import Event
+from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.control import Handler
 from tocsin_node.control_verbs import Verb
@@ -32,7 +33,12 @@ class LedgerDesk:
 
     def handlers(self) -> dict[str, Handler]:
         """The verbs and who answers them."""
-        return {Verb.LEDGER: self.show, Verb.CONFIRM_LEDGER: self.confirm, Verb.LIFTED: self.lifted}
+        return {
+            Verb.LEDGER: self.show,
+            Verb.CONFIRM_LEDGER: self.confirm,
+            Verb.LIFTED: self.lifted,
+            Verb.SETTLE: self.settle,
+        }
 
     async def show(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the anchor knows, what the database knows, and what to look at on chain."""
@@ -63,14 +69,38 @@ class LedgerDesk:
 
     async def lifted(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Note that the effect of an action is over; raises ContainmentError where it has none."""
+        action = await self._find(arguments)
+        reason = {"reason": "the operator says that it is lifted"}
+        after = await self._acting.record(action.action_id, Event.LIFT, reason)
+        return {"action": action.action_id.hex(), "state": after.state.value}
+
+    async def settle(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Note whether an action of unknown outcome took effect."""
+        is_in_effect = arguments.get("effect")
+        if not isinstance(is_in_effect, bool):
+            raise ControlError("malformed", "settle: effect is not true or false")
+        action = await self._find(arguments)
+        if action.state is not State.UNKNOWN:
+            why = f"{action.action_id.hex()} is {action.state}: only of an unknown outcome people say what it was"
+            raise ControlError("not-unknown", why)
+        # [ACT] That a message had no effect people may say; signed bytes may be mined yet, so the chain alone tells.
+        if action.transactions and not is_in_effect:
+            raise ControlError(
+                "signed", "its signed bytes may be mined yet: the chain will tell, and the node goes on asking"
+            )
+        event, words = (Event.CONFIRM, "took effect") if is_in_effect else (Event.FAIL, "had no effect")
+        after = await self._acting.record(action.action_id, event, {"reason": f"the operator says that it {words}"})
+        return {"action": action.action_id.hex(), "state": after.state.value}
+
+    async def _find(self, arguments: dict[str, Any]) -> Action:
         try:
             action_id = bytes.fromhex(str(arguments.get("action")))
         except ValueError as exc:
-            raise ControlError("malformed", "lifted: action is not hex") from exc
-        if await self._store.writer.submit(lambda connection: find_action(connection, action_id)) is None:
+            raise ControlError("malformed", "action is not hex") from exc
+        action = await self._store.writer.submit(lambda connection: find_action(connection, action_id))
+        if action is None:
             raise ControlError("unknown-action", f"{action_id.hex()} is no action of this node")
-        after = await self._acting.record(action_id, Event.LIFT, {"reason": "the operator says that it is lifted"})
-        return {"action": action_id.hex(), "state": after.state.value}
+        return action
 
 
 def _mark_view(mark: LedgerMark | None) -> dict[str, Any] | None:

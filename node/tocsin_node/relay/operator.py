@@ -7,7 +7,6 @@ from typing import Any
 
 from tocsin_protocol.adjudication import Adjudication, Finding
 from tocsin_protocol.audit import EntryKind
-from tocsin_protocol.belief.outcomes import Tally
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.fields import enum_of, map_of, text_of
@@ -24,7 +23,7 @@ from tocsin_node.hooks.hook import Hook
 from tocsin_node.policy_file import LoadedPolicy
 from tocsin_node.signal_json import draft_signal
 from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, read_expiring
-from tocsin_node.store.adjudications import adjudicate, read_tallies
+from tocsin_node.store.adjudications import Records, adjudicate, read_records
 from tocsin_node.store.audit import append_audit
 from tocsin_node.store.doctor import read_doctor
 from tocsin_node.store.feeds import read_feeds
@@ -220,17 +219,17 @@ class Operator:
             enum_of("finding", fields["finding"], Finding),
             self._now_ms(),
         )
-        watching = [p for p, heard in self._heartbeats.heard.items() if adjudication.category in heard.beat.coverage]
+        watching = [publisher for publisher, _ in self._heartbeats.watching(adjudication.category)]
         rules = self._rules()
 
-        def record(connection: Connection) -> tuple[int, dict[tuple[bytes, Category], Tally]]:
+        def record(connection: Connection) -> tuple[int, Records]:
             if not connection.execute("SELECT 1 FROM incidents WHERE id = ?", (adjudication.incident,)).fetchone():
                 raise ControlError("unknown-incident", f"{adjudication.incident.hex()} is no incident of this node")
             count = adjudicate(connection, rules, self._secret, adjudication, watching)
-            return count, read_tallies(connection, adjudication.at_ms)
+            return count, read_records(connection, adjudication.at_ms)
 
-        count, tallies = await self._store.writer.submit(record)
-        self._rules.use_tallies(tallies)
+        count, records = await self._store.writer.submit(record)
+        self._rules.use_records(records)
         return {"incident": adjudication.incident.hex(), "publishers": count}
 
     async def reload_policy(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,9 @@ class Recovery:
 
 
 REFUSED: Mapping[Note | None, str] = {
-    Note.NOT_APPROVED: "the operators have not approved this step",
+    Note.NOT_APPROVED: "the operators have not approved this step, or too few of those who did may do so still",
+    Note.EXPIRED: "the operators' approval has expired; ask them anew",
+    Note.NOT_THIS_STEP: "its calls are not those that were approved; ask the operators anew",
     Note.TOO_EARLY: "the stage before it has not been calm for its time",
     Note.UPSTREAM_CLOSED: "something it hangs on is not open as far",
     Note.NOTHING_TO_OPEN: "it is open already",

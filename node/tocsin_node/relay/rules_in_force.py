@@ -10,7 +10,8 @@ from tocsin_protocol.taxonomy import Category
 from tocsin_node.exposure import Exposure
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.policy_file import LoadedPolicy
-from tocsin_node.store.rules import Rules
+from tocsin_node.store.adjudications import Records
+from tocsin_node.store.rules import Rules, Watching, no_watching
 
 from .network import Network
 
@@ -39,6 +40,8 @@ class RulesInForce:
         self._trusted = trusted
         self._now_ms = now_ms
         self._tallies: Mapping[tuple[bytes, Category], Tally] = {}
+        self._delays: Mapping[tuple[bytes, Category], int] = {}
+        self._watching: Watching = no_watching
         self._rules: Rules | None = None
         self._made_ms = 0
 
@@ -57,14 +60,24 @@ class RulesInForce:
                 tallies=self._tallies,
                 trusted=self._trusted,
                 people=self._policy.people,
+                delays=self._delays,
+                watching=self._watching,
             )
             self._rules, self._made_ms = rules, now_ms
         return rules
 
-    def use_tallies(self, tallies: Mapping[tuple[bytes, Category], Tally]) -> None:
+    def use_records(self, records: Records) -> None:
         """What was adjudicated counts from the next decision on."""
-        self._tallies, self._rules = tallies, None
+        self._tallies, self._delays, self._rules = records.tallies, records.delays, None
+
+    def use_watching(self, watching: Watching) -> None:
+        """Whose heartbeats say that they watch for what."""
+        self._watching, self._rules = watching, None
 
     def use_policy(self, policy: LoadedPolicy) -> None:
         """From the next decision on."""
         self._policy, self._rules = policy, None
+
+    def use_exposure(self, exposure: Exposure) -> None:
+        """What lies in our holdings now counts from the next decision on."""
+        self._exposure, self._rules = exposure, None

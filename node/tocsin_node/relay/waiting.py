@@ -1,9 +1,11 @@
-"""What waits for the operators, as `tocsin status` says it: what they are asked, and what is not open yet."""
+"""What waits for the operators, as `tocsin status` says it: what they are asked or must see, and what is not open."""
 
 from __future__ import annotations
 
 from tocsin_protocol.recovery.stages import Stage
 
+from tocsin_node.action_words import next_step
+from tocsin_node.store.actions import read_unknown
 from tocsin_node.store.requests import read_requests
 from tocsin_node.store.rules import Rules
 from tocsin_node.store.scene import active_tracks
@@ -21,8 +23,9 @@ def read_waiting(connection: Connection, rules: Rules, now_ms: int) -> list[str]
         f"the operators are asked: {row.request.effect} See tocsin approve show {row.digest.hex()[:_ID_CHARS]}"
         for row in asked
     ]
+    unknown = [f"{action.hook} on {action.target}: {next_step(action)}" for action in read_unknown(connection)]
     tracks = active_tracks(read_tracks(connection), rules).values()
-    return requests + [
+    return [*unknown, *requests] + [
         f"{row.track.scope} is {row.track.stage}: see tocsin recover {row.track.incident.hex()[:_ID_CHARS]}"
         for row in tracks
         if row.track.stage is not Stage.NORMAL

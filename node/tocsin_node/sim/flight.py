@@ -55,7 +55,7 @@ def prepare(scenario: Scenario, policy: Policy) -> Flight:
         exposure=exposure.spread,
         # The scenario's records count alike for every category.
         speakers_of=lambda category: cast.speakers,
-        # As in the node: nobody's reporting delay is known, so nobody's silence says anything.
+        # As in a node that has adjudicated nothing: no reporting delay is known, so nobody's silence says anything.
         witnesses_of=lambda category: (),
         holds=lambda values: holds(fitted.condition, dict(values)),
     )

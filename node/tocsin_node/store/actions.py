@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tocsin_protocol.audit import EntryKind
@@ -23,6 +24,8 @@ from .ledger import check_ledger, count_up
 MAX_EVENT_BYTES = 256 * 1024
 # Far above what a machine can hold open; a bound for the reads only.
 MAX_OPEN_ACTIONS = 10_000
+# Of what is signed the newest are read at the start: nonces only rise, and no day has so many.
+MAX_SIGNED_READ = 1_024
 
 _COLUMNS = "id, hook, target, arm_epoch, incident, decision, payload, created_ms, deadline_ms, ends_ms"
 # After these an effect may follow, whatever anybody does: a transaction's is to be signed, a webhook's to be sent.
@@ -99,6 +102,11 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
     action = find_action(connection, action_id)
     if action is None:
         raise ContainmentError(f"action {action_id.hex()} is not in the journal")
+    # [ACT] The block of a lifted effect that is replaced raises an alarm: people look whether it is lifted still.
+    if action.state is State.LIFTED and event is Event.REORG:
+        why = "the block of a lifted effect was replaced: look whether it is lifted still"
+        append_audit(connection, now_ms, EntryKind.ALARM, action_id, {"hook": action.hook, "why": why})
+        return action
     # [ACT] The first signature or message of what was disarmed, or armed anew, meanwhile is a lapse.
     if action.is_unsigned and event in FIRST_STEPS:
         if why := _taken_back(connection, action):
@@ -118,7 +126,6 @@ def append_event(connection: sqlite3.Connection, action_id: bytes, event: Event,
 
 
 def _entry_kind(after: Action, event: Event) -> EntryKind:
-    # [ACT] The end of an effect that is near raises an alarm, whatever will end it.
     if event is Event.EXPIRE:
         return EntryKind.ALARM
     return EntryKind.OUTCOME if after.is_settled else EntryKind.ACTION
@@ -156,6 +163,16 @@ def read_open_actions(connection: sqlite3.Connection) -> list[Action]:
     return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
 
 
+def read_signed(connection: sqlite3.Connection) -> list[Action]:
+    """The newest actions of which something is signed, at most MAX_SIGNED_READ."""
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE EXISTS (SELECT 1 FROM action_events WHERE action = actions.id AND event = ?)"
+        " ORDER BY created_ms DESC LIMIT ?",
+        (Event.SIGN.value, MAX_SIGNED_READ),
+    ).fetchall()
+    return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
+
+
 def read_in_block(connection: sqlite3.Connection, since_ms: int) -> list[Action]:
     """Actions intended since then that are settled in a block, which a reorg may still take back."""
     states = (State.EFFECTIVE, State.EXPIRING, State.REVERTED)
@@ -166,11 +183,24 @@ def read_in_block(connection: sqlite3.Connection, since_ms: int) -> list[Action]
     return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
 
 
-def expire_due(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
-    """Let the actions in effect whose end is near be expiring; returns them."""
-    reason = "its end is near: hold it on purpose, or see to it that it is lifted"
-    due = _read_ending(connection, State.EFFECTIVE, now_ms)
-    return [append_event(connection, action.action_id, Event.EXPIRE, {"reason": reason}, now_ms) for action in due]
+def read_due(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
+    """Actions in effect whose end is near or past, those first that nobody was told of."""
+    effective = _read_ending(connection, State.EFFECTIVE, now_ms)
+    return [*effective, *_read_ending(connection, State.EXPIRING, now_ms)]
+
+
+def end_due(connection: sqlite3.Connection, over: Collection[bytes], now_ms: int) -> list[Action]:
+    """Let the actions whose end is near be lifted where their effect is `over`, else expiring; returns them."""
+    lift = {"reason": "the chain says that it is over"}
+    expire = {"reason": "its end is near: hold it on purpose, or see to it that it is lifted"}
+    ended = []
+    for action in read_due(connection, now_ms):
+        # [ACT] Near its end an effect that the chain says is over is lifted; any other raises an alarm.
+        if action.action_id in over:
+            ended.append(append_event(connection, action.action_id, Event.LIFT, lift, now_ms))
+        elif action.state is State.EFFECTIVE:
+            ended.append(append_event(connection, action.action_id, Event.EXPIRE, expire, now_ms))
+    return ended
 
 
 def lapse_unapproved(connection: sqlite3.Connection, now_ms: int) -> list[Action]:
@@ -195,6 +225,14 @@ def _read_ending(connection: sqlite3.Connection, state: State, now_ms: int) -> l
     ).fetchall()
     actions = [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
     return [action for action in actions if action.expires_ms is not None and action.expires_ms <= now_ms]
+
+
+def read_unknown(connection: sqlite3.Connection) -> list[Action]:
+    """Actions of which nobody knows whether they had an effect, oldest first."""
+    rows = connection.execute(
+        "SELECT id FROM actions WHERE state = ? ORDER BY created_ms LIMIT ?", (State.UNKNOWN.value, MAX_OPEN_ACTIONS)
+    ).fetchall()
+    return [action for (action_id,) in rows if (action := find_action(connection, action_id)) is not None]
 
 
 def count_actions_by_state(connection: sqlite3.Connection) -> dict[State, int]:

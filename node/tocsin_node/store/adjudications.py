@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from tocsin_protocol.adjudication import Adjudication, Finding, outcomes_of, sign_adjudication
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.belief.outcomes import Outcome, Span, Tally, Verdict, tally_outcomes
+from tocsin_protocol.belief.silence import known_delay
 from tocsin_protocol.taxonomy import Category, Severity
 
 from .audit import append_audit
@@ -19,6 +21,14 @@ from .sightings import load_all_sightings
 # A year: what is older counts next to nothing.
 MAX_OUTCOME_AGE_MS = 365 * 24 * 3600 * 1000
 MAX_OUTCOMES_READ = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """By publisher and category: what its outcomes come to, and how long its reports are known to take, ms."""
+
+    tallies: Mapping[tuple[bytes, Category], Tally]
+    delays: Mapping[tuple[bytes, Category], int]
 
 
 def adjudicate(
@@ -37,7 +47,7 @@ def adjudicate(
     sightings = load_all_sightings(connection, rules.roster, incident)
     earned = [e for e in outcomes_of(adjudication, sightings, foreign) if e.publisher not in rules.world.own]
     connection.executemany(
-        "INSERT INTO outcomes (incident, publisher, category, verdict, severity, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 incident,
@@ -46,6 +56,7 @@ def adjudicate(
                 e.outcome.verdict.value,
                 e.outcome.severity.value,
                 at_ms,
+                e.delay_ms,
             )
             for e in earned
         ],
@@ -54,6 +65,11 @@ def adjudicate(
         refund_charges(connection, incident)
     append_audit(connection, at_ms, EntryKind.ADJUDICATION, incident, {"body": body, "signature": signature})
     return len(earned)
+
+
+def read_records(connection: sqlite3.Connection, now_ms: int) -> Records:
+    """What is known of every publisher by what was adjudicated."""
+    return Records(read_tallies(connection, now_ms), read_delays(connection, now_ms))
 
 
 def read_tallies(connection: sqlite3.Connection, now_ms: int) -> dict[tuple[bytes, Category], Tally]:
@@ -71,6 +87,20 @@ def read_tallies(connection: sqlite3.Connection, now_ms: int) -> dict[tuple[byte
         (publisher, category): tally_outcomes(found, [Span(min(since[publisher], now_ms), now_ms)], now_ms)
         for (publisher, category), found in outcomes.items()
     }
+
+
+def read_delays(connection: sqlite3.Connection, now_ms: int) -> dict[tuple[bytes, Category], int]:
+    """How long each publisher's reports are known to take, ms, by category; of most publishers nothing is known."""
+    delays: dict[tuple[bytes, Category], list[int]] = defaultdict(list)
+    rows = connection.execute(
+        "SELECT publisher, category, delay_ms FROM outcomes WHERE at_ms > ? AND delay_ms IS NOT NULL"
+        " ORDER BY at_ms DESC LIMIT ?",
+        (now_ms - MAX_OUTCOME_AGE_MS, MAX_OUTCOMES_READ),
+    )
+    for publisher, category, delay_ms in rows:
+        delays[publisher, Category(category)].append(delay_ms)
+    known = {key: known_delay(found) for key, found in delays.items()}
+    return {key: delay_ms for key, delay_ms in known.items() if delay_ms is not None}
 
 
 def _heard_since(connection: sqlite3.Connection, publisher: bytes) -> int:

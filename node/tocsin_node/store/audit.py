@@ -10,8 +10,6 @@ from typing import Any
 from tocsin_protocol.audit import MAX_DETAIL_BYTES, AuditEntry, EntryKind, stand_in
 from tocsin_protocol.encoding import encode_canonical
 
-NO_DETAIL = encode_canonical({})
-
 
 def append_audit(
     connection: sqlite3.Connection, at_ms: int, kind: EntryKind, reference: bytes, detail: dict[str, Any]

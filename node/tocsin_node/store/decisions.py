@@ -16,10 +16,11 @@ from tocsin_protocol.model import Signal
 
 from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
-from .asking import ask_operators
+from .asking import ask_operators, window_of
 from .audit import append_audit
 from .decision_detail import MAX_SENTENCE_CHARS, decode_detail, encode_detail, is_kept_by_arming, shape_of
 from .evidence_checks import load_exhibits
+from .ledger import read_mark
 from .lever_states import action_target, insert_charges, read_charges, read_lever_states
 from .rules import Rules
 from .sightings import load_sightings
@@ -82,14 +83,14 @@ def _intend(
     epoch = read_arms(connection)[hook.name].epoch
     target = action_target(choice.lever, hook.target, incident)
     # People may take longer than a signal is fresh: what they approve they have judged for themselves.
-    until_ms = now_ms + rules.people.window_ms if choice.lever.asks else None
+    until_ms = window_of(now_ms, rules.people.window_ms)[1] if choice.lever.asks else None
     # What the contract ends sooner is over sooner.
     minutes = min(choice.lever.minutes, hook.ends_after_minutes or choice.lever.minutes)
     # A notice holds nothing still, so there is nothing to end.
     ends_ms = (until_ms or now_ms) + minutes * _MINUTE_MS if choice.lever.tier >= Tier.TIGHTEN else None
     signals = _speaking(judgement, sightings)
     try:
-        payload = hook.payload(_occasion(incident, decision_id, judgement, signals, now_ms))
+        payload = _payload_of(hook, _occasion(incident, decision_id, judgement, signals, now_ms))
     # An operator's own hook may stumble over what strangers wrote: the signal is filed and decided on all the same.
     except Exception as exc:  # noqa: BLE001 - the hook's edge
         _alarm(connection, hook, incident, f"its payload could not be made: {type(exc).__name__}", now_ms)
@@ -99,6 +100,7 @@ def _intend(
         _alarm(connection, hook, incident, "the incident names nothing that its arguments could be", now_ms)
         return None
     action = new_action(
+        ledger=read_mark(connection).ledger,
         hook=hook.name,
         target=target,
         arm_epoch=epoch,
@@ -114,6 +116,13 @@ def _intend(
     if choice.lever.tier >= Tier.TIGHTEN:
         insert_charges(connection, action, choice, now_ms)
     return ask_operators(connection, rules, choice.lever, action, now_ms) if choice.lever.asks else action
+
+
+def _payload_of(hook: Hook, occasion: Occasion) -> bytes:
+    payload: object = hook.payload(occasion)
+    if not isinstance(payload, bytes):
+        raise TypeError(f"payload of {hook.name}: {type(payload).__name__} where bytes are wanted")
+    return payload
 
 
 def _alarm(connection: sqlite3.Connection, hook: Hook, incident: bytes, why: str, now_ms: int) -> None:

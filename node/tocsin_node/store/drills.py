@@ -16,6 +16,7 @@ from tocsin_protocol.model import Signal
 from ..hooks.hook import Hook, Occasion
 from .actions import find_action, insert_intent, read_arms, set_arm
 from .audit import append_audit
+from .ledger import read_mark
 
 _NO_DECISION = bytes(8)
 # The first event of a kind is when the stage was reached; what came again is a repetition.
@@ -65,6 +66,7 @@ def _intend(connection: sqlite3.Connection, order: DrillOrder, hook: Hook, occas
     # [DRILL] A drill hook is armed by a drill, for that drill alone; nothing else can set it off.
     epoch = set_arm(connection, hook.name, armed=True, now_ms=now_ms, by="drill").epoch
     action = new_action(
+        ledger=read_mark(connection).ledger,
         hook=hook.name,
         target=hook.target,
         arm_epoch=epoch,

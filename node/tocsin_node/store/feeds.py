@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError
-from tocsin_protocol.feed import FeedHead, Position, chain_position, encode_equivocation
+from tocsin_protocol.feed import Position, chain_position, encode_equivocation
 from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.signing import Domain
 
@@ -78,11 +78,6 @@ def read_feeds(connection: sqlite3.Connection) -> list[FeedState]:
     """All feeds; there are two per publisher."""
     rows = connection.execute("SELECT publisher, lane, contiguous, head, head_digest FROM feeds")
     return [FeedState(*row) for row in rows]
-
-
-def contiguous_heads(feeds: Iterable[FeedState]) -> list[FeedHead]:
-    """Up to where each feed is held without a gap (the digest of that signal is not needed and left empty)."""
-    return [FeedHead(f.publisher, f.lane, f.contiguous, NO_DIGEST) for f in feeds]
 
 
 def read_range(

@@ -9,10 +9,10 @@ from dataclasses import replace
 from tocsin_protocol.approval.judging import Granted, Tally
 from tocsin_protocol.approval.request import Purpose, Request
 from tocsin_protocol.decision.tiers import Tier
-from tocsin_protocol.recovery.plan import Plan, ended, make_plan, upstream_stage
+from tocsin_protocol.recovery.plan import Plan, is_let_go, make_plan, upstream_stage
 from tocsin_protocol.recovery.stages import Stage
 from tocsin_protocol.recovery.steps import Step, step_request
-from tocsin_protocol.recovery.track import Approved, Ended, Note, Observed, Opened, advance
+from tocsin_protocol.recovery.track import Approved, Ended, Note, Observed, Opened, Track, advance, void_approval
 
 from .asking import window_of
 from .requests import (
@@ -22,6 +22,7 @@ from .requests import (
     count_given,
     find_request,
     insert_request,
+    is_granted_still,
     note_time,
     read_latest_ms,
     read_requests,
@@ -41,9 +42,7 @@ from .tracks import (
 # These change nothing that people have to be told of.
 _QUIET = frozenset((Note.WATCHED, Note.REPLAYED, Note.NOTHING_TO_OPEN))
 # Somebody did what was not agreed, or the danger is back.
-_ALARMING = frozenset(
-    (Note.ALARMED, Note.STEPPED_BACK, Note.NOT_APPROVED, Note.TOO_EARLY, Note.UPSTREAM_CLOSED, Note.UNDO_PROPOSED)
-)
+_ALARMING = frozenset((Note.ALARMED, Note.STEPPED_BACK, Note.NOT_APPROVED, Note.TOO_EARLY, Note.UPSTREAM_CLOSED))
 
 
 def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str], now_ms: int) -> list[TrackRow]:
@@ -61,18 +60,17 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
                 active[scope] = begin_track(connection, scope, lever, now_ms)
     if not active:
         return []
-    active |= void_changed(connection, rules, now_ms)
+    active |= void_stale(connection, rules, now_ms)
     scene, risen = load_scene(connection, rules, now_ms), list[str]()
     for scope, row in active.items():
         tier, stage = used.get(scope), row.track.stage
-        row = replace(row, tier=max(row.tier, tier or row.tier))
         number = row.track.last_number
         row = _advance(
             connection, rules, row, Observed(number + 1, now_ms, scene.views[scope].belief_ppm, tier), now_ms
         )
         # The end that no contract brings is told by the action that expires, and proposed by the plan.
-        if row.track.stage is Stage.HALTED and ended(scene.levers, scope, now_ms):
-            row = _advance(connection, rules, row, Ended(number + 2, True), now_ms)
+        if row.track.stage is Stage.HALTED and is_let_go(scene.levers, scope, now_ms):
+            row = _advance(connection, rules, row, Ended(number + 2), now_ms)
         # What was read was about the stage that it had then.
         if scope in opened and row.track.stage is stage:
             row = _advance(connection, rules, row, Opened(number + 3, now_ms, upstream_stage(scene, scope)), now_ms)
@@ -86,11 +84,12 @@ def observe(connection: sqlite3.Connection, rules: Rules, opened: Collection[str
 
 def open_scope(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> TrackRow:
     """The operator says that governance made the calls of a scope's next step; the scope is under recovery."""
-    void_changed(connection, rules, now_ms)
+    voided = void_stale(connection, rules, now_ms)
     active = active_tracks(read_tracks(connection), rules)
     row, scene = active[scope], load_scene(connection, rules, now_ms)
-    event = Opened(row.track.last_number + 1, now_ms, upstream_stage(scene, scope))
-    active[scope] = row = _advance(connection, rules, replace(row, note=None), event, now_ms)
+    if scope not in voided:
+        event = Opened(row.track.last_number + 1, now_ms, upstream_stage(scene, scope))
+        active[scope] = row = _advance(connection, rules, replace(row, note=None), event, now_ms)
     if row.note is Note.OPENED:
         lift_levers(connection, rules.people, active, scope, now_ms)
     withdraw_stale(connection, active, now_ms)
@@ -116,34 +115,49 @@ def _advance(
 
 def next_steps(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> tuple[Plan, dict[str, Step]]:
     """The plan, and the next step of each scope."""
-    void_changed(connection, rules, now_ms)
+    void_stale(connection, rules, now_ms)
     tallies = _tallies(connection, rules, read_tracks(connection), now_ms)
     plan = make_plan(load_scene(connection, rules, now_ms, tallies), now_ms)
     return plan, {one.step.scope: one.step for one in plan.steps if one.waits is not None}
 
 
-def void_changed(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> dict[str, TrackRow]:
-    """Void the approvals of steps whose calls the policy, or a lever, has changed since; returns their scopes."""
+def void_stale(connection: sqlite3.Connection, rules: Rules, now_ms: int) -> dict[str, TrackRow]:
+    """Void the approvals that hold no longer; returns their scopes."""
     rows = active_tracks(read_tracks(connection), rules)
-    approved = {scope: row for scope, row in rows.items() if row.track.is_approved}
+    approved = {scope: row for scope, row in rows.items() if row.track.approved is not None}
     if not approved:
         return {}
     plan = make_plan(load_scene(connection, rules, now_ms), now_ms)
-    now = {one.step.scope: one.step.payload for one in plan.steps if one.waits is not None}
-    granted = {
-        (row.request.scope, row.request.epoch): row.request.payload
+    steps = {one.step.scope: one.step.payload for one in plan.steps if one.waits is not None}
+    domain, policy = rules.roster.domain, rules.people.approvals
+    payloads = {row.track.approved for row in approved.values()}
+    given = [
+        row
         for row in read_requests(connection, is_open=False)
-        if row.state is RequestState.GRANTED and row.request.purpose is Purpose.REOPEN
-    }
+        if row.state is RequestState.GRANTED and row.request.payload in payloads
+    ]
+    granted = {row.request.payload for row in given if is_granted_still(domain, policy, row)}
+    latest_ms = max(now_ms, read_latest_ms(connection))
     voided = {}
     for scope, row in approved.items():
-        if granted.get((scope, row.track.step)) != now.get(scope):
-            track = replace(row.track, step=row.track.step + 1, is_approved=False)
-            voided[scope] = replace(row, track=track, note=Note.NOT_THIS_STEP)
+        stale = _why_stale(row.track, steps.get(scope), granted, latest_ms)
+        if stale is not None:
+            note, why = stale
+            voided[scope] = replace(row, track=void_approval(row.track), note=note)
             save_track(connection, voided[scope])
-            why = "the calls of its next step are not those that were approved: ask anew"
-            tell_track(connection, voided[scope], why, now_ms, is_alarm=True)
+            tell_track(connection, voided[scope], f"{why}: ask anew", now_ms, is_alarm=note is not Note.EXPIRED)
     return voided
+
+
+def _why_stale(track: Track, payload: bytes | None, granted: Collection[bytes], now_ms: int) -> tuple[Note, str] | None:
+    if not track.is_approved(now_ms):
+        return Note.EXPIRED, "the approval of its next step has expired"
+    if track.approved != payload:
+        return Note.NOT_THIS_STEP, "the calls of its next step are not those that were approved"
+    # By the policy in force: who was removed meanwhile counts no more.
+    if payload not in granted:
+        return Note.NOT_APPROVED, "not enough of those who approved its next step may do so still"
+    return None
 
 
 def ask_step(connection: sqlite3.Connection, rules: Rules, scope: str, now_ms: int) -> tuple[RequestRow, Tally] | None:
@@ -178,7 +192,7 @@ def approve_step(connection: sqlite3.Connection, rules: Rules, granted: Granted,
     row, (_, steps) = read_tracks(connection)[scope], next_steps(connection, rules, now_ms)
     if (step := steps.get(scope)) is None:
         return Note.NOT_THIS_STEP
-    event = Approved(row.track.last_number + 1, step, granted)
+    event = Approved(row.track.last_number + 1, now_ms, step, rules.own, granted)
     outcome = advance(rules.people.recovery, row.track, event)
     _advance(connection, rules, row, event, now_ms)
     return outcome.note
@@ -200,7 +214,7 @@ def _request(rules: Rules, step: Step, row: TrackRow, now_ms: int) -> Request:
         step,
         incident=row.track.incident,
         node=rules.own,
-        tier=int(row.tier),
+        tier=int(row.track.tier),
         not_before_ms=begins_ms,
         expires_ms=expires_ms,
     )

@@ -138,6 +138,13 @@ def count_given(
     return count_approvals(domain, policy, asked, row.approvals)
 
 
+def is_granted_still(domain: Domain, policy: ApprovalPolicy, row: RequestRow) -> bool:
+    """Whether those who approved a request would be enough by the policy in force, whatever time it is."""
+    begins_ms = row.request.not_before_ms
+    asked = Asked(row.request, frozenset(), begins_ms, begins_ms)
+    return count_approvals(domain, policy, asked, row.approvals).granted is not None
+
+
 def note_time(connection: sqlite3.Connection, now_ms: int) -> None:
     """Keep the highest time that was ever seen."""
     connection.execute("UPDATE latest_time SET at_ms = ?1 WHERE at_ms < ?1", (now_ms,))

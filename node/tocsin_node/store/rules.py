@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tocsin_protocol.belief.independence import labels_of
 from tocsin_protocol.belief.outcomes import Tally
-from tocsin_protocol.belief.reputation import assess_standing
+from tocsin_protocol.belief.reputation import Standing, Vouch, assess_standing
 from tocsin_protocol.belief.terms import Speaker, Witness
 from tocsin_protocol.decision.judge import World
 from tocsin_protocol.decision.policy import Policy
@@ -21,6 +21,12 @@ from ..hooks.hook import Hook
 from ..people import People
 
 NO_TALLY = Tally(0.0, 0.0, 0.0, 0.0)
+Watching = Callable[[Category], Sequence[tuple[bytes, int]]]
+
+
+def no_watching(category: Category) -> Sequence[tuple[bytes, int]]:
+    """Of a node that has heard nobody's heartbeat yet."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Rules:
     """One version of all of it; when any part changes, a new one is made.
 
     `own` is our publisher, `trusted` are contracts whose word evidence may rest on beside those our manifest names.
+    `delays` are reporting delays (ms) as far as they are known, `watching` says who declares to watch for a category
+    now, and when it was last heard (UTC ms).
     """
 
     policy: Policy
@@ -39,6 +47,8 @@ class Rules:
     tallies: Mapping[tuple[bytes, Category], Tally] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
     people: People = field(default_factory=People)
+    delays: Mapping[tuple[bytes, Category], int] = field(default_factory=dict)
+    watching: Watching = no_watching
     _speakers: dict[Category, dict[bytes, Speaker]] = field(default_factory=dict)
 
     @property
@@ -74,14 +84,34 @@ class Rules:
         return self._speakers[category]
 
     def witnesses_of(self, category: Category) -> Sequence[Witness]:
-        """Nobody's reporting delay is known yet, so nobody's silence says anything."""
-        return ()
+        """Who watches for a category, as far as it is known how long its reports take."""
+        return [
+            Witness(publisher, self.delays[publisher, category], heard_ms)
+            for publisher, heard_ms in self.watching(category)
+            if (publisher, category) in self.delays
+        ]
 
     def _speaker(self, publisher: bytes, category: Category) -> Speaker:
         member = self.roster.member(publisher)
         name = member.name if member else ""
-        standing = assess_standing(self.tallies.get((publisher, category), NO_TALLY), self.policy.pins.get(name))
+        vouches = [
+            Vouch(word.by, word.llr, self._weight_of_member(word.by, category))
+            for word in self.policy.words
+            if word.of == name
+        ]
+        standing = self._standing(publisher, name, category, vouches)
         return Speaker(publisher, name, self._labels(publisher), standing)
+
+    def _standing(self, publisher: bytes, member: str, category: Category, vouches: Sequence[Vouch]) -> Standing:
+        tally = self.tallies.get((publisher, category), NO_TALLY)
+        pin, cap = self.policy.pins.get(member), self.policy.vouch_cap
+        return assess_standing(tally, pin, vouches=vouches, vouch_cap=cap)
+
+    def _weight_of_member(self, name: str, category: Category) -> float:
+        """What a member's word is worth by itself: nobody vouches for those who vouch."""
+        members = (member for member in self.roster.roster.members if member.name == name)
+        publishers = (publisher.id for member in members for publisher in member.publishers)
+        return max((self._standing(item, name, category, ()).llr for item in publishers), default=0.0)
 
     def _labels(self, publisher: bytes) -> frozenset[str]:
         member, entry = self.roster.member(publisher), self.roster.publisher(publisher)

@@ -156,6 +156,7 @@ MIGRATIONS = (
         verdict TEXT NOT NULL,
         severity TEXT NOT NULL,
         at_ms INTEGER NOT NULL,
+        delay_ms INTEGER,
         PRIMARY KEY (incident, publisher)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX outcomes_by_age ON outcomes (at_ms);
@@ -291,6 +292,14 @@ MIGRATIONS = (
         signature BLOB
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX drills_by_age ON drills (at_ms);
+    """,
+    """
+    -- What was approved is kept whole, not that it was: the payload of the step, and until when it counts. What was
+    -- approved before is asked anew.
+    UPDATE tracks SET step = step + 1 WHERE is_approved;
+    ALTER TABLE tracks DROP COLUMN is_approved;
+    ALTER TABLE tracks ADD COLUMN approved BLOB;
+    ALTER TABLE tracks ADD COLUMN approved_until_ms INTEGER NOT NULL DEFAULT 0;
     """,
     """
     -- The tree over the audit table: the signed head, and the hashes of every tile, of the last ones as far as they go.

@@ -43,9 +43,17 @@ _SPEAKING_IN = _SPEAKING.format("incident = ?1")
 # The marks are spelled out in the text of each query: a parameter would hide the index of that mark from SQLite.
 _MARKED = (Mark.TOUCHES, Mark.RETRACTS)
 _SPEAKING_OF_US = tuple(_SPEAKING.format(f"matters = {mark.value}") for mark in _MARKED)
+# The newest of each lane of a publisher, in one query.
+_NEWEST = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT {_COLUMNS} FROM signals WHERE incident = ?1 AND publisher = ?2 AND lane = {lane}"  # noqa: S608
+    " ORDER BY id DESC LIMIT ?3)"
+    for lane in LANES
+)
 # Their places alone, which are in the index: most of them were read with the incident already.
-_NEWEST_MARKED = tuple(
-    f"SELECT id FROM signals WHERE publisher = ? AND lane = ? AND matters = {mark.value} ORDER BY id DESC LIMIT ?"  # noqa: S608
+_NEWEST_MARKED = " UNION ALL ".join(
+    f"SELECT id FROM (SELECT id FROM signals WHERE publisher = ?1 AND lane = {lane} AND matters = {mark.value}"  # noqa: S608
+    " ORDER BY id DESC LIMIT ?2)"
+    for lane in LANES
     for mark in _MARKED
 )
 
@@ -66,10 +74,10 @@ def load_sightings(
         publisher = roster.publisher(publisher_id)
         if publisher is None:
             continue
-        rows = {row[0]: row for lane in LANES for row in _newest(connection, incident, publisher_id, lane)}
+        rows = {row[0]: row for row in _newest(connection, incident, publisher_id)}
         if shared:
-            marked = {place for lane in LANES for place in _newest_marked(connection, publisher_id, lane)}
-            rows |= {place: _read_row(connection, place) for place in marked - rows.keys()}
+            elsewhere = _newest_marked(connection, publisher_id) - rows.keys()
+            rows |= {place: _read_row(connection, place) for place in elsewhere}
         for _, encoded, received_ms, stored, in_incident in sorted(rows.values()):
             envelope, signal = _open(roster.domain, encoded)
             if in_incident != incident and not _speaks_about(signal, shared):
@@ -144,18 +152,14 @@ def _speaks_about(signal: Signal, subjects: frozenset[str]) -> bool:
     )
 
 
-def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes, lane: int) -> list[_Row]:
-    """What a feed last said in an incident."""
-    return connection.execute(
-        f"SELECT {_COLUMNS} FROM signals WHERE incident = ? AND publisher = ? AND lane = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
-        (incident, publisher, lane, MAX_SIGHTINGS_PER_FEED),
-    ).fetchall()
+def _newest(connection: sqlite3.Connection, incident: bytes, publisher: bytes) -> list[_Row]:
+    """What a publisher's feeds last said in an incident."""
+    return connection.execute(_NEWEST, (incident, publisher, MAX_SIGHTINGS_PER_FEED)).fetchall()
 
 
-def _newest_marked(connection: sqlite3.Connection, publisher: bytes, lane: int) -> list[int]:
-    """Where a feed last said something that touches us, and last took something back, in whatever incident."""
-    bounds = (publisher, lane, MAX_SIGHTINGS_PER_FEED)
-    return [place for query in _NEWEST_MARKED for (place,) in connection.execute(query, bounds)]
+def _newest_marked(connection: sqlite3.Connection, publisher: bytes) -> set[int]:
+    """Where a publisher's feeds last said something that touches us, and last took something back, anywhere."""
+    return {place for (place,) in connection.execute(_NEWEST_MARKED, (publisher, MAX_SIGHTINGS_PER_FEED))}
 
 
 def _read_row(connection: sqlite3.Connection, place: int) -> _Row:

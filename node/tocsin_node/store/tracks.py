@@ -13,7 +13,6 @@ from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, Event, State
 from tocsin_protocol.decision.levers import Lever
 from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
-from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.recovery.plan import MAX_LEVERS_USED, MAX_TRACKS, EndKind, UsedLever
 from tocsin_protocol.recovery.stages import Stage
 from tocsin_protocol.recovery.steps import Call
@@ -30,18 +29,17 @@ _HOLDING = (State.EFFECTIVE.value, State.EXPIRING.value)
 _OVER = tuple(sorted(state.value for state in WITHOUT_EFFECT | {State.LIFTED}))
 _LIFTABLE = frozenset((State.EFFECTIVE, State.EXPIRING))
 _FIELDS = (
-    *("scope", "incident", "stage", "step", "last_number", "last_ms"),
-    *("calm_ms", "watched_ms", "exit_ms", "backs", "level", "is_approved"),
+    *("scope", "incident", "tier", "stage", "step", "last_number", "last_ms"),
+    *("calm_ms", "watched_ms", "exit_ms", "backs", "level", "approved", "approved_until_ms"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TrackRow:
-    """A track, since when it runs, the highest tier that held its scope, and the last note that was worth telling."""
+    """A track, since when it runs, and the last note that was worth telling."""
 
     track: Track
     started_ms: int
-    tier: Tier
     note: Note | None
 
 
@@ -61,7 +59,7 @@ class HeldLever:
 def read_tracks(connection: sqlite3.Connection) -> dict[str, TrackRow]:
     """All scopes that were ever contained."""
     rows = connection.execute(
-        f"SELECT {', '.join(_FIELDS)}, started_ms, tier, note FROM tracks ORDER BY scope LIMIT ?",  # noqa: S608
+        f"SELECT {', '.join(_FIELDS)}, started_ms, note FROM tracks ORDER BY scope LIMIT ?",  # noqa: S608
         (MAX_TRACKS,),
     )
     return {row[0]: _row_of(row) for row in rows}
@@ -72,24 +70,24 @@ def _row_of(row: tuple[Any, ...]) -> TrackRow:
     track = Track(
         **fields
         | {
+            "tier": Tier(fields["tier"]),
             "stage": Stage(fields["stage"]),
             "level": Level(fields["level"]),
-            "is_approved": bool(fields["is_approved"]),
         }
     )
-    started_ms, tier, note = row[len(_FIELDS) :]
-    return TrackRow(track, started_ms, Tier(tier), Note(note) if note else None)
+    started_ms, note = row[len(_FIELDS) :]
+    return TrackRow(track, started_ms, Note(note) if note else None)
 
 
 def save_track(connection: sqlite3.Connection, row: TrackRow) -> None:
     """Keep where a track is."""
     track = row.track
     kept = {name: getattr(track, name) for name in _FIELDS}
-    kept |= {"stage": track.stage.value, "level": int(track.level), "is_approved": int(track.is_approved)}
-    marks = ", ".join("?" * (len(_FIELDS) + 3))
+    kept |= {"tier": int(track.tier), "stage": track.stage.value, "level": int(track.level)}
+    marks = ", ".join("?" * (len(_FIELDS) + 2))
     connection.execute(
-        f"INSERT OR REPLACE INTO tracks ({', '.join(_FIELDS)}, started_ms, tier, note) VALUES ({marks})",  # noqa: S608
-        (*kept.values(), row.started_ms, int(row.tier), "" if row.note is None else row.note.value),
+        f"INSERT OR REPLACE INTO tracks ({', '.join(_FIELDS)}, started_ms, note) VALUES ({marks})",  # noqa: S608
+        (*kept.values(), row.started_ms, "" if row.note is None else row.note.value),
     )
 
 
@@ -97,8 +95,8 @@ def begin_track(connection: sqlite3.Connection, scope: str, lever: HeldLever, no
     """Start the recovery of a scope that a lever holds, above every step it ever had."""
     before = read_tracks(connection).get(scope)
     step = before.track.step + 1 if before else 1
-    track = start_track(scope, lever.incident, step, step, now_ms)
-    row = TrackRow(track, now_ms, lever.tier, None)
+    track = start_track(scope, lever.incident, lever.tier, step, step, now_ms)
+    row = TrackRow(track, now_ms, None)
     save_track(connection, row)
     tell_track(connection, row, f"{lever.hook} holds it: {track.stage}", now_ms)
     return row
@@ -146,6 +144,12 @@ def read_held(connection: sqlite3.Connection) -> list[HeldLever]:
     ]
 
 
+def read_opening(connection: sqlite3.Connection) -> frozenset[bytes]:
+    """The actions whose levers hold a scope of which the next step is approved: that step lifts them."""
+    opening = {scope for scope, row in read_tracks(connection).items() if row.track.approved is not None}
+    return frozenset(lever.action for lever in read_held(connection) if lever.scopes & opening)
+
+
 def used_levers(connection: sqlite3.Connection, rules: Rules, held: Iterable[HeldLever]) -> tuple[UsedLever, ...]:
     """Levers as a plan sees them: undone as the policy says, else as the hook does; where neither does, by people."""
     return tuple(
@@ -160,10 +164,11 @@ def _undoing_of_hook(connection: sqlite3.Connection, rules: Rules, lever: HeldLe
     if hook is None or action is None:
         return Undoing(None, Stage.EXIT_ONLY, EndKind.PEOPLE)
     end = EndKind.PEOPLE if hook.ends_after_minutes is None else EndKind.CONTRACT
-    proposal, call = hook.undo(action), None
-    if proposal is not None and proposal.target is not None and proposal.calldata is not None:
-        # A sentence too long for a call leaves it to people, who are shown it with the action.
-        with suppress(DecodeError):
+    call = None
+    # A sentence too long for a call leaves it to people, who are shown it with the action; so does a stumbling hook.
+    with suppress(Exception):
+        proposal = hook.undo(action)
+        if proposal is not None and proposal.target is not None and proposal.calldata is not None:
             call = Call(proposal.target, proposal.calldata, proposal.sentence)
     return Undoing(call, Stage.EXIT_ONLY, end)
 

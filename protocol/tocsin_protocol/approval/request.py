@@ -44,10 +44,7 @@ class Purpose(StrEnum):
     """What an approval is for."""
 
     ACT = "act"
-    HOLD = "hold"
-    EXTEND = "extend"
     REOPEN = "reopen"
-    DISARM = "disarm"
 
 
 @dataclass(frozen=True, slots=True)

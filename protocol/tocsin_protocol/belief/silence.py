@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..heartbeat import HEARTBEAT_INTERVAL_MS
 from .independence import SharedLabel, to_whole_units
@@ -11,6 +11,14 @@ from .reputation import Standing
 from .terms import Answer, Source, Speaker, Term, Witness
 
 MAX_HEARTBEAT_AGE_MS = 3 * HEARTBEAT_INTERVAL_MS
+MIN_DELAYS = 5
+MAX_DELAYS = 64
+
+
+def known_delay(delays: Sequence[int]) -> int | None:
+    """How long a publisher takes to report what is real, ms, as far as it is known; `delays`: its own, newest first."""
+    # [BELIEF] A reporting delay is known after MIN_DELAYS hits: the longest of the last MAX_DELAYS.
+    return max(delays[:MAX_DELAYS]) if len(delays) >= MIN_DELAYS else None
 
 
 def silence_weight(standing: Standing) -> float:

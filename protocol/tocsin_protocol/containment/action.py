@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .life_cycle import FINAL, SETTLED, UNSIGNED, ContainmentError, Event, State, advance
+from .ledger import LEDGER_ID_BYTES
+from .life_cycle import SETTLED, UNSIGNED, ContainmentError, Event, State, advance
 
 MAX_TRANSACTIONS = 8
 """Signed transactions of one action, all of one nonce: the first and its fee bumps."""
@@ -74,11 +75,6 @@ class Action:
         return self.state in SETTLED
 
     @property
-    def is_final(self) -> bool:
-        """Whether nothing more can happen to it."""
-        return self.state in FINAL
-
-    @property
     def expires_ms(self) -> int | None:
         """From when on it is expiring, None where it has nothing to end."""
         if self.ends_ms is None:
@@ -94,18 +90,22 @@ class IntentVerdict(StrEnum):
     CONFLICT = "conflict"
 
 
-def intent_key(hook: str, target: str, arm_epoch: int) -> bytes:
-    """Return the 32 bytes that name the one action this (hook, target, arm epoch) may have."""
+def intent_key(ledger: bytes, hook: str, target: str, arm_epoch: int) -> bytes:
+    """Return the 32 bytes that name the one action this (hook, target, arm epoch) of a ledger may have."""
+    if len(ledger) != LEDGER_ID_BYTES:
+        raise ContainmentError(f"ledger: an id of {len(ledger)} bytes where {LEDGER_ID_BYTES} are wanted")
     if type(arm_epoch) is not int or not 0 <= arm_epoch < 2**64:
         raise ContainmentError(f"arm epoch: {arm_epoch!r} is not an integer of 64 bits")
+    # [ACT] The id of an action is made of its ledger's id and its key: no other ledger gives the same.
     digest = hashlib.sha256(_INTENT_DOMAIN)
-    for part in (hook.encode(), target.encode(), arm_epoch.to_bytes(8, "big")):
+    for part in (ledger, hook.encode(), target.encode(), arm_epoch.to_bytes(8, "big")):
         digest.update(len(part).to_bytes(4, "big") + part)
     return digest.digest()
 
 
 def new_action(
     *,
+    ledger: bytes,
     hook: str,
     target: str,
     arm_epoch: int,
@@ -116,9 +116,9 @@ def new_action(
     deadline_ms: int,
     ends_ms: int | None = None,
 ) -> Action:
-    """Build an intent; its id is its key, so the store's UNIQUE and a webhook's id are the same thing."""
+    """Build an intent of the ledger of that id; the store and a webhook's receiver know it by the same id."""
     return Action(
-        action_id=intent_key(hook, target, arm_epoch),
+        action_id=intent_key(ledger, hook, target, arm_epoch),
         hook=hook,
         target=target,
         arm_epoch=arm_epoch,

@@ -98,12 +98,13 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PREFLIGHT, Event.FAIL): State.FAILED,
     (State.SIGNED, Event.FAIL): State.FAILED,
     (State.BROADCAST, Event.FAIL): State.FAILED,
-    # [ACT] An unknown outcome is left only by what the chain says, or by sending the same bytes again.
+    # [ACT] An unknown outcome is left only by what the chain or people say, or by sending the same bytes again.
     (State.SIGNED, Event.LOSE): State.UNKNOWN,
     (State.BROADCAST, Event.LOSE): State.UNKNOWN,
     (State.INCLUDED, Event.LOSE): State.UNKNOWN,
     (State.UNKNOWN, Event.SEND): State.BROADCAST,
     (State.UNKNOWN, Event.INCLUDE): State.INCLUDED,
+    (State.UNKNOWN, Event.CONFIRM): State.EFFECTIVE,
     (State.UNKNOWN, Event.FAIL): State.FAILED,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..belief.priors import check_half_life, check_prior
-from ..belief.reputation import Pin
+from ..belief.reputation import DEFAULT_VOUCH_CAP, Pin
 from ..errors import BeliefError, PolicyError
 from ..loss import feasibility, trigger_micro_usd
 from ..taxonomy import Category
@@ -44,12 +44,22 @@ class LossLimit:
         return trigger_micro_usd(self.mal_micro_usd, self.drain_micro_usd_per_hour, self.latency_ms)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Word:
+    """What one member told the operator that another's reports are worth, in nats."""
+
+    by: str
+    of: str
+    llr: float
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything the operator decided beforehand. Raises PolicyError where its parts contradict each other.
 
     `pins` bound what a member's publishers weigh, `own_llr` is the weight of our own detectors, both in nats; `priors`
-    and `half_lives_ms` stand in for those of specs/belief.md. Where `condition` (CEL) is false, only notices go out.
+    and `half_lives_ms` stand in for those of specs/belief.md. By `words` those who have earned nothing here weigh up to
+    `vouch_cap`. Where `condition` (CEL) is false, only notices go out.
     """
 
     levers: tuple[Lever, ...] = ()
@@ -57,6 +67,8 @@ class Policy:
     quorum: Quorum = field(default_factory=Quorum)
     budget_minutes: int = GROUP_BUDGET_MINUTES
     pins: Mapping[str, Pin] = field(default_factory=dict)
+    words: tuple[Word, ...] = ()
+    vouch_cap: float = DEFAULT_VOUCH_CAP
     own_llr: float = DEFAULT_OWN_LLR
     priors: Mapping[Category, float] = field(default_factory=dict)
     half_lives_ms: Mapping[Category, int] = field(default_factory=dict)

@@ -167,7 +167,7 @@ def make_plan(scene: Scene, now_ms: int) -> Plan:
     for (scope, after), earliest_ms in opened_ms.items():
         track, at = scene.tracks[scope], paths[scope].index(after)
         step = Step(scope, track.step + at - 1, paths[scope][at - 1], after, _calls(scene, orders[after], scope, after))
-        waits = _waits(scene, orders[after], scope, after) if step.before is track.stage else None
+        waits = _waits(scene, orders[after], scope, after, now_ms) if step.before is track.stage else None
         planned.append(PlannedStep(step, earliest_ms, waits))
     planned.sort(key=lambda one: (one.earliest_ms, one.step.after.rank, places[one.step.scope]))
     return Plan(tuple(planned), _proposals(scene, orders, planned, now_ms))
@@ -182,12 +182,9 @@ def upstream_stage(scene: Scene, scope: str) -> Stage | None:
     return min((scene.tracks[other].stage for other in others), key=lambda stage: stage.rank, default=None)
 
 
-def ended(levers: Iterable[UsedLever], scope: str, now_ms: int) -> bool | None:
-    """Whether contracts ended all levers on a scope (True), or people have to (False); None while one still holds."""
-    holding = [lever for lever in levers if lever.holds(scope)]
-    if not holding or any(lever.ends_ms > now_ms for lever in holding):
-        return None
-    return all(lever.end is EndKind.CONTRACT for lever in holding)
+def is_let_go(levers: Iterable[UsedLever], scope: str, now_ms: int) -> bool:
+    """Whether nothing holds a scope any more: of the levers in effect, contracts have ended all that are on it."""
+    return all(lever.end is EndKind.CONTRACT and lever.ends_ms <= now_ms for lever in levers if lever.holds(scope))
 
 
 def _path(stage: Stage) -> tuple[Stage, ...]:
@@ -218,7 +215,7 @@ def _opening_times(
     return opened_ms
 
 
-def _waits(scene: Scene, order: _Order, scope: str, after: Stage) -> Waits:
+def _waits(scene: Scene, order: _Order, scope: str, after: Stage, now_ms: int) -> Waits:
     track = scene.tracks[scope]
     # [RECOVER] Scopes that one lever holds open together: none before all of them have dwelt and are approved.
     beside = {
@@ -226,24 +223,24 @@ def _waits(scene: Scene, order: _Order, scope: str, after: Stage) -> Waits:
         for group in scene.groups(after)
         if scope in group
         for other in group - {scope}
-        if not _is_ready_alone(scene, order, other, after)
+        if not _is_ready_alone(scene, order, other, after, now_ms)
     }
     return Waits(
         dwell_left_ms=track.dwell_left_ms(scene.policy),
         upstream=_closed(scene, order, scope, after),
         beside=tuple(sorted(beside)),
-        is_approved=track.is_approved,
+        is_approved=track.is_approved(now_ms),
         view=scene.views.get(scope),
     )
 
 
-def _is_ready_alone(scene: Scene, order: _Order, scope: str, after: Stage) -> bool:
+def _is_ready_alone(scene: Scene, order: _Order, scope: str, after: Stage, now_ms: int) -> bool:
     """Whether a scope is open to a stage, or may be with its next step, whatever the others under its lever do."""
     track = scene.tracks[scope]
     if track.stage.rank >= after.rank:
         return True
     is_next = next_stage(track.stage, Event.OPEN) is after
-    has_dwelt = track.is_approved and not track.dwell_left_ms(scene.policy)
+    has_dwelt = track.is_approved(now_ms) and not track.dwell_left_ms(scene.policy)
     return is_next and has_dwelt and not _closed(scene, order, scope, after)
 
 

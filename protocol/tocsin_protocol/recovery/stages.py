@@ -29,13 +29,12 @@ _RANKS = {stage: rank for rank, stage in enumerate(Stage)}
 
 
 class Event(StrEnum):
-    """What may move a scope: people open it, signals close it, the contract lets a lever lapse."""
+    """What may move a scope: people open it, signals close it, its last lever ends."""
 
     OPEN = "open"
     ALARM = "alarm"
     HALT = "halt"
     LAPSE = "lapse"
-    END = "end"
 
 
 TRANSITIONS: Mapping[tuple[Stage, Event], Stage] = {
@@ -62,7 +61,7 @@ TRANSITIONS: Mapping[tuple[Stage, Event], Stage] = {
     (Stage.CANARY_5, Event.HALT): Stage.HALTED,
     (Stage.CANARY_25, Event.HALT): Stage.HALTED,
     (Stage.NORMAL, Event.HALT): Stage.HALTED,
-    # The contract itself ended the last lever: to RESTRICTED and no further. What is opened already stays so.
+    # No lever holds it any more: to RESTRICTED and no further. What is opened already stays so.
     (Stage.HALTED, Event.LAPSE): Stage.RESTRICTED,
     (Stage.RESTRICTED, Event.LAPSE): Stage.RESTRICTED,
     (Stage.EXIT_ONLY, Event.LAPSE): Stage.EXIT_ONLY,
@@ -70,14 +69,6 @@ TRANSITIONS: Mapping[tuple[Stage, Event], Stage] = {
     (Stage.CANARY_5, Event.LAPSE): Stage.CANARY_5,
     (Stage.CANARY_25, Event.LAPSE): Stage.CANARY_25,
     (Stage.NORMAL, Event.LAPSE): Stage.NORMAL,
-    # A lever's time is over and no contract ends it: that alarms, and opens nothing.
-    (Stage.HALTED, Event.END): Stage.HALTED,
-    (Stage.RESTRICTED, Event.END): Stage.RESTRICTED,
-    (Stage.EXIT_ONLY, Event.END): Stage.EXIT_ONLY,
-    (Stage.CANARY_1, Event.END): Stage.CANARY_1,
-    (Stage.CANARY_5, Event.END): Stage.CANARY_5,
-    (Stage.CANARY_25, Event.END): Stage.CANARY_25,
-    (Stage.NORMAL, Event.END): Stage.NORMAL,
 }
 
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 from ..approval.judging import Granted
-from ..approval.request import Purpose
 from ..decision.tiers import Tier
 from ..errors import RecoveryError
 from .policy import MAX_DWELL_MS, PPM, RecoveryPolicy
 from .stages import Event, Operation, Stage, next_stage, operations_of
-from .steps import Step
+from .steps import Step, step_request
 
 # Observations come every few seconds; a longer gap was not watched, or the clock jumped.
 MAX_TICK_MS = 60_000
@@ -39,9 +38,9 @@ class Note(StrEnum):
     APPROVED = "approved"
     OPENED = "opened"
     LAPSED = "lapsed"
-    UNDO_PROPOSED = "undo-proposed"
     REPLAYED = "replayed"
     NOT_THIS_STEP = "not-this-step"
+    EXPIRED = "expired"
     NOT_APPROVED = "not-approved"
     TOO_EARLY = "too-early"
     UPSTREAM_CLOSED = "upstream-closed"
@@ -64,10 +63,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The operators approved a step."""
+    """The operators approved a step, which `node` asked for."""
 
     number: int
+    now_ms: int
     step: Step
+    node: bytes
     granted: Granted
 
 
@@ -85,22 +86,24 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The time of the last lever on this scope is over; `is_enforced`: the contract itself let it lapse."""
+    """No lever holds this scope any more."""
 
     number: int
-    is_enforced: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
     """Where the recovery of one scope is. Times in ms, as watched; `last_ms` is the latest time observed.
 
-    `step` rises with each change of stage and each alarm, so no approval outlives what it was given for. `calm_ms` is
-    calm without a break, `watched_ms` all of this stage, `exit_ms` since people can pay and leave.
+    `step` rises with each change of stage and each alarm, so no approval outlives what it was given for. `tier` is the
+    highest that holds it. `calm_ms` is calm without a break, `watched_ms` all of this stage, `exit_ms` since people can
+    pay and leave. `approved` is the payload of the step that was approved, if one was, and counts until
+    `approved_until_ms`.
     """
 
     scope: str
     incident: bytes
+    tier: Tier
     stage: Stage
     step: int
     last_number: int
@@ -110,7 +113,8 @@ class Track:
     exit_ms: int = 0
     backs: int = 0
     level: Level = Level.HALT
-    is_approved: bool = False
+    approved: bytes | None = None
+    approved_until_ms: int = 0
 
     def dwell_ms(self, policy: RecoveryPolicy) -> int:
         """How long this stage has to be calm."""
@@ -124,6 +128,11 @@ class Track:
     def is_over(self, policy: RecoveryPolicy) -> bool:
         """Whether it is open and has dwelt: what comes now is another incident."""
         return self.stage is Stage.NORMAL and not self.dwell_left_ms(policy)
+
+    def is_approved(self, now_ms: int) -> bool:
+        """Whether the next step is approved, now and by the latest time observed."""
+        # [RECOVER] An approval counts until its window ends; a step that was not made by then is asked anew.
+        return self.approved is not None and max(now_ms, self.last_ms) < self.approved_until_ms
 
     def allowed(self, policy: RecoveryPolicy) -> tuple[Operation, ...]:
         """What people may do now."""
@@ -140,9 +149,14 @@ class Outcome:
     note: Note
 
 
-def start_track(scope: str, incident: bytes, step: int, number: int, now_ms: int) -> Track:
+def start_track(scope: str, incident: bytes, tier: Tier, step: int, number: int, now_ms: int) -> Track:
     """The recovery of a scope that is contained now; `step` is above all steps that the scope ever had."""
-    return Track(scope, incident, Stage.HALTED, step, number, now_ms)
+    return Track(scope, incident, tier, Stage.HALTED, step, number, now_ms)
+
+
+def void_approval(track: Track) -> Track:
+    """The track without what was approved; its next step has another number, and is asked anew."""
+    return replace(track, step=track.step + 1, approved=None, approved_until_ms=0)
 
 
 def advance(policy: RecoveryPolicy, track: Track, event: Observed | Approved | Opened | Ended) -> Outcome:
@@ -159,7 +173,7 @@ def advance(policy: RecoveryPolicy, track: Track, event: Observed | Approved | O
         case Opened():
             return _open(policy, track, event)
         case Ended():
-            return _end(track, event)
+            return _end(track)
 
 
 def _level(policy: RecoveryPolicy, before: Level, event: Observed) -> Level:
@@ -177,14 +191,17 @@ def _level(policy: RecoveryPolicy, before: Level, event: Observed) -> Level:
 def _observe(policy: RecoveryPolicy, track: Track, event: Observed) -> Outcome:
     level = _level(policy, track.level, event)
     track, was = _watch(track, event.now_ms, level), track.level
-    track = replace(track, level=level)
+    tier = track.tier if event.tier is None else max(track.tier, event.tier)
     # [RECOVER] A signal counts when it raises the level to alarm or halt: what stays as it is was seen already.
-    if level <= was or level < Level.ALARM:
+    # [RECOVER] A lever of a higher tier than those before counts always: others may have to approve what follows.
+    is_new = (level > was and level >= Level.ALARM) or tier > track.tier
+    track = replace(track, level=level, tier=tier)
+    if not is_new:
         return Outcome(track, Note.WATCHED)
     closed = next_stage(track.stage, Event.HALT if level is Level.HALT else Event.ALARM)
     # [RECOVER] An alarm voids what was approved, and closes what is more than exits; a halt closes everything.
     if closed is track.stage:
-        return Outcome(replace(track, step=track.step + 1, is_approved=False), Note.ALARMED)
+        return Outcome(void_approval(track), Note.ALARMED)
     exit_ms = 0 if closed is Stage.HALTED else track.exit_ms
     return Outcome(replace(_enter(track, closed), backs=track.backs + 1, exit_ms=exit_ms), Note.STEPPED_BACK)
 
@@ -210,23 +227,30 @@ def _watch(track: Track, now_ms: int, level: Level) -> Track:
 
 def _approve(track: Track, event: Approved) -> Outcome:
     step, request = event.step, event.granted.request
-    # [RECOVER] An approval counts for the step it was given for: its number, stages, calls, scope and incident.
-    is_this = (
-        (step.scope, step.number, step.before) == (track.scope, track.step, track.stage)
-        and (request.purpose, request.scope, request.epoch) == (Purpose.REOPEN, track.scope, track.step)
-        and (request.payload, request.incident) == (step.payload, track.incident)
+    # [RECOVER] An approval counts for the step it was given for: the whole request is the one that this step asks.
+    wanted = step_request(
+        step,
+        incident=track.incident,
+        node=event.node,
+        tier=int(track.tier),
+        not_before_ms=request.not_before_ms,
+        expires_ms=request.expires_ms,
     )
-    if not is_this:
+    is_this = (step.scope, step.number, step.before) == (track.scope, track.step, track.stage)
+    if not is_this or request != wanted:
         return Outcome(track, Note.NOT_THIS_STEP)
-    return Outcome(replace(track, is_approved=True), Note.APPROVED)
+    after = replace(track, approved=step.payload, approved_until_ms=request.expires_ms)
+    return Outcome(after, Note.APPROVED) if after.is_approved(event.now_ms) else Outcome(track, Note.EXPIRED)
 
 
 def _open(policy: RecoveryPolicy, track: Track, event: Opened) -> Outcome:
     if track.stage is Stage.NORMAL:
         return Outcome(track, Note.NOTHING_TO_OPEN)
     # [RECOVER] What was opened without the operators' approval does not count as open.
-    if not track.is_approved:
+    if track.approved is None:
         return Outcome(track, Note.NOT_APPROVED)
+    if not track.is_approved(event.now_ms):
+        return Outcome(void_approval(track), Note.EXPIRED)
     # [RECOVER] Nor does what was opened before the stage has dwelt.
     if track.dwell_left_ms(policy):
         return Outcome(track, Note.TOO_EARLY)
@@ -237,14 +261,12 @@ def _open(policy: RecoveryPolicy, track: Track, event: Opened) -> Outcome:
     return Outcome(replace(_enter(track, after), last_ms=max(track.last_ms, event.now_ms)), Note.OPENED)
 
 
-def _end(track: Track, event: Ended) -> Outcome:
-    # [RECOVER] What the contract let lapse is restricted; where no contract ends it, people are alarmed and it stays.
-    after = next_stage(track.stage, Event.LAPSE if event.is_enforced else Event.END)
-    if not event.is_enforced:
-        return Outcome(track, Note.UNDO_PROPOSED)
+def _end(track: Track) -> Outcome:
+    # [RECOVER] What no lever holds any more is restricted until people open it.
+    after = next_stage(track.stage, Event.LAPSE)
     return Outcome(track if after is track.stage else _enter(track, after), Note.LAPSED)
 
 
 def _enter(track: Track, stage: Stage) -> Track:
     """The track as it begins a stage."""
-    return replace(track, stage=stage, step=track.step + 1, calm_ms=0, watched_ms=0, is_approved=False)
+    return replace(void_approval(track), stage=stage, calm_ms=0, watched_ms=0)

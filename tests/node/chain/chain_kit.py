@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trio
+from http_server import Call, Reply, serve_http
 from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
@@ -17,12 +18,13 @@ from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import Anvil
 from tocsin_node.demo.faults import Fault
-from tocsin_node.demo.rpc_proxy import RpcProxy, serve_proxy
+from tocsin_node.demo.rpc_proxy import MAX_BYTES, RpcProxy, serve_proxy
 from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, is_paused, unpause
 from tocsin_node.hooks.config import EvmHookConfig
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.hooks.hook import Occasion
-from tocsin_protocol.containment.action import Action, Detail, apply_event, new_action
+from tocsin_node.outbound import open_client, post_json
+from tocsin_protocol.containment.action import Action, Detail, SignedTransaction, apply_event, new_action
 from tocsin_protocol.containment.life_cycle import Event, State
 
 GUARDIAN_KEYS = tuple(hashlib.sha256(f"guardian {name}".encode()).digest() for name in ("lender", "dex", "vault"))
@@ -102,6 +104,7 @@ class Bench:
         """Make an intent durable, or return what has become of the one that is."""
         now = now_ms()
         action = new_action(
+            ledger=bytes(16),
             hook="pause-pool",
             target=self.target,
             arm_epoch=epoch,
@@ -129,6 +132,10 @@ class Bench:
         assert scope.cancelled_caught
         return self.journal.actions[action.action_id]
 
+    def clock_after(self, event: Event) -> Callable[[], int]:
+        """A clock that stands past every deadline as soon as an event is durable."""
+        return lambda: now_ms() + (2 * FAR_MS if event in self.journal.events else 0)
+
     async def count_sent(self) -> int:
         """Transactions of the guardian that the chain holds."""
         return int(await self.anvil.call("eth_getTransactionCount", self.guardian, "latest"), 16)
@@ -144,6 +151,13 @@ class Bench:
     async def wait_paused(self) -> None:
         with trio.fail_after(DEADLINE_S):
             while not await is_paused(self.anvil, self.scenario.dex):  # noqa: ASYNC110 - as below
+                await trio.sleep(0.005)
+
+    async def wait_pooled(self, transaction: SignedTransaction) -> None:
+        """Wait until the chain has the bytes, mined or not: that they are sent is noted before they arrive."""
+        asked = "0x" + transaction.hash.hex()
+        with trio.fail_after(DEADLINE_S):
+            while await self.anvil.call("eth_getTransactionByHash", asked) is None:  # noqa: ASYNC110 - as below
                 await trio.sleep(0.005)
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
@@ -201,4 +215,28 @@ async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-__all__ = ["DEADLINE_S", "GUARDIAN_KEYS", "OCCASION", "Bench", "MemoryJournal", "Proxy", "State", "open_proxy"]
+@asynccontextmanager
+async def open_late(anvil: Anvil, seconds: float) -> AsyncIterator[str]:
+    """An honest endpoint that is far away; yields its URL."""
+    async with open_client() as client:
+
+        async def handle(call: Call) -> Reply | None:
+            await trio.sleep(seconds)
+            _, raw = await post_json(client, anvil.url, call.body, max_bytes=MAX_BYTES)
+            return Reply(body=raw or b"")
+
+        async with serve_http(handle) as url:
+            yield url
+
+
+__all__ = [
+    "DEADLINE_S",
+    "GUARDIAN_KEYS",
+    "OCCASION",
+    "Bench",
+    "MemoryJournal",
+    "Proxy",
+    "State",
+    "open_late",
+    "open_proxy",
+]

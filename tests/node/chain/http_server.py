@@ -13,9 +13,12 @@ MAX_REQUEST_BYTES = 1024 * 1024
 
 @dataclass
 class Reply:
+    """`raw`: what is sent in place of a whole answer, before the connection is closed."""
+
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ Handler = Callable[[Call], Awaitable[Reply | None]]
 
 
 @asynccontextmanager
-async def serve_http(handler: Handler) -> AsyncIterator[str]:
-    """Serve for as long as the context lasts; yields the base URL."""
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listeners[0].socket.getsockname()[1]
+async def serve_http(handler: Handler, up: trio.Event | None = None) -> AsyncIterator[str]:
+    """Serve for as long as the context lasts, where an event is given from then on; yields the base URL."""
+    door = trio.socket.socket()
+    await door.bind(("127.0.0.1", 0))
+    port = door.getsockname()[1]
 
     async def serve(stream: trio.SocketStream) -> None:
         async with stream:
@@ -44,16 +48,28 @@ async def serve_http(handler: Handler) -> AsyncIterator[str]:
                     reply = None if call is None else await handler(call)
                     if reply is None:
                         return
-                    await stream.send_all(_encode(reply))
+                    await stream.send_all(reply.raw or _encode(reply))
+                    if reply.raw:
+                        return
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     return
 
+    if up is None:
+        door.listen()
+
+    async def listen() -> None:
+        if up is not None:
+            await up.wait()
+            door.listen()
+        await trio.serve_listeners(serve, [trio.SocketListener(door)])
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        nursery.start_soon(listen)
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
             nursery.cancel_scope.cancel()
+            door.close()
 
 
 async def _read_call(stream: trio.SocketStream, buffer: bytearray) -> Call | None:

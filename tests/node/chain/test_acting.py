@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 import pytest
 import trio
 from chain_kit import DEADLINE_S, Bench, open_proxy
+from tocsin_node.chain.raw import read_signed
 from tocsin_node.clock import now_ms
 from tocsin_node.demo.scenario_chain import is_paused
 from tocsin_node.hooks.evm import EvmHook
@@ -136,3 +137,33 @@ async def test_a_store_that_fails_for_a_while_ends_no_pursuit(
             done = await desk.wait_final(action)
     assert done.state is State.EFFECTIVE
     assert await bench.count_sent() == 1
+
+
+async def test_a_restart_remembers_nonces_and_costs_of_the_ledger(bench: Bench, tmp_path: FilePath) -> None:
+    async with bench.open_hook() as hook, open_desk(tmp_path, hook) as desk:
+        await desk.arm()
+        first = bench.intend(epoch=1)
+        await desk.decide(first)
+        signed = (await desk.wait_final(first)).transactions[0]
+    await bench.unpause()
+    cap = read_signed(signed.raw).most_wei * 3 // 2
+    async with open_proxy(bench.anvil) as one, open_proxy(bench.anvil) as two:
+        # Two endpoints that lag: they know nothing of it.
+        one.lie = two.lie = lambda method, result: "0x0" if method == "eth_getTransactionCount" else result
+        async with bench.open_hook(one.url, two.url) as hook, open_desk(tmp_path, hook) as desk:
+            await desk.arm()
+            second = bench.intend(epoch=2)
+            await desk.decide(second)
+            assert (await desk.wait_final(second)).transactions[0].nonce == 1
+        await bench.unpause()
+        clock = [now_ms()]
+        capped = bench.open_hook(max_day_spend_wei=cap, clock=lambda: clock[0])
+        async with capped as hook, open_desk(tmp_path, hook) as desk:
+            await desk.arm()
+            third = bench.intend(epoch=3)
+            await desk.decide(third)
+            await bench.wait_for(lambda: desk.count_events("check") == 1)
+            clock[0] = third.deadline_ms + 1
+            done = await desk.wait_final(third)
+    assert done.state is State.LAPSED
+    assert "the spend cap is reached" in done.reason

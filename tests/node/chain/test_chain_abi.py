@@ -73,7 +73,7 @@ def test_arguments_that_do_not_fit_are_refused(signature: str, arguments: list[A
     [
         ("", None),
         ("d93c", None),
-        ("d93c0665", "EnforcedPause"),
+        ("d93c0665", "0xd93c0665"),
         ("deadbeef", "0xdeadbeef"),
         (
             "08c379a0" + "20".rjust(64, "0") + "06".rjust(64, "0") + b"paused".hex().ljust(64, "0"),

@@ -134,7 +134,7 @@ async def test_hooks_that_do_not_fit_together_name_the_key(tmp_path: Path) -> No
     ]
     for configured, chains, message in cases:
         with pytest.raises(ConfigError, match=message):
-            async with open_hooks(configured, chains, b"\1" * 32, file, tmp_path):
+            async with open_hooks(configured, chains, b"\1" * 32, file):
                 pass
 
 
@@ -143,7 +143,7 @@ async def test_hooks_are_opened_by_name(tmp_path: Path) -> None:
     secret.write_text("whsec_" + "QUJD" * 11)
     secret.chmod(0o600)
     configured = [hooks.validate_python(item) for item in (EVM, WEBHOOK)]
-    async with open_hooks(configured, [ChainConfig(**CHAIN)], b"\1" * 32, tmp_path / "node.toml", tmp_path) as levers:
+    async with open_hooks(configured, [ChainConfig(**CHAIN)], b"\1" * 32, tmp_path / "node.toml") as levers:
         assert {name: hook.target for name, hook in levers.hooks.items()} == {"pause-pool": POOL, "pager": "pool"}
         assert set(levers.clients) == {"eip155:1"}
 

@@ -12,7 +12,7 @@ import pytest
 from chain_kit import GUARDIAN_KEYS, Bench
 from http_server import Call, Reply, serve_http
 from test_detect_outflow_watcher import watcher_config
-from tocsin_node.chain.abi import TRANSFER_TOPIC, parse_function
+from tocsin_node.chain.abi import TRANSFER_TOPIC
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.errors import ChainError
 from tocsin_node.chain.guardian import Fees, Guardian
@@ -123,10 +123,9 @@ async def test_garbage_from_both_endpoints_raises_only_chain_errors(bench: Bench
             lambda: sender.look([signed]),
             lambda: sender.start_broadcast(signed).wait(),
             lambda: sender.sign_bump(bench.scenario.dex, b"", signed),
-            lambda: sender.explain_revert(bench.scenario.dex, b""),
+            lambda: sender.find_refusal(bench.scenario.dex, b""),
             sender.client.probe_simulation,
             sender.client.check_chain,
-            lambda: sender.read(bench.scenario.dex, parse_function("paused()(bool)")),
         ]
         for _ in range(ROUNDS):
             height = max(0, height + rng.choice((-1, 1, 1, 2)))

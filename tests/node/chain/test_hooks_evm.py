@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import trio
-from chain_kit import Bench, open_proxy
+from chain_kit import DEADLINE_S, GUARDIAN_KEYS, Bench, open_proxy
+from tocsin_node.chain.guardian import Fees, Guardian
+from tocsin_node.chain.raw import read_signed
+from tocsin_node.chain.spending import DAY_S
 from tocsin_node.demo.scenario_chain import is_paused, unpause
 from tocsin_protocol.containment.life_cycle import Event, State
 
 
 async def test_pause_is_sent_mined_and_confirmed(bench: Bench) -> None:
-    done = await bench.run(bench.intend())
+    done = await bench.run(bench.intend(), rebroadcast_ms=60_000)
     assert done.state is State.EFFECTIVE
     assert bench.journal.events == [Event.SIGN, Event.SEND, Event.INCLUDE, Event.CONFIRM]
     assert await is_paused(bench.anvil, bench.scenario.dex)
@@ -109,76 +115,6 @@ async def test_a_revert_that_says_nothing_does_not_forbid(bench: Bench) -> None:
     assert done.state is State.EFFECTIVE
 
 
-async def test_one_dead_endpoint_delays_nothing_but_the_second_witness(bench: Bench) -> None:
-    async with open_proxy(bench.anvil) as proxy:
-        proxy.is_down = True
-        action = bench.intend()
-        async with trio.open_nursery() as nursery, bench.open_hook(bench.anvil.url, proxy.url) as hook:
-            nursery.start_soon(hook.run, action, bench.journal)
-            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
-            assert await is_paused(bench.anvil, bench.scenario.dex)
-            assert Event.CONFIRM not in bench.journal.events
-            proxy.is_down = False
-            await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
-    assert await bench.count_sent() == 1
-
-
-async def test_with_a_witness_missing_for_good_the_outcome_is_unknown(bench: Bench) -> None:
-    async with open_proxy(bench.anvil) as proxy:
-        proxy.is_down = True
-        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=300)
-        assert done.state is State.UNKNOWN
-        assert "2 are wanted, 1 answer" in done.reason
-        proxy.is_down = False
-        done = await bench.run(done, bench.anvil.url, proxy.url)
-    assert done.state is State.EFFECTIVE
-    assert await bench.count_sent() == 1
-
-
-async def test_one_lying_endpoint_cannot_confirm(bench: Bench) -> None:
-    def invent_success(method: str, result: object) -> object:
-        if method == "eth_getTransactionReceipt" and isinstance(result, dict):
-            return result | {"blockHash": "0x" + "77" * 32}
-        return result
-
-    async with open_proxy(bench.anvil) as proxy:
-        proxy.lie = invent_success
-        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=300)
-        assert done.state is State.UNKNOWN
-        assert "disagree" in done.reason
-        assert Event.CONFIRM not in bench.journal.events
-        proxy.lie = lambda method, result: result
-        done = await bench.run(done, bench.anvil.url, proxy.url)
-    assert done.state is State.EFFECTIVE
-    assert await bench.count_sent() == 1
-
-
-async def test_an_endpoint_that_keeps_the_bytes_and_invents_a_receipt_does_not_stop_the_pause(bench: Bench) -> None:
-    def invent(method: str, result: object) -> object:
-        if method == "eth_getTransactionReceipt":
-            return {
-                "transactionHash": "0x" + bench.journal.actions[action.action_id].transactions[0].hash.hex(),
-                "blockHash": "0x" + "77" * 32,
-                "blockNumber": "0x1",
-                "status": "0x1",
-            }
-        return result
-
-    action = bench.intend()
-    async with open_proxy(bench.anvil) as liar, open_proxy(bench.anvil) as honest:
-        liar.lie, liar.swallows = invent, "eth_sendRawTransaction"
-        honest.is_down = True
-        async with trio.open_nursery() as nursery, bench.open_hook(liar.url, honest.url) as hook:
-            nursery.start_soon(hook.run, action, bench.journal)
-            await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
-            assert not await is_paused(bench.anvil, bench.scenario.dex)
-            honest.is_down = False
-            await bench.wait_paused()
-            nursery.cancel_scope.cancel()
-    assert Event.REORG not in bench.journal.events
-    assert Event.CONFIRM not in bench.journal.events
-
-
 async def test_an_endpoint_of_another_chain_has_no_say_in_what_is_signed(bench: Bench) -> None:
     def move_chain(method: str, result: object) -> object:
         return {"eth_chainId": "0x1", "eth_getTransactionCount": "0x63"}.get(method, result)
@@ -209,22 +145,6 @@ async def test_one_endpoint_of_two_cannot_stop_the_pause_by_nonce_or_fee(bench: 
     assert done.transactions[0].nonce == 0
 
 
-async def test_an_endpoint_that_understates_the_fee_is_corrected_by_a_bump(bench: Bench) -> None:
-    def understate(method: str, result: object) -> object:
-        if method == "eth_getBlockByNumber" and isinstance(result, dict):
-            return result | {"baseFeePerGas": "0x1"}
-        return result
-
-    await bench.anvil.call("anvil_setNextBlockBaseFeePerGas", hex(50 * 10**9))
-    await bench.anvil.mine()
-    async with open_proxy(bench.anvil) as proxy:
-        proxy.lie = understate
-        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url)
-    assert done.state is State.EFFECTIVE
-    assert len(done.transactions) > 1
-    assert await bench.count_sent() == 1
-
-
 async def test_endpoints_down_at_first_are_tried_until_they_are_back(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.is_down = True
@@ -245,130 +165,6 @@ async def test_endpoints_down_until_the_deadline_let_the_intent_lapse(bench: Ben
     assert await bench.count_sent() == 0
 
 
-async def test_a_broadcast_whose_answer_is_lost_is_found_on_chain(bench: Bench) -> None:
-    async with open_proxy(bench.anvil) as proxy:
-        proxy.loses_answers_to = "eth_sendRawTransaction"
-        done = await bench.run(bench.intend(), proxy.url)
-    assert done.state is State.EFFECTIVE
-    assert await bench.count_sent() == 1
-
-
-async def test_endpoints_that_fall_silent_after_signing_leave_the_outcome_unknown(bench: Bench) -> None:
-    async with open_proxy(bench.anvil) as proxy:
-
-        def fall_silent(event: Event) -> None:
-            proxy.is_down = proxy.is_down or event is Event.SIGN
-
-        bench.journal.on_record = fall_silent
-        done = await bench.run(bench.intend(), proxy.url, settle_ms=400)
-        assert done.state is State.UNKNOWN
-        assert "no endpoint answers" in done.reason
-        bench.journal.on_record = None
-        proxy.is_down = False
-        first = done.transactions[0].raw
-        done = await bench.run(done, proxy.url)
-    assert done.state is State.EFFECTIVE
-    assert [item.raw for item in done.transactions] == [first]
-    assert await bench.count_sent() == 1
-
-
-async def test_a_reorg_that_drops_the_transaction_has_it_sent_again(bench: Bench) -> None:
-    action = bench.intend()
-    before = await bench.anvil.snapshot()
-    async with trio.open_nursery() as nursery, bench.open_hook(confirmations=3) as hook:
-        nursery.start_soon(hook.run, action, bench.journal)
-        await bench.wait_for(lambda: Event.INCLUDE in bench.journal.events)
-        await bench.anvil.restore(before)
-        await bench.wait_for(lambda: bench.journal.events.count(Event.INCLUDE) == 2)
-        await bench.anvil.mine(3)
-        await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
-    done = bench.journal.actions[action.action_id]
-    assert Event.REORG in bench.journal.events
-    assert len(done.transactions) == 1
-    assert await bench.count_sent() == 1
-    assert await is_paused(bench.anvil, bench.scenario.dex)
-
-
-async def test_a_nonce_used_by_another_transaction_fails_with_the_state_of_the_contract(bench: Bench) -> None:
-    action = bench.intend()
-    await bench.anvil.call("anvil_impersonateAccount", bench.guardian)
-    async with open_proxy(bench.anvil) as proxy:
-        bench.journal.on_record = lambda event: setattr(proxy, "is_down", True)
-        unknown = await bench.run(action, proxy.url, settle_ms=200)
-        assert unknown.state is State.UNKNOWN
-        await bench.anvil.send(bench.guardian, bench.scenario.owner, b"")
-        proxy.is_down, bench.journal.on_record = False, None
-        done = await bench.run(unknown, proxy.url)
-    assert done.state is State.FAILED
-    assert done.reason == "nonce 0 was used by another transaction; paused()(bool) says no"
-    assert await bench.count_pauses() == 0
-
-
-async def test_a_stuck_transaction_is_bumped_at_the_same_nonce(bench: Bench) -> None:
-    action = bench.intend()
-    await bench.anvil.call("evm_setAutomine", False)
-    async with trio.open_nursery() as nursery, bench.open_hook(bump_ms=150, max_bumps=2) as hook:
-        nursery.start_soon(hook.run, action, bench.journal)
-        await bench.wait_for(lambda: bench.journal.events.count(Event.SIGN) == 3)
-        await trio.sleep(0.4)
-        assert bench.journal.events.count(Event.SIGN) == 3, "bumps are bounded"
-        await bench.anvil.mine()
-        await bench.wait_for(lambda: Event.CONFIRM in bench.journal.events)
-    done = bench.journal.actions[action.action_id]
-    assert {item.nonce for item in done.transactions} == {0}
-    for low, high in zip(done.transactions, done.transactions[1:], strict=False):
-        assert high.max_fee_wei * 1_000 >= low.max_fee_wei * 1_125
-        assert high.priority_fee_wei * 1_000 >= low.priority_fee_wei * 1_125
-    assert done.included_hash == done.transactions[2].hash
-    assert await bench.count_sent() == 1
-
-
-async def test_every_endpoint_refusing_the_bytes_fails_within_bounds(bench: Bench) -> None:
-    await bench.anvil.fund(bench.guardian, 0)
-    done = await bench.run(bench.intend())
-    assert done.state is State.FAILED
-    assert done.reason.startswith("every endpoint refuses it")
-    assert done.attempts == 5
-
-
-async def test_a_call_that_reverts_on_chain_is_reverted(bench: Bench) -> None:
-    action = bench.intend()
-    await bench.anvil.call("evm_setAutomine", False)
-    async with trio.open_nursery() as nursery, bench.open_hook() as hook:
-        nursery.start_soon(hook.run, action, bench.journal)
-        await bench.wait_for(lambda: Event.SEND in bench.journal.events)
-        await bench.anvil.call("anvil_setStorageAt", bench.scenario.dex, "0x1", "0x" + "00" * 32)  # another guardian
-        await bench.anvil.mine()
-        await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_settled)
-    assert bench.journal.actions[action.action_id].state is State.REVERTED
-
-
-async def test_signed_but_never_sent_past_the_deadline_is_not_sent(bench: Bench) -> None:
-    signed = await bench.run_and_die(bench.intend(), Event.SIGN)
-    late = signed.deadline_ms + 1
-    assert await bench.count_sent() in (0, 1)
-    with trio.fail_after(60):
-        async with bench.open_hook(clock=lambda: late) as hook:
-            before = bench.journal.events.count(Event.SEND)
-            done = await hook.run(signed, bench.journal)
-    assert bench.journal.events.count(Event.SEND) == before
-    assert done.state in (State.UNKNOWN, State.EFFECTIVE)
-
-
-async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
-    first, second = bench.intend(epoch=1), bench.intend(epoch=2)
-    await bench.anvil.call("evm_setAutomine", False)
-    async with trio.open_nursery() as nursery, bench.open_hook() as hook:
-        nursery.start_soon(hook.run, first, bench.journal)
-        nursery.start_soon(hook.run, second, bench.journal)
-        await bench.wait_for(lambda: bench.journal.events.count(Event.SEND) >= 2)
-        await bench.anvil.mine()
-        await bench.wait_for(lambda: all(item.is_settled for item in bench.journal.actions.values()))
-    states = sorted(item.state for item in bench.journal.actions.values())
-    assert states == [State.EFFECTIVE, State.REVERTED]
-    assert {item.transactions[0].nonce for item in bench.journal.actions.values()} == {0, 1}
-
-
 async def test_a_new_action_leaves_the_nonce_of_a_signed_one_alone(bench: Bench) -> None:
     signed = await bench.run_and_die(bench.intend(), Event.SIGN)
     assert signed.state is State.SIGNED
@@ -383,3 +179,52 @@ async def test_a_new_action_leaves_the_nonce_of_a_signed_one_alone(bench: Bench)
     nonces = {item.arm_epoch: item.transactions[0].nonce for item in bench.journal.actions.values()}
     assert nonces == {1: 0, 2: 1}
     assert bench.journal.actions[signed.action_id].state is State.EFFECTIVE
+
+
+def lag(method: str, result: object) -> object:
+    """Show the account as it was before its first transaction."""
+    return "0x0" if method == "eth_getTransactionCount" else result
+
+
+async def test_after_a_restart_endpoints_that_lag_do_not_have_a_used_nonce_signed_again(bench: Bench) -> None:
+    first = await bench.run(bench.intend(epoch=1))
+    await bench.unpause()
+    async with open_proxy(bench.anvil) as one, open_proxy(bench.anvil) as two:
+        one.lie = two.lie = lag
+        async with bench.open_hook(one.url, two.url) as hook:
+            hook.claim(first)
+            with trio.fail_after(DEADLINE_S):
+                second = await hook.run(bench.intend(epoch=2), bench.journal)
+    assert (second.state, second.transactions[0].nonce) == (State.EFFECTIVE, 1)
+
+
+@pytest.mark.parametrize("is_other", ["key", "chain"])
+async def test_what_another_key_or_another_chain_has_used_is_not_ours(bench: Bench, is_other: str) -> None:
+    key, chain_id = (b"\7" * 32, 31_337) if is_other == "key" else (GUARDIAN_KEYS[1], 1)
+    signed = Guardian(key).sign(
+        chain_id=chain_id, nonce=41, to=bench.scenario.dex, calldata=b"", gas_limit=300_000, fees=Fees(10**18, 1)
+    )
+    old = replace(bench.intend(), transactions=(signed,), state=State.EFFECTIVE, block_hash=b"\1" * 32)
+    async with bench.open_hook() as hook:
+        hook.claim(old)
+        with trio.fail_after(DEADLINE_S):
+            done = await hook.run(bench.intend(epoch=2), bench.journal)
+    assert (done.state, done.transactions[0].nonce) == (State.EFFECTIVE, 0)
+
+
+async def test_what_was_signed_before_a_restart_counts_against_the_cap_for_a_day(bench: Bench) -> None:
+    first = await bench.run(bench.intend(epoch=1))
+    await bench.unpause()
+    cap = read_signed(first.transactions[0].raw).most_wei * 3 // 2
+    async with bench.open_hook(max_day_spend_wei=cap, clock=bench.clock_after(Event.CHECK)) as hook:
+        hook.claim(first)
+        with trio.fail_after(DEADLINE_S):
+            lapsed = await hook.run(bench.intend(epoch=2), bench.journal)
+    assert lapsed.state is State.LAPSED
+    assert "the spend cap is reached" in lapsed.reason
+    over = first.deadline_ms + int(DAY_S * 1_000) + 1
+    async with bench.open_hook(max_day_spend_wei=cap, clock=lambda: over) as hook:
+        hook.claim(first)
+        with trio.fail_after(DEADLINE_S):
+            done = await hook.run(bench.intend(epoch=3, for_ms=3 * int(DAY_S * 1_000)), bench.journal)
+    assert done.state is State.EFFECTIVE

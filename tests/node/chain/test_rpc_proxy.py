@@ -88,7 +88,7 @@ async def test_a_revert_is_invented_for_both_ways_to_simulate(bench: Bench) -> N
     for outcome in (refusal, simulated):
         objection = read_trial(("0x60", outcome), bench.scenario.dex).objection
         assert objection is not None
-        assert objection.revert == "EnforcedPause"
+        assert objection.revert == "0xd93c0665", "EnforcedPause()"
 
 
 @pytest.mark.parametrize("fault", [Fault.ACCEPT_AND_DROP, Fault.INVENTED_RECEIPT])

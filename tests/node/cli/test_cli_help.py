@@ -54,7 +54,7 @@ def test_help_lists_all_commands_and_exit_codes(tocsin: Any) -> None:
         "manifest import", "manifest list", "coverage", "approve", "approve list",
         "approve show", "approve export", "approve sign", "approve import", "approve decline", "approve confirm-time",
         "approve new-key", "recover", "recover plan", "recover approve", "recover opened", "recover claims",
-        "ledger", "ledger show", "ledger confirm", "ledger lifted",
+        "ledger", "ledger show", "ledger confirm", "ledger lifted", "ledger settle",
         "log", "log key", "log fsck", "log verify", "log prove", "log entry", "log export",
     ],
 )  # fmt: skip

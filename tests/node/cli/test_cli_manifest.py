@@ -93,6 +93,25 @@ def test_manifest_goes_signed_from_one_member_to_another(tocsin: Any, lines: Any
     assert "Kept dex" in tocsin("manifest", "import", signed, "--home", lender.directory).stdout
 
 
+def test_an_amount_that_the_chain_cannot_tell_is_shown_and_signed_as_declared(
+    tocsin: Any, lines: Any, network: Any, tmp_path: Path
+) -> None:
+    dex, _ = network
+    account, asset = (f"eip155:7:0x{'11' * 20}", f"eip155:7/erc20:0x{'22' * 20}")
+    balance = f'balances = [{{ account = "{account}", asset = "{asset}", decimals = 6, usd_each = 1 }}]'
+    dex.manifest_path.write_text(MANIFEST.replace("12:00:00Z }", f"12:00:00Z, {balance} }}"))
+    (shown,) = lines(tocsin("manifest", "show", "--read", "--home", dex.directory, "--json"))
+    why = "usdc could not be read on chain, so it stays as declared: the node's configuration has no chain eip155:7"
+    assert shown["warnings"] == [why]
+    assert shown["holdings"][0]["amount"]["source"] == "declared"
+    signed = tocsin("manifest", "sign", tmp_path / "dex.bin", "--home", dex.directory)
+    assert signed.exit_code == 0
+    assert "stays as declared" in " ".join(signed.stdout.split())
+    refused = tocsin("manifest", "show", tmp_path / "dex.bin", "--read", "--home", dex.directory)
+    assert refused.exit_code == 2
+    assert "stays as it was signed" in refused.stderr
+
+
 def test_what_cannot_be_used_is_listed_with_its_reason(tocsin: Any, network: Any) -> None:
     _, lender = network
     folder = lender.directory / "manifests"

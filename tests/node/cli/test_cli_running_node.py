@@ -226,7 +226,9 @@ def test_actions_are_told_with_their_end_and_what_to_do_and_lifted_by_the_operat
     tocsin: Any, lines: Any, node: Any
 ) -> None:
     action_id, ends_ms = bytes.fromhex("ab" * 32), 8
-    with contextlib.closing(sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None)) as connection:
+    with contextlib.closing(
+        sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None, timeout=60)
+    ) as connection:
         connection.execute(
             "INSERT INTO actions VALUES (?, 'page', 'on-call', 99, x'01', x'02', x'03', 1, 2, 'expiring', ?)",
             (action_id, ends_ms),
@@ -246,3 +248,28 @@ def test_actions_are_told_with_their_end_and_what_to_do_and_lifted_by_the_operat
     again = tocsin("ledger", "lifted", "abababab", "--yes", *at)
     assert again.exit_code == 1
     assert "event lift is not possible in state lifted" in again.stderr
+
+
+def test_an_unknown_outcome_is_first_in_status_and_settled_by_the_operator(tocsin: Any, lines: Any, node: Any) -> None:
+    action_id = bytes.fromhex("cd" * 32)
+    with contextlib.closing(
+        sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None, timeout=60)
+    ) as connection:
+        connection.execute(
+            "INSERT INTO actions VALUES (?, 'page', 'the-desk', 98, x'01', x'02', x'03', 1, 2, 'unknown', NULL)",
+            (action_id,),
+        )
+        for event in ("send", "lose"):
+            connection.execute("INSERT INTO action_events VALUES (NULL, ?, 7, ?, x'80')", (action_id, event))
+    at = ("--home", node.home)
+    (told,) = [row for row in lines(tocsin("actions", "--json", *at)) if row["state"] == "unknown"]
+    assert told["next"].endswith("tocsin ledger settle cdcdcdcdcdcd")
+    assert any(
+        warning.startswith("page on the-desk: There may be an effect.") for warning in node.ask("status")["warnings"]
+    )
+    assert tocsin("ledger", "settle", "cdcdcdcd", "perhaps", "--yes", *at).exit_code == 2
+    (settled,) = lines(tocsin("ledger", "settle", "cdcdcdcd", "no-effect", "--yes", "--json", *at))
+    assert settled == {"action": action_id.hex(), "state": "failed"}
+    again = tocsin("ledger", "settle", "cdcdcdcd", "in-effect", "--yes", *at)
+    assert again.exit_code == 1
+    assert "only of an unknown outcome people say what it was" in again.stderr

@@ -4,6 +4,7 @@ For a matrix of another test, each of MAKERS is one line:
 
     stage = await MAKERS["safe-module 1.5.0"](anvil, guardian_key, folder)
     hook = stage.open(sender)            # as the node opens it
+    await stage.people()                 # what people do meanwhile, beside the run of the hook
     await stage.count()                  # effects on chain
 """
 
@@ -13,7 +14,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,23 @@ HOOKS: TypeAdapter[HookConfig] = TypeAdapter(HookConfig)
 _BREAKER_PARAMS = (3_600, 300, 3_600, 2_000, 500, 0)
 
 
+async def nobody() -> None:
+    """Do nothing, as people do where the guardian acts alone."""
+
+
 @dataclass(frozen=True)
 class Stage:
-    """A contract that is ready to be contained, and the configured hook that contains it."""
+    """A contract that is ready to be contained, and the configured hook that contains it.
+
+    `people` does what the hook leaves to people, at their own machines, which have no fault.
+    """
 
     anvil: Anvil
     contract: Contract
     config: HookConfig
     event: str
     key: bytes = GUARDIAN_KEY
+    people: Callable[[], Awaitable[None]] = nobody
 
     def open(self, sender: Sender, clock: Callable[[], int] = now_ms) -> Hook:
         """Open the hook as the node does."""
@@ -71,7 +80,7 @@ class Stage:
             data = {key: value for key, value in data.items() if key not in FROM_PRESET}
             if data["preset"] == "expiring-pause" or data["ends_after_minutes"] is None:
                 del data["ends_after_minutes"]
-        return Stage(self.anvil, self.contract, HOOKS.validate_python(data | settings), self.event, self.key)
+        return replace(self, config=HOOKS.validate_python(data | settings))
 
     def chain_config(self, *urls: str, **settings: Any) -> ChainConfig:
         patience = {
@@ -99,6 +108,7 @@ class Stage:
         now = now_ms()
         return journal.add(
             new_action(
+                ledger=bytes(16),
                 hook=self.config.name,
                 target=self.config.target,
                 arm_epoch=epoch,
@@ -113,8 +123,11 @@ class Stage:
     async def run(self, journal: MemoryJournal, action: Action | None = None, *urls: str, **settings: Any) -> Action:
         """Run an action to its end."""
         with trio.fail_after(DEADLINE_S):
-            async with self.open_alone(*urls, **settings) as hook:
-                return await hook.run(action or await self.intend(journal), journal)
+            async with self.open_alone(*urls, **settings) as hook, trio.open_nursery() as nursery:
+                nursery.start_soon(self.people)
+                done = await hook.run(action or await self.intend(journal), journal)
+                nursery.cancel_scope.cancel()
+                return done
 
 
 def clock_after(journal: MemoryJournal, event: Event) -> Callable[[], int]:
@@ -234,6 +247,21 @@ async def stage_owners(version: str, anvil: Anvil, key: bytes, folder: Path) -> 
     return Stage(anvil, contract, config, "Paused(address)", key)
 
 
+async def stage_proposal(version: str, anvil: Anvil, key: bytes, folder: Path) -> Stage:
+    """A Safe of other people holds the role; they send what is written down for them."""
+    desk, safe = folder / "desk", await make_safe(anvil, version)
+    contract = await deploy(anvil, "PausableTarget", anvil.accounts[0], safe.address)
+    config = _config(contract, kind="safe-proposal", preset="pausable", safe=safe.address, folder=desk)
+
+    async def people() -> None:
+        await wait_for(lambda: any(desk.glob("*.builder.json")))
+        (path,) = desk.glob("*.builder.json")
+        (call,) = json.loads(path.read_text())["transactions"]
+        await safe.exec(call["to"], bytes.fromhex(call["data"][2:]))
+
+    return Stage(anvil, contract, config, "Paused(address)", key, people)
+
+
 MAKERS: dict[str, Maker] = {
     "pausable": stage_pausable,
     "generic": stage_generic,
@@ -255,6 +283,8 @@ MAKERS: dict[str, Maker] = {
     "safe-module 1.5.0": partial(stage_module, "1.5.0"),
     "safe-owners 1.4.1": partial(stage_owners, "1.4.1"),
     "safe-owners 1.5.0": partial(stage_owners, "1.5.0"),
+    "safe-proposal 1.4.1": partial(stage_proposal, "1.4.1"),
+    "safe-proposal 1.5.0": partial(stage_proposal, "1.5.0"),
 }
 """Every way to call a contract, by name."""
 

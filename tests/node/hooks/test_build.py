@@ -29,13 +29,14 @@ KINDS: list[dict[str, Any]] = [
 
 async def test_every_kind_is_opened_and_says_what_would_take_it_back(tmp_path: Path) -> None:
     configs = [HOOKS.validate_python(item) for item in KINDS]
-    async with open_hooks(configs, [CHAIN], b"\1" * 32, tmp_path / "node.toml", tmp_path) as levers:
+    async with open_hooks(configs, [CHAIN], b"\1" * 32, tmp_path / "node.toml") as levers:
         assert list(levers.hooks) == [item["name"] for item in KINDS]
         for item in KINDS:
             hook = levers.hooks[item["name"]]
             assert hook.target == item["target"]
             assert hook.ends_after_minutes is None
             action = new_action(
+                ledger=bytes(16),
                 hook=hook.name,
                 target=hook.target,
                 arm_epoch=1,
@@ -56,5 +57,5 @@ async def test_every_kind_is_opened_and_says_what_would_take_it_back(tmp_path: P
 async def test_a_call_through_a_safe_is_on_a_chain_that_is_configured(tmp_path: Path) -> None:
     for item in KINDS[:4]:
         with pytest.raises(ConfigError, match=rf"hooks\.{item['name']}\.target"):
-            async with open_hooks([HOOKS.validate_python(item)], [], b"\1" * 32, tmp_path / "node.toml", tmp_path):
+            async with open_hooks([HOOKS.validate_python(item)], [], b"\1" * 32, tmp_path / "node.toml"):
                 pass

@@ -18,7 +18,7 @@ import trio
 from chain_kit import DEADLINE_S, OCCASION, MemoryJournal
 from pydantic import ValidationError
 from tocsin_node.clock import now_ms
-from tocsin_node.hooks.command import MAX_OUTPUT_BYTES, CommandHook, find_fault
+from tocsin_node.hooks.command import MAX_OUTPUT_BYTES, MAX_PATH_STEPS, CommandHook, find_fault
 from tocsin_node.hooks.hook import Answer
 from tocsin_node.hooks.message_config import CommandHookConfig
 from tocsin_protocol.containment.action import Action, new_action
@@ -55,6 +55,7 @@ def intend(hook: CommandHook, journal: MemoryJournal, *, for_ms: int = 600_000) 
     now = now_ms()
     return journal.add(
         new_action(
+            ledger=bytes(16),
             hook=hook.name,
             target=hook.target,
             arm_epoch=1,
@@ -123,7 +124,7 @@ async def test_tries_are_bounded(folder: Path) -> None:
     done = await run(config(program(folder, "sys.exit(75)"), max_attempts=2))
     assert (done.state, done.reason) == (
         State.FAILED,
-        "exit 75, asks to be tried again; given up after 2 tries",
+        "exit 75, asks to be tried again; given up after try 2",
     )
 
 
@@ -134,16 +135,32 @@ async def test_a_program_that_does_not_end_is_stopped_with_its_children(folder: 
     held = f"import fcntl\nheld = open({str(lock)!r}, 'w')\nfcntl.flock(held, fcntl.LOCK_EX)"
     body = f"{held}\nos.fork()\nprint(os.getpid(), flush=True)\ntime.sleep(3600)"
     done = await run(config(program(folder, body), timeout_ms=2_000))
-    assert done.state is State.FAILED
-    assert done.reason == ("stopped after 2000 ms; whether it took effect is not known; given up after 1 tries")
+    assert done.state is State.UNKNOWN
+    assert done.reason == ("stopped after 2000 ms; whether it took effect is not known; given up after try 1")
     # Whoever still had the lock file's descriptor would hold the lock.
     with lock.open("w") as file, trio.fail_after(DEADLINE_S):
         await trio.to_thread.run_sync(fcntl.flock, file, fcntl.LOCK_EX, abandon_on_cancel=True)
 
 
+async def test_a_program_is_over_when_it_ends_also_while_a_child_holds_its_output(folder: Path) -> None:
+    done = await run(config(program(folder, "if os.fork() == 0: time.sleep(3600)\nprint('done it')")))
+    assert (done.state, done.reason) == (State.EFFECTIVE, "done: done it")
+
+
+async def test_a_program_that_closes_its_output_is_waited_for(folder: Path) -> None:
+    done = await run(config(program(folder, "os.close(1)\nos.close(2)\njson.load(sys.stdin)\nos._exit(7)")))
+    assert (done.state, done.reason) == (State.FAILED, "exit 7")
+
+
+async def test_a_program_that_was_killed_may_have_taken_effect(folder: Path) -> None:
+    done = await run(config(program(folder, "print('closing', flush=True)\nos.kill(os.getpid(), 9)")))
+    assert done.state is State.UNKNOWN
+    assert done.reason == "ended by signal 9: closing; whether it took effect is not known; given up after try 1"
+
+
 async def test_a_program_that_writes_too_much_is_stopped(folder: Path) -> None:
     done = await run(config(program(folder, "while True: print('x' * 1000)")))
-    assert done.state is State.FAILED
+    assert done.state is State.UNKNOWN
     assert done.reason == (f"stopped: it wrote more than {MAX_OUTPUT_BYTES} bytes; whether it took effect is not known")
 
 
@@ -154,18 +171,18 @@ async def test_a_program_that_does_not_read_is_not_waited_for(folder: Path) -> N
 
 async def test_a_run_that_a_restart_cut_off_is_not_repeated_unless_it_may_be(folder: Path) -> None:
     path = program(folder, "print('ran')")
-    for attempts, state in ((1, State.FAILED), (2, State.EFFECTIVE)):
+    for attempts, state in ((1, State.UNKNOWN), (2, State.EFFECTIVE)):
         journal, hook = MemoryJournal(), CommandHook(config(path, max_attempts=attempts))
         left = await journal.record(intend(hook, journal).action_id, Event.SEND, {})
         done = await hook.run(left, journal)
         assert done.state is state
-        if state is State.FAILED:
+        if state is State.UNKNOWN:
             assert done.reason.startswith("cut off by a restart; whether it took effect is not known")
 
 
 async def test_an_intent_too_old_lapses_unrun(folder: Path) -> None:
     done = await run(config(program(folder, "print('ran')")), for_ms=-1)
-    assert (done.state, done.reason) == (State.LAPSED, "too old to be run")
+    assert (done.state, done.reason) == (State.LAPSED, "too old to be sent")
 
 
 async def test_a_program_that_others_can_change_is_refused_and_the_probe_says_so(folder: Path) -> None:
@@ -182,6 +199,39 @@ async def test_a_program_that_others_can_change_is_refused_and_the_probe_says_so
     assert "is no program" in str(find_fault(config(path)))
     path.unlink()
     assert "No such file" in str(find_fault(config(path)))
+
+
+def test_a_folder_on_the_way_that_others_can_write_is_refused_unless_it_is_sticky(folder: Path) -> None:
+    inner = folder / "upper" / "inner"
+    inner.mkdir(parents=True, mode=0o755)
+    path = program(inner, "print('ran')")
+    assert find_fault(config(path)) is None
+    for mode, fault in ((0o775, True), (0o777, True), (0o1777, False), (0o755, False)):
+        inner.parent.chmod(mode)
+        wanted = f"{inner.parent} can be written by others: run chmod go-w {inner.parent}"
+        assert find_fault(config(path)) == (wanted if fault else None)
+
+
+@pytest.mark.parametrize("target", ["lever", "../open/hop", "../open/lever"])
+def test_a_link_through_a_folder_that_others_can_write_is_refused(folder: Path, target: str) -> None:
+    for name in ("bin", "open"):
+        (folder / name).mkdir(mode=0o755)
+    path = program(folder / "bin", "print('ran')")
+    (folder / "open" / "hop").symlink_to(path)
+    (folder / "open" / "lever").symlink_to("../bin/lever")
+    link = folder / "bin" / "link"
+    link.symlink_to(target)
+    assert find_fault(config(link)) is None
+    (folder / "open").chmod(0o777)
+    assert (find_fault(config(link)) is None) == (target == "lever")
+
+
+def test_links_that_lead_nowhere_are_refused(folder: Path) -> None:
+    (folder / "link").symlink_to("link")
+    assert "symbolic links" in str(find_fault(config(folder / "link")))
+    program(folder, "print('ran')")
+    winding = f"/{folder.parts[1]}/.." * MAX_PATH_STEPS + f"{folder}/lever"
+    assert "folders and links lead to it" in str(find_fault(config(Path(winding))))
 
 
 @pytest.mark.parametrize(("user", "why"), [("root", "not allowed"), ("no-such-user", "is not there")])

@@ -13,7 +13,20 @@ from tocsin_node.hooks.templates import Placeholder
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "specs" / "hooks.md").read_text()
 HOOKS = ROOT / "node" / "tocsin_node" / "hooks"
-ORDER = ("presets", "config", "templates", "call", "rights", "evm", "safe_desk", "command")
+ORDER = (
+    "presets",
+    "config",
+    "templates",
+    "call",
+    "rights",
+    "reading",
+    "evm",
+    "safe_desk",
+    "safe_proposal",
+    "tries",
+    "webhook",
+    "command",
+)
 
 
 def table(heading: str) -> list[list[str]]:

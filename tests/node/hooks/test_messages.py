@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from chain_kit import DEADLINE_S, OCCASION, MemoryJournal
 from http_server import Call, Reply, serve_http
@@ -16,6 +18,7 @@ from standardwebhooks.webhooks import Webhook
 from tocsin_node.clock import now_ms
 from tocsin_node.hooks.hook import Answer
 from tocsin_node.hooks.message_config import WebhookHookConfig
+from tocsin_node.hooks.messages import write_message
 from tocsin_node.hooks.openc2 import openc2_command
 from tocsin_node.hooks.webhook import WebhookHook
 from tocsin_node.outbound import open_client
@@ -34,6 +37,7 @@ def intend(hook: WebhookHook, journal: MemoryJournal) -> Action:
     now = now_ms()
     return journal.add(
         new_action(
+            ledger=bytes(16),
             hook=hook.name,
             target=hook.target,
             arm_epoch=1,
@@ -100,6 +104,20 @@ def test_an_openc2_command_has_one_action_one_target_and_arguments_of_the_langua
     # no duration where the other side does not end it
     assert "duration" not in openc2_command(OCCASION, "pager", "on-call", None)["args"]
     assert openc2_command(OCCASION, "pager", "on-call", None)["target"] == {"x-tocsin:name": "on-call"}
+
+
+@pytest.mark.parametrize("change", [{"decided_ms": 1}, {"incident_id": bytes(32)}])
+def test_a_message_of_another_node_or_drill_with_the_same_count_of_decisions_has_another_id(
+    change: dict[str, Any],
+) -> None:
+    settings = config(openc2=True, form="cloudevents")
+    ids = set()
+    for occasion in (OCCASION, replace(OCCASION, **change)):
+        event = json.loads(write_message(settings, occasion))
+        assert event["data"]["openc2"]["command_id"] == event["id"]
+        ids.add(event["id"])
+    other = json.loads(write_message(config(openc2=True, form="cloudevents", name="other"), OCCASION))
+    assert len(ids | {other["id"]}) == 3
 
 
 async def test_a_right_that_ended_is_refused_before_anything_is_posted() -> None:

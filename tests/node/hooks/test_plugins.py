@@ -12,9 +12,10 @@ from chain_kit import DEADLINE_S, OCCASION, MemoryJournal
 from tocsin_node.clock import now_ms
 from tocsin_node.errors import ConfigError
 from tocsin_node.hooks.build import open_hooks
+from tocsin_node.hooks.hook import Hook
 from tocsin_node.hooks.message_config import PluginHookConfig
-from tocsin_protocol.containment.action import new_action
-from tocsin_protocol.containment.life_cycle import State
+from tocsin_protocol.containment.action import Action, new_action
+from tocsin_protocol.containment.life_cycle import Event, State
 
 SPEC = Path(__file__).parents[3] / "specs" / "hooks.md"
 
@@ -40,8 +41,25 @@ def config(**settings: object) -> PluginHookConfig:
     return PluginHookConfig.model_validate(base | settings)
 
 
+def intend(hook: Hook, journal: MemoryJournal) -> Action:
+    now = now_ms()
+    return journal.add(
+        new_action(
+            ledger=bytes(16),
+            hook=hook.name,
+            target=hook.target,
+            arm_epoch=1,
+            incident_id=OCCASION.incident_id,
+            decision_id=OCCASION.decision_id,
+            payload=hook.payload(OCCASION),
+            created_ms=now,
+            deadline_ms=now + 60_000,
+        )
+    )
+
+
 async def open_siren(folder: Path, **settings: object) -> None:
-    async with open_hooks([config(**settings)], [], b"\1" * 32, folder / "node.toml", folder):
+    async with open_hooks([config(**settings)], [], b"\1" * 32, folder / "node.toml"):
         pass
 
 
@@ -51,21 +69,10 @@ async def test_the_documented_example_is_installed_and_fired(tmp_path: Path, mon
     log, journal = tmp_path / "siren.log", MemoryJournal()
     hooks = [config(settings={"file": str(log)})]
     with trio.fail_after(DEADLINE_S):
-        async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml", tmp_path) as levers:
-            hook, now = levers.hooks["siren"], now_ms()
+        async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml") as levers:
+            hook = levers.hooks["siren"]
             assert [check.answer.value for check in await hook.probe()] == ["ok"]
-            action = journal.add(
-                new_action(
-                    hook=hook.name,
-                    target=hook.target,
-                    arm_epoch=1,
-                    incident_id=OCCASION.incident_id,
-                    decision_id=OCCASION.decision_id,
-                    payload=hook.payload(OCCASION),
-                    created_ms=now,
-                    deadline_ms=now + 60_000,
-                )
-            )
+            action = intend(hook, journal)
             hook.claim(action)
             done = await hook.run(action, journal)
             assert done.state is State.EFFECTIVE
@@ -74,6 +81,24 @@ async def test_the_documented_example_is_installed_and_fired(tmp_path: Path, mon
     assert log.read_text().count("\n") == 1
     assert OCCASION.summary in log.read_text()
     sys.modules.pop("tocsin_siren_example")
+
+
+async def test_the_documented_example_that_a_restart_cut_off_is_unknown_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, example(), "tocsin_siren_cut_off")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    log, journal = tmp_path / "siren.log", MemoryJournal()
+    hooks = [config(settings={"file": str(log)})]
+    async with open_hooks(hooks, [], b"\1" * 32, tmp_path / "node.toml") as levers:
+        hook = levers.hooks["siren"]
+        action = intend(hook, journal)
+        left = await journal.record(action.action_id, Event.SEND, {})
+        done = await hook.run(left, journal)
+        assert done.state is State.UNKNOWN
+        assert await hook.run(done, journal) == done
+    assert not log.exists()
+    sys.modules.pop("tocsin_siren_cut_off")
 
 
 async def test_an_entry_point_that_is_not_installed_is_named(tmp_path: Path) -> None:
@@ -92,7 +117,7 @@ async def test_an_entry_point_that_is_not_installed_is_named(tmp_path: Path) -> 
         ("def open_hook():\n    pass", "TypeError"),
         (
             "class Hook:\n    name = target = 'other'\n    ends_after_minutes = None\n"
-            "    payload = undo = probe = claim = run = print\n"
+            "    payload = undo = read_effect = probe = claim = run = print\n"
             "def open_hook(name, target, settings):\n    return Hook()",
             "its name and target are to be the config's",
         ),

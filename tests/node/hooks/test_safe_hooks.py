@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from chain_kit import MemoryJournal
+from chain_kit import MemoryJournal, open_proxy
 from contract_kit import deploy
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
@@ -26,6 +26,7 @@ from hook_kit import (
 from safe_kit import MAINNET, OWNER_KEYS, Safe, address_of_secret, call_data, call_raw, owner_signature, safe_tx_hash
 from tocsin_node.chain.guardian import Guardian
 from tocsin_node.demo.anvil import CHAIN_ID, Anvil
+from tocsin_node.demo.faults import Fault
 from tocsin_node.hooks.hook import Answer
 from tocsin_node.hooks.safe_transaction import SafeSignatureError, SafeTransaction
 from tocsin_protocol.containment.life_cycle import Event, State
@@ -197,6 +198,69 @@ async def test_a_proposal_that_nobody_takes_up_fails_and_names_its_file(anvil: A
     path = tmp_path / f"pause-by-safe-{done.action_id.hex()[:16]}.builder.json"
     assert done.reason == f"proposed in {path}, and not done in its time"
     assert read_one(tmp_path, ".builder.json")["meta"]["name"] == "Tocsin: pause-by-safe"
+
+
+async def test_what_the_owners_did_counts_when_it_is_as_deep_as_a_receipt_must_be(anvil: Anvil, tmp_path: Path) -> None:
+    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    journal, pause = MemoryJournal(), (stage.contract.address, stage.contract.data("pause"))
+    action, before = await stage.intend(journal), await anvil.snapshot()
+    async with open_proxy(anvil) as proxy, trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: stage.run(journal, action, proxy.url, confirmations=3))
+        await wait_for(lambda: Event.SEND in journal.events)
+        await safe.exec(*pause)
+        seen = proxy.asked.count("eth_call")
+        await wait_for(lambda: proxy.asked.count("eth_call") > seen + 8 or Event.CONFIRM in journal.events)
+        assert Event.CONFIRM not in journal.events, "one block is not three"
+        await anvil.restore(before)
+        assert await stage.count() == 0
+        await safe.exec(*pause)
+        await anvil.mine(2)
+    assert journal.actions[action.action_id].state is State.EFFECTIVE
+    assert await stage.count() == 1
+
+
+async def test_an_endpoint_of_another_chain_confirms_no_proposal(anvil: Anvil, tmp_path: Path) -> None:
+    # A Safe has one address on many chains, and so may what it pauses.
+    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    journal = MemoryJournal()
+    action = await stage.intend(journal)
+    await safe.exec(stage.contract.address, stage.contract.data("pause"))
+    async with open_proxy(anvil) as proxy:
+        proxy.fault = Fault.WRONG_CHAIN
+        done = await stage.run(journal, action, proxy.url, clock=clock_after(journal, Event.SEND))
+    assert done.state is State.UNKNOWN
+    assert journal.events == [Event.SEND, Event.LOSE]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_a_proposal_is_unknown_while_no_endpoint_tells_and_then_what_the_chain_says(
+    anvil: Anvil, tmp_path: Path, is_done: bool
+) -> None:
+    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    journal = MemoryJournal()
+    async with open_proxy(anvil) as proxy:
+        action = await stage.intend(journal)
+        proxy.is_down = True
+        for _ in range(2):
+            action = await stage.run(journal, action, proxy.url, clock=clock_after(journal, Event.SEND))
+            assert action.state is State.UNKNOWN
+            assert action.reason.endswith("whether it was done is not known: paused()(bool) is not answered")
+        assert journal.events == [Event.SEND, Event.LOSE]
+        proxy.is_down = False
+        if is_done:
+            await safe.exec(stage.contract.address, call_data("pause()"))
+        done = await stage.run(journal, action, proxy.url, clock=clock_after(journal, Event.SEND))
+    assert done.state is (State.EFFECTIVE if is_done else State.FAILED)
+
+
+async def test_a_check_that_the_contract_has_not_is_told_by_the_probe_of_a_proposal(
+    anvil: Anvil, tmp_path: Path
+) -> None:
+    stage, _ = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    other = stage.changed(preset=None, check="isHalted()(bool)")
+    async with other.open_alone() as hook:
+        found = {check.name: check.answer for check in await hook.probe() if check.answer is not Answer.OK}
+    assert found == {"effect": Answer.NOT_OK}
 
 
 async def test_a_safe_that_is_none_is_told_by_the_probe_and_by_night(anvil: Anvil, tmp_path: Path) -> None:

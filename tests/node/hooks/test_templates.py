@@ -172,6 +172,7 @@ def test_an_incident_that_names_nothing_usable_makes_an_intent_that_is_refused()
     call = ContractCall(config(arguments=["{subject.address}"], among=[USDC]), GUARDIAN)
     assert call.encode(OCCASION) is None
     action = new_action(
+        ledger=bytes(16),
         hook="freeze",
         target=POOL,
         arm_epoch=1,

@@ -59,6 +59,7 @@ class Watch:
     approving: Approving
     rules: Callable[[], Rules]
     people: list[People]
+    tiers: list[Tier]
 
     async def look(self, passed_ms: int = SECOND_MS, times: int = 1) -> None:
         for _ in range(times):
@@ -71,6 +72,7 @@ class Watch:
 
         def intend(connection: Connection) -> Action:
             action = new_action(
+                ledger=bytes(16),
                 hook=HOOK,
                 target=VAULT,
                 arm_epoch=arm(connection),
@@ -138,8 +140,8 @@ class Watch:
         return [entry.detail for entry in entries if entry.kind is EntryKind.ALARM]
 
 
-def freezing(rules: Rules, people: People) -> Rules:
-    levers = tuple(replace(lever, tier=Tier.FREEZE) for lever in rules.policy.levers)
+def holding(rules: Rules, tier: Tier, people: People) -> Rules:
+    levers = tuple(replace(lever, tier=tier) for lever in rules.policy.levers)
     return replace(rules, policy=replace(rules.policy, levers=levers), people=people)
 
 
@@ -150,14 +152,14 @@ async def open_watch(
     clients: Mapping[str, ChainClient] | None = None,
     lever: Lever | None = None,
 ) -> AsyncIterator[Watch]:
-    in_force = [people]
+    in_force, tiers = [people], [Tier.FREEZE]
     async with open_bench(folder, organisations=1, lever=lever or Lever(), roster=independent_roster()) as bench:
 
         def rules() -> Rules:
-            return freezing(bench.rules(), in_force[0])
+            return holding(bench.rules(), tiers[0], in_force[0])
 
         def now_ms() -> int:
             return bench.clock[0]
 
         recovery = Recovery(bench.store, rules, clients or {}, Metrics(), now_ms)
-        yield Watch(bench, recovery, Approving(bench.store, rules, bench.acting, now_ms), rules, in_force)
+        yield Watch(bench, recovery, Approving(bench.store, rules, bench.acting, now_ms), rules, in_force, tiers)

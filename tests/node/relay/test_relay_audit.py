@@ -14,7 +14,7 @@ from store_kit import OWN, arm, make_rules
 from tocsin_node.relay import verdicts
 from tocsin_node.relay.publishing import Speech
 from tocsin_node.relay.verdicts import run_verdicts
-from tocsin_node.store.actions import expire_due
+from tocsin_node.store.actions import end_due
 from tocsin_node.store.adjudications import adjudicate
 from tocsin_node.store.arrivals import Path
 from tocsin_node.store.audit import read_audit
@@ -57,7 +57,7 @@ async def live_through_everything(bench: Bench) -> None:
     await bench.intake.admit([twin.encoded, b"\xc1"], Path.SYNC)
     claim = Checked(TxIncluded("eip155:1", 7, "0x" + "c3" * 32, "", VAULT), Answer.CONFIRMED, None, False, ())
     await bench.store.writer.submit(partial(insert_checks, checks=[claim], now_ms=NOW_MS))
-    await bench.store.writer.submit(partial(expire_due, now_ms=NOW_MS + LEVER_MS))
+    await bench.store.writer.submit(partial(end_due, over=(), now_ms=NOW_MS + LEVER_MS))
     rules, secret = make_rules(roster=bench.network.index), Feed(OWN).secret
     ruling = Adjudication(feed.seal().digest, Category.ASSET_DRAIN, Finding.CONFIRMED, NOW_MS)
     await bench.store.writer.submit(lambda connection: adjudicate(connection, rules, secret, ruling, ()))

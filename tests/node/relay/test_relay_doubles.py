@@ -28,6 +28,7 @@ GUARDIAN = "0x" + "9a" * 20
 @dataclass
 class Config:
     witnesses: int = 2
+    chain_id: int = 1
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Chain:
         return self.counts
 
     async def ask_all(self, requests: Sequence[object]) -> list[Answer]:
-        return [Answer(n, [hex(c) if isinstance(c, int) else c]) for n, c in enumerate(self.counts)]
+        chain = hex(self.config.chain_id)
+        return [Answer(n, [chain, hex(c) if isinstance(c, int) else c]) for n, c in enumerate(self.counts)]
 
 
 def doubles(bench: Bench, chain: Any) -> Doubles:
@@ -56,6 +58,7 @@ async def is_armed(bench: Bench) -> bool:
 def sign(connection: Connection, nonce: int) -> None:
     """An action of ours on the chain, signed with a nonce."""
     action = new_action(
+        ledger=bytes(16),
         hook=HOOK,
         target=VAULT,
         arm_epoch=1,

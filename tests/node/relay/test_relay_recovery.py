@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path as FilePath
+from typing import Any
 
 import pytest
+from approval_kit import address
 from protocol_kit import VAULT, make_signal
 from recovery_watch_kit import INCIDENT, PEOPLE, SECOND_MS, UNPAUSE, open_watch
 from store_kit import HOOK, SCOPE, Lever, arm
@@ -18,8 +20,10 @@ from tocsin_node.relay.recovery import LONGEST_LOOK_SECONDS, look_seconds
 from tocsin_node.relay.waiting import read_waiting
 from tocsin_node.store.actions import append_event
 from tocsin_node.store.tracks import read_tracks
+from tocsin_protocol.approval.policy import ApprovalPolicy, ApprovalRule
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.decision.tiers import Tier
 from tocsin_protocol.recovery.plan import EndKind
 from tocsin_protocol.recovery.stages import Stage
 from tocsin_protocol.recovery.track import MAX_TICK_MS
@@ -188,6 +192,103 @@ async def test_calls_that_are_changed_after_they_were_approved_are_not_approved(
         assert [c["data"] for p in (await watch.plan())["proposals"] for c in p["calls"]] == ["0xdeadbeef"]
 
 
+async def test_a_step_not_made_within_the_window_of_its_approval_is_asked_anew(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=7)
+        request = await watch.ask()
+        await watch.approve()
+        assert (await watch.scope())["approved_until_ms"] == request.expires_ms
+        assert "reopen" in [p["kind"] for p in (await watch.plan())["proposals"]]
+        watch.bench.clock[0] = request.expires_ms
+        with pytest.raises(ControlError, match="has expired; ask them anew") as caught:
+            await watch.open()
+        assert caught.value.code == "expired"
+        assert "reopen" not in [p["kind"] for p in (await watch.plan())["proposals"]]
+        scope = await watch.scope()
+        assert (scope["stage"], scope["note"], scope["approved"]) == ("halted", "expired", False)
+        # a clock set back revives nothing
+        watch.bench.clock[0] = request.expires_ms - 1
+        with pytest.raises(ControlError, match="have not approved"):
+            await watch.open()
+        watch.bench.clock[0] = request.expires_ms
+        await watch.look(times=7)
+        await watch.approve()
+        assert await watch.open() == "exit-only"
+
+
+async def test_an_operator_who_is_removed_after_he_approved_counts_no_more(tmp_path: FilePath) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=7)
+        request = await watch.ask()
+        await watch.approve("ann", "ben")
+        operators = {address(name): name for name in ("ben", "cam")}
+        rule = replace(PEOPLE.approvals.rules[0], operators=frozenset(operators))
+        watch.people[0] = replace(PEOPLE, approvals=ApprovalPolicy(operators, (rule,), frozenset({address("ann")})))
+        with pytest.raises(ControlError, match="have not approved"):
+            await watch.open()
+        assert any(b"may do so still" in alarm for alarm in await watch.alarms())
+        # nor does what he signs from now on
+        again = await watch.ask()
+        assert again.epoch == request.epoch + 1
+        with pytest.raises(ControlError) as caught:
+            await watch.hand_in("ann", again)
+        assert caught.value.code == "removed-operator"
+        await watch.approve("ben", "cam")
+        assert await watch.open() == "exit-only"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"node": b"\7" * 20}, "wrong-node"),
+        ({"payload": b"\7" * 32}, "wrong-payload"),
+        ({"tier": 1}, "other-request"),
+        ({"incident": b"\7" * 32}, "other-request"),
+        ({"effect": "Open nothing."}, "other-request"),
+        ({"epoch": 77}, "unknown-request"),
+    ],
+)
+async def test_an_approval_of_another_step_names_what_differs(
+    tmp_path: FilePath, changes: dict[str, Any], code: str
+) -> None:
+    async with open_watch(tmp_path) as watch:
+        await watch.fire()
+        await watch.look(times=7)
+        request = await watch.ask()
+        for name in ("ann", "ben"):
+            with pytest.raises(ControlError) as caught:
+                await watch.hand_in(name, replace(request, **changes))
+            assert caught.value.code == code
+        with pytest.raises(ControlError, match="have not approved"):
+            await watch.open()
+
+
+async def test_a_lever_of_a_higher_tier_asks_for_the_approval_of_that_tier(tmp_path: FilePath) -> None:
+    everybody = frozenset(PEOPLE.approvals.operators)
+    rules = (*PEOPLE.approvals.rules, ApprovalRule(3, everybody, tier=int(Tier.PAUSE)))
+    people = replace(PEOPLE, approvals=replace(PEOPLE.approvals, rules=rules))
+    async with open_watch(tmp_path, people) as watch:
+        await watch.fire()
+        await watch.look()
+        asked = await watch.ask()
+        watch.tiers[0] = Tier.PAUSE
+        await watch.fire(b"\5" * 32)
+        await watch.look()
+        for name, code in (("ann", "not-open"), ("ben", "not-open")):
+            with pytest.raises(ControlError) as caught:
+                await watch.hand_in(name, asked)
+            assert caught.value.code == code
+        await watch.look(times=7)
+        await watch.approve("ann", "ben")
+        assert (await watch.ask()).tier == int(Tier.PAUSE)
+        with pytest.raises(ControlError, match="have not approved"):
+            await watch.open()
+        await watch.approve("cam")
+        assert await watch.open() == "exit-only"
+
+
 async def test_an_approval_of_one_step_is_not_one_of_the_next(tmp_path: FilePath) -> None:
     async with open_watch(tmp_path) as watch:
         await watch.fire()
@@ -244,16 +345,14 @@ async def test_a_lever_that_the_contract_ends_leaves_its_scope_restricted(tmp_pa
 
 
 class TellingLever(Lever):
-    """A lever whose hook knows how it is undone, and whose contract ends it."""
-
-    ends_after_minutes = 60
+    """A lever whose hook knows how it is undone."""
 
     def undo(self, action: Action) -> Proposal:
         return Proposal("unfreeze it", VAULT, b"undo " + action.payload)
 
 
 async def test_where_the_policy_names_no_way_back_the_hook_does(tmp_path: FilePath) -> None:
-    async with open_watch(tmp_path, replace(PEOPLE, undoing={}), lever=TellingLever()) as watch:
+    async with open_watch(tmp_path, replace(PEOPLE, undoing={}), lever=TellingLever(ends_after_minutes=60)) as watch:
         await watch.fire()
         await watch.look()
         (call,) = (await watch.plan())["steps"][0]["calls"]
@@ -318,6 +417,7 @@ async def test_the_plan_is_told_to_people(tmp_path: FilePath, capsys: pytest.Cap
         show_plan(Output(as_json=False), await watch.plan())
         ready = capsys.readouterr().out
         assert "governance: it may be taken now" in ready
+        assert "its next step is approved, until 20" in ready
         assert "Proposed to governance: reopen vault: Open vault from halted to exit-only" in ready
         assert "0x3f4ba83a" in ready
         assert await watch.open() == "exit-only"

@@ -146,6 +146,7 @@ async def test_a_store_that_is_only_slow_does_not_disarm(tmp_path: FilePath) -> 
 def use(connection: Connection, number: int, *, charged: bool = False, ends: bool = True) -> None:
     """One use of a lever just now, charged to a foreign member or not."""
     action = new_action(
+        ledger=bytes(16),
         hook=f"lever-{number}",
         target=VAULT,
         arm_epoch=1,

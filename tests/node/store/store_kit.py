@@ -45,6 +45,7 @@ class Lever:
     last: Event = Event.CONFIRM
     knows_its_arguments: bool = True
     ends_after_minutes: int | None = None
+    is_in_effect: bool | None = None
     claimed: list[bytes] = field(default_factory=list)
     ran: list[bytes] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
@@ -52,6 +53,9 @@ class Lever:
 
     def payload(self, occasion: Occasion) -> bytes:
         return b"pause " + self.target.encode() if self.knows_its_arguments else b""
+
+    async def read_effect(self, action: Action) -> bool | None:
+        return self.is_in_effect
 
     def claim(self, action: Action) -> None:
         self.claimed.append(action.action_id)

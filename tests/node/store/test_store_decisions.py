@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from protocol_kit import DAY_MS, DOMAIN, NOW_MS, VAULT, Feed, make_signal, make_standard
-from store_kit import HOOK, OWN, Lever, arm, audit_kinds, count, file, make_rules
+from store_kit import HOOK, OWN, Lever, arm, audit_kinds, count, file, make_rules, memory_database
+from tocsin_node.hooks.hook import Occasion
 from tocsin_node.store.actions import (
     append_event,
     count_actions_by_state,
@@ -24,16 +26,17 @@ from tocsin_node.store.drafts import MAX_DRAFTS, MAX_DRAFTS_SEARCHED, file_draft
 from tocsin_node.store.outbox import MAX_OUTBOX_READ, clear_outbox, publish_signals, read_outbox
 from tocsin_node.store.rules import Rules
 from tocsin_protocol.admission import Reason
+from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.body import encode_body
 from tocsin_protocol.containment.action import Action, IntentVerdict, new_action
 from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 from tocsin_protocol.correlation import CORRELATION_WINDOW_MS
 from tocsin_protocol.envelope import decode_envelope
-from tocsin_protocol.freshness import FRESHNESS_MS
+from tocsin_protocol.freshness import FRESHNESS_MS, actionable_until_ms
 from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.model import Reference, Signal, Subject
 from tocsin_protocol.signing import keccak256
-from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
+from tocsin_protocol.taxonomy import Category, Relation, Role, Severity, SubjectKind
 
 BROOK, CEDAR, DELTA = Feed("brook"), Feed("cedar"), Feed("delta")
 OTHER_VAULT = "eip155:1:0x" + "6b" * 20
@@ -71,6 +74,7 @@ def only(decided: list[Decided]) -> Decided:
 
 def make_intent(**changes: object) -> Action:
     fields: dict[str, object] = {
+        "ledger": bytes(16),
         "hook": HOOK,
         "target": VAULT,
         "arm_epoch": 1,
@@ -144,6 +148,17 @@ def test_a_met_rule_on_an_armed_hook_makes_one_intent(database: sqlite3.Connecti
     assert count(database, "actions") == 1
 
 
+def test_a_wiped_node_does_not_use_the_id_of_an_old_action_again(database: sqlite3.Connection) -> None:
+    said = [fresh("brook").seal(), fresh("cedar").seal()]
+    arm(database)
+    (old,) = only(file(database, said).decided).actions
+    with memory_database() as wiped:
+        arm(wiped)
+        (new,) = only(file(wiped, said).decided).actions
+    assert (new.hook, new.target, new.arm_epoch) == (old.hook, old.target, old.arm_epoch)
+    assert new.action_id != old.action_id
+
+
 def test_a_hook_that_does_not_know_its_arguments_alarms_and_stays_armed(database: sqlite3.Connection) -> None:
     arm(database)
     rules = make_rules(organisations=1, levers=(Lever(knows_its_arguments=False),))
@@ -151,6 +166,65 @@ def test_a_hook_that_does_not_know_its_arguments_alarms_and_stays_armed(database
     assert (count(database, "actions"), audit_kinds(database).count("alarm")) == (0, 1)
     decided = only(file(database, [fresh("cedar").seal()], rules=one_rule(), now_ms=NOW_MS + 1).decided)
     assert [action.state for action in decided.actions] == [State.PLANNED]
+
+
+class Stumbling(Lever):
+    """A hook of the operator's own that what strangers wrote makes stumble."""
+
+    answer: object = None
+
+    def payload(self, occasion: Occasion) -> bytes:
+        if self.answer is None:
+            raise ZeroDivisionError("a fault of the hook")
+        return self.answer  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("answer", "fault"), [(None, "ZeroDivisionError"), ("pause", "TypeError"), (7, "TypeError")])
+def test_a_hook_that_stumbles_over_its_payload_alarms_and_loses_no_signal(
+    database: sqlite3.Connection, answer: object, fault: str
+) -> None:
+    arm(database)
+    lever = Stumbling()
+    lever.answer = answer
+    sealed = fresh("brook").seal()
+    decided = only(file(database, [sealed], rules=make_rules(organisations=1, levers=(lever,))).decided)
+    assert decided.actions == ()
+    assert (count(database, "signals"), count(database, "decisions"), count(database, "actions")) == (1, 1, 0)
+    assert incident_of(database, sealed.digest) == sealed.digest
+    (alarm,) = [entry.detail for entry in read_audit(database, 0, 100) if entry.kind is EntryKind.ALARM]
+    assert f"its payload could not be made: {fault}".encode() in alarm
+    # its arming is not spent
+    later = only(file(database, [fresh("cedar").seal()], rules=one_rule(), now_ms=NOW_MS + 1).decided)
+    assert [action.payload for action in later.actions] == [b"pause " + VAULT.encode()]
+
+
+class Telling(Lever):
+    """A hook whose payload tells what it was used for."""
+
+    def payload(self, occasion: Occasion) -> bytes:
+        return " ".join((occasion.severity, *occasion.subjects)).encode()
+
+
+def test_who_weighs_nothing_chooses_neither_what_a_lever_is_used_on_nor_until_when(
+    database: sqlite3.Connection,
+) -> None:
+    arm(database)
+    stranger, known = fresh("delta"), fresh("brook")
+    rules = make_rules(organisations=1, levers=(Telling(),))
+    rules = replace(
+        rules,
+        policy=replace(rules.policy, pins={name: pin for name, pin in rules.policy.pins.items() if name != "delta"}),
+        tallies={key: tally for key, tally in rules.tallies.items() if key[0] != stranger.publisher},
+    )
+    subjects = tuple(Subject(Role.VICTIM, SubjectKind.ACCOUNT, account) for account in (VAULT, OTHER_VAULT))
+    loud = make_signal(subjects=subjects, severity=Severity.CRITICAL, expires_ms=NOW_MS + DAY_MS)
+    assert only(file(database, [stranger.seal(loud)], rules=rules).decided).actions == ()
+    until_ms = NOW_MS + 120_000
+    quiet = about(VAULT, severity=Severity.HIGH, expires_ms=until_ms)
+    (action,) = only(file(database, [known.seal(quiet)], rules=rules).decided).actions
+    assert action.payload == f"high {VAULT}".encode()
+    assert action.deadline_ms == actionable_until_ms(quiet)
+    assert action.deadline_ms < actionable_until_ms(loud)
 
 
 def test_a_disarmed_lever_and_a_policy_without_any_do_nothing_and_say_so(database: sqlite3.Connection) -> None:

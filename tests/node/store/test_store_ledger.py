@@ -13,11 +13,12 @@ from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed
 from store_kit import HOOK, OWN, arm, audit_kinds, count
 from tocsin_node.store.actions import (
     append_event,
-    expire_due,
+    end_due,
     find_action,
     insert_intent,
     lapse_unapproved,
     read_arms,
+    read_due,
     read_expiring,
 )
 from tocsin_node.store.database import DATABASE_NAME, open_writer
@@ -34,7 +35,7 @@ from tocsin_node.store.ledger import (
 from tocsin_node.store.ledger_doubt import confirm_ledger, judge_found
 from tocsin_node.store.schema import MIGRATIONS
 from tocsin_protocol.containment.action import EXPIRY_NOTICE_MS, Action, IntentVerdict, new_action
-from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.containment.life_cycle import ContainmentError, Event, State
 
 OWNER = Feed(OWN).publisher
 OTHER_VAULT = "eip155:1:0x" + "cd" * 20
@@ -44,6 +45,7 @@ SIGN = {"raw": b"\2raw", "hash": b"\3" * 32, "nonce": 4, "max_fee_wei": 5, "prio
 
 def intent(**changes: object) -> Action:
     fields = {
+        "ledger": bytes(16),
         "hook": HOOK,
         "target": VAULT,
         "arm_epoch": 1,
@@ -72,7 +74,7 @@ def started(data_dir: Path) -> Iterator[sqlite3.Connection]:
 
 def act(connection: sqlite3.Connection, data_dir: Path, **changes: object) -> Action:
     """Arm, intend, sign, anchor: in the order in which the relay does it."""
-    action = intent(arm_epoch=arm(connection), **changes)
+    action = intent(ledger=read_mark(connection).ledger, arm_epoch=arm(connection), **changes)
     assert insert_intent(connection, action, NOW_MS) is IntentVerdict.NEW
     signed = append_event(connection, action.action_id, Event.SIGN, SIGN, NOW_MS)
     write_anchor(data_dir, read_mark(connection))
@@ -213,6 +215,21 @@ def test_a_confirmed_ledger_never_uses_a_key_that_the_anchor_knew(
         assert read_doubt(connection) == ""
 
 
+def test_a_confirmed_copy_without_its_anchor_does_not_use_an_id_again(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with started(data_dir) as connection:
+        arm(connection)
+        kept = keep(data_dir)
+        lost = act(connection, data_dir)
+    restore(data_dir, kept)
+    lose_anchor(data_dir, kept)
+    with started(data_dir) as connection:
+        confirm_ledger(connection, None, NEW_ID, NOW_MS)
+        again = act(connection, data_dir)
+    assert (again.hook, again.target, again.arm_epoch) == (lost.hook, lost.target, lost.arm_epoch)
+    assert again.action_id != lost.action_id
+
+
 def test_what_a_confirmed_ledger_had_not_signed_lapses(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with started(data_dir) as connection:
@@ -311,15 +328,51 @@ def test_an_end_that_is_near_raises_an_alarm_once(database: sqlite3.Connection) 
     insert_intent(database, action, NOW_MS)
     for event in LIFTED[:-1]:
         append_event(database, action.action_id, Event(event), DETAILS.get(event, {}), NOW_MS)
-    assert expire_due(database, ends_ms - EXPIRY_NOTICE_MS - 1) == []
-    (due,) = expire_due(database, ends_ms - EXPIRY_NOTICE_MS)
+    assert end_due(database, (), ends_ms - EXPIRY_NOTICE_MS - 1) == []
+    (due,) = end_due(database, (), ends_ms - EXPIRY_NOTICE_MS)
     assert due.state is State.EXPIRING
     assert audit_kinds(database)[-1] == "alarm"
-    assert expire_due(database, ends_ms) == []
-    assert read_expiring(database, ends_ms) == [due]
+    assert end_due(database, (), ends_ms) == []
+    assert read_expiring(database, ends_ms) == read_due(database, ends_ms) == [due]
     append_event(database, action.action_id, Event.LIFT, {"reason": "by the operator"}, ends_ms)
     assert read_expiring(database, ends_ms) == []
     assert audit_kinds(database)[-1] == "outcome"
+
+
+@pytest.mark.parametrize("events", [LIFTED[:-1], (*LIFTED[:-1], "expire")])
+def test_what_the_chain_says_is_over_is_lifted_near_its_end_and_not_before(
+    database: sqlite3.Connection, events: tuple[str, ...]
+) -> None:
+    arm(database)
+    ends_ms = NOW_MS + 3_600_000
+    action = intent(ends_ms=ends_ms)
+    insert_intent(database, action, NOW_MS)
+    for event in events:
+        append_event(database, action.action_id, Event(event), DETAILS.get(event, {}), NOW_MS)
+    over = {action.action_id}
+    assert end_due(database, over, ends_ms - EXPIRY_NOTICE_MS - 1) == []
+    (lifted,) = end_due(database, over, ends_ms - EXPIRY_NOTICE_MS)
+    assert (lifted.state, lifted.reason) == (State.LIFTED, "the chain says that it is over")
+    assert audit_kinds(database)[-1] == "outcome"
+    assert end_due(database, over, ends_ms) == []
+
+
+def test_a_block_that_is_replaced_after_its_effect_was_lifted_alarms_and_changes_nothing(
+    database: sqlite3.Connection,
+) -> None:
+    arm(database)
+    action = intent(ends_ms=NOW_MS + 3_600_000)
+    insert_intent(database, action, NOW_MS)
+    for event in LIFTED:
+        append_event(database, action.action_id, Event(event), DETAILS.get(event, {}), NOW_MS)
+    lifted = find_action(database, action.action_id)
+    alarms = audit_kinds(database).count("alarm")
+    assert append_event(database, action.action_id, Event.REORG, {"reason": "block 7 was replaced"}, NOW_MS) == lifted
+    assert find_action(database, action.action_id) == lifted
+    assert audit_kinds(database).count("alarm") == alarms + 1
+    # what was refused is still no event of its state
+    with pytest.raises(ContainmentError, match="event send is not possible in state lifted"):
+        append_event(database, action.action_id, Event.SEND, {}, NOW_MS)
 
 
 def test_what_nobody_approved_lapses_at_its_deadline(database: sqlite3.Connection) -> None:
@@ -340,7 +393,7 @@ def test_what_has_nothing_to_end_never_expires(database: sqlite3.Connection) -> 
     insert_intent(database, notice, NOW_MS)
     append_event(database, notice.action_id, Event.SEND, {}, NOW_MS)
     append_event(database, notice.action_id, Event.CONFIRM, {}, NOW_MS)
-    assert expire_due(database, NOW_MS + 10**12) == []
+    assert end_due(database, (), NOW_MS + 10**12) == []
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,7 @@ class World:
             return
         arm = self.rng.choice(arms)
         action = new_action(
+            ledger=bytes(16),
             hook=arm.hook,
             target=VAULT,
             arm_epoch=arm.epoch,

@@ -11,7 +11,7 @@ const FIELDS = [
   ['uint64', 'notBefore'], ['uint64', 'expires'], ['address', 'node']
 ]
 const DOMAIN_FIELDS = [['string', 'name'], ['string', 'version'], ['bytes32', 'salt']]
-const PURPOSES = ['act', 'hold', 'extend', 'reopen', 'disarm']
+const PURPOSES = ['act', 'reopen']
 const TEXTS = { effect: 200, scope: 160, lever: 160, target: 160 }
 const MAX_WINDOW_MS = 86_400_000
 const MAX_TIME_MS = 253_402_300_799_000
