@@ -24,7 +24,7 @@ from tocsin_protocol.containment.life_cycle import Event, State
 
 @asynccontextmanager
 async def open_store(folder: Path) -> AsyncIterator[Store]:
-    store = Store(folder, b"\1" * 20, b"\2" * 32)
+    store = Store(folder, b"\1" * 20, b"\2" * 32, bytes(32))
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.writer.run_writer)
