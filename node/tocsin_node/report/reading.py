@@ -174,7 +174,7 @@ def _decided(thread: Thread, decision: DecisionRow) -> Decided:
     detail = decision.detail
     would = dict(detail.counterfactuals)
     return Decided(
-        # [REPORT] What tells of our policy, our people or our endpoints is amber+strict, or red where a signal of it is.
+        # [REPORT] What tells of our policy, people or endpoints is amber+strict, and red where a signal of it is red.
         tlp=strictest((INTERNAL, thread.label_at(decision.at_ms))),
         number=decision.id,
         at_ms=decision.at_ms,
@@ -254,6 +254,8 @@ def _proofs(reader: RecordReader, thread: Thread, audited: Audited) -> list[Proo
     def label(entry: AuditEntry) -> Tlp:
         if entry.kind is EntryKind.SIGNAL:
             return labels.get(entry.reference, Tlp.RED)
-        return Tlp.CLEAR if entry.kind is EntryKind.ADJUDICATION else INTERNAL
+        if entry.kind is EntryKind.ADJUDICATION:
+            return Tlp.CLEAR
+        return strictest((INTERNAL, thread.label_at(entry.at_ms)))
 
     return proofs_of(reader, audited.entries, label)
