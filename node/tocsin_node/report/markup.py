@@ -39,7 +39,7 @@ def time_text(at_ms: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kinds: str, classes: Sequence[str] = ()) -> str:
-    """A table of cells that are HTML already; `kinds` has a letter for each column: n number, t time, w words, - text."""
+    """A table of HTML cells; `kinds` has a letter for each column: n number, t time, w words, - text."""
     found = list(rows)
     lines = []
     for number, row in enumerate(found[:MAX_TABLE_ROWS]):

@@ -18,6 +18,7 @@ from .stages import Stages, stages_of
 from .timeline import timeline_of
 
 _CSS = Path(__file__).with_name("page.css")
+MAX_SUBJECTS_SHOWN = 12
 _TLP_SAYS = {
     Tlp.CLEAR: "may be passed on without limit",
     Tlp.GREEN: "may be passed on within the community, not published",
@@ -40,7 +41,7 @@ def build_page(report: Report) -> str:
         _story(entries, stages, header.member or "the node"),
         *_section("What happened, in order", _timeline(entries, safe(header.member or "the node", 80))),
         *_section("How likely it seemed", _belief(entries)),
-        *_section("How long containment took", _stages(stages)),
+        *_section("How long containment took", _stages(entries, stages)),
         *_section("What was lost", _losses(entries)),
         *_section("Who said what, and when", said_html(entries)),
         *_section("What was decided, and what would have changed it", decisions_html(entries)),
@@ -71,9 +72,9 @@ def _banner(report: Report) -> str:
     if not report.withheld:
         return says
     note = (
-        f"<b>{report.withheld} of {len(report.leaves)} entries are withheld</b>, because those who wrote them, or whom they"
-        " concern, did not open them this far. Each is in this report by its hash: whoever holds the full report can"
-        " check that this one is a part of it, and that nothing in it was changed (tocsin report verify)."
+        f"<b>{report.withheld} of {len(report.leaves)} entries are withheld</b>, because those who wrote them, or whom"
+        " they concern, did not open them this far. Each is in this report by its hash: whoever holds the full report"
+        " can check that this one is a part of it, and that nothing in it was changed (tocsin report verify)."
     )
     return f'{says}<div class="note"><p>{note}</p></div>'
 
@@ -82,15 +83,16 @@ def _intro(report: Report) -> str:
     header = report.header
     rows = [
         f"Made {time_text(header.made_ms)} UTC from the record of {safe(header.member or 'an unnamed member', 80)}"
-        f" (publisher <code>0x{header.publisher}</code>). All times are UTC, by that node's clock unless said otherwise.",
+        f" (publisher <code>0x{header.publisher}</code>). Times are UTC, by that node's clock unless said otherwise.",
         f"Incident {code(header.incident)}",
     ]
     for about in (entry for entry in report.entries if isinstance(entry, About)):
         hint = f", called “{safe(about.hint, 120)}” by its first publisher" if about.hint else ""
         rows.append(f"Kind of threat: {safe(about.family)}{hint}. About:")
-        rows += [f"{code(subject)}" for subject in about.subjects[:12]]
-        if len(about.subjects) > 12:
-            rows.append(f"and {len(about.subjects) - 12} more")
+        subjects = [code(subject) for subject in about.subjects[:MAX_SUBJECTS_SHOWN]]
+        if len(about.subjects) > MAX_SUBJECTS_SHOWN:
+            subjects.append(f"and {len(about.subjects) - MAX_SUBJECTS_SHOWN} more")
+        rows.append("<br>".join(subjects))
         rows += [f"It {safe(tied.tie)} incident {code(tied.other)}." for tied in about.ties[:8]]
     return "".join(f'<p class="faint">{row}</p>' for row in rows)
 
@@ -151,20 +153,20 @@ def _timeline(entries: Sequence[AnyEntry], own: str) -> str:
     start_ms = moments[0].at_ms
     rows = [(time_text(m.at_ms)[11:], "+" + span_text(m.at_ms - start_ms), m.who, m.what) for m in moments]
     day = f'<p class="faint">The first line is of {time_text(start_ms)[:10]}.</p>'
-    return day + table(("UTC", "after", "who", "what"), rows, "tn--", [moment.style for moment in moments])
+    return day + table(("UTC", "after", "who", "what"), rows, "tnw-", [moment.style for moment in moments])
 
 
 def _belief(entries: Sequence[AnyEntry]) -> str:
     caption = (
-        "Belief is the node's probability that the incident is real, by who reported it and how right they were before. It"
-        " is recorded when a decision is, not in between. Evidence is asked for beside it and does not change it."
+        "Belief is the node's probability that the incident is real, by who reported it and how right they were before."
+        " It is recorded when a decision is, not in between. Evidence is asked for beside it and does not change it."
     )
     return _figure(plot_belief(entries), caption)
 
 
-def _stages(stages: Sequence[Stages]) -> str:
+def _stages(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
     caption = "“Detected” and “issued” are by the clock of the member who sent the signal; all others by this node's."
-    return _figure(plot_stages(stages), caption) + stages_html(stages)
+    return _figure(plot_stages(stages), caption) + stages_html(entries, stages)
 
 
 def _losses(entries: Sequence[AnyEntry]) -> str:

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.evidence.answers import Answer
-from tocsin_protocol.postmortem.entries import Acted, AnyEntry, Believed, Check, Said
+from tocsin_protocol.postmortem.entries import Acted, AnyEntry, Believed, Check
 from tocsin_protocol.postmortem.lessons import reports_of, step_ms
 from tocsin_protocol.postmortem.words import money_text, span_text
 
-from ..drawing import FAINT, GRID, INK, WIDTH_INCHES, draw_legend, open_figure
+from ..drawing import INK, WIDTH_INCHES, draw_legend, open_figure
 from .stages import Stages
 
 _MEMBER, _OWN, _CHECK, _EFFECT, _LOSS = "#2b6cb0", "#805ad5", "#2f855a", "#dd6b20", "#c53030"
@@ -60,17 +60,16 @@ def plot_belief(entries: Sequence[AnyEntry]) -> str:
         ax.plot([axis.at(p.at_ms) for p in points], shares, "o", color=INK, markersize=4)
         for at_ms, hook in effects:
             ax.axvline(axis.at(at_ms), color=_EFFECT, linewidth=1.6)
-            ax.annotate(f" {_label(hook)} in effect", (axis.at(at_ms), 0.98), xycoords=("data", "axes fraction"),
-                        va="top", color=_EFFECT, fontsize=8.5)  # fmt: skip
-        marks = [
-            ("belief, as decided on", INK, None),
+            ax.annotate(f"{_label(hook)} in effect", (axis.at(at_ms), 1), xycoords=("data", "axes fraction"),
+                        va="bottom", color=_EFFECT, fontsize=8.5)  # fmt: skip
+        marks: list[tuple[str, str, list[int]]] = [
             ("a member speaks", _MEMBER, [s.received_ms for s in said if not s.own]),
             ("our own detector", _OWN, [s.received_ms for s in said if s.own]),
             ("evidence confirmed", _CHECK, [c.at_ms for c in checks if c.answer is Answer.CONFIRMED]),
             ("in doubt", _LOSS, [c.at_ms for c in checks if c.answer is not Answer.CONFIRMED]),
         ]
         for row, (_, colour, at) in enumerate(marks):
-            ax.plot([axis.at(ms) for ms in at or ()], [0.03 + 0.05 * row] * len(at or ()), "|", color=colour,
+            ax.plot([axis.at(ms) for ms in at], [0.03 + 0.05 * row] * len(at), "|", color=colour,
                     markersize=8, markeredgewidth=1.6, transform=ax.get_xaxis_transform())  # fmt: skip
         ax.set_yscale("log")
         ax.set_ylim(min(0.001, min(shares)) / 4, 1.5)
@@ -79,7 +78,8 @@ def plot_belief(entries: Sequence[AnyEntry]) -> str:
         ax.minorticks_off()
         ax.set_xlim(-0.02 * (last or 1), 1.04 * (last or 1))
         ax.set_xlabel(axis.label)
-        draw_legend(figure, ax, [(name, colour) for name, colour, at in marks if at is None or at])
+        shown = [(name, colour) for name, colour, at in marks if at]
+        draw_legend(figure, ax, [("belief, as decided on", INK), *shown])
         return svg()
 
 
@@ -97,7 +97,8 @@ def plot_stages(rows: Sequence[Stages]) -> str:
                 seen[stage] = colour
                 begin = (before_ms - row.known[0][1]) / unit_ms
                 ax.barh(place, (at_ms - before_ms) / unit_ms, left=begin, height=0.5, color=colour)
-            ax.annotate(f" {span_text(row.total_ms)}", (row.total_ms / unit_ms, place), va="center", color=INK)
+            ax.annotate(span_text(row.total_ms), (row.total_ms / unit_ms, place), xytext=(6, 0), va="center", color=INK,
+                        textcoords="offset points")  # fmt: skip
         ax.set_yticks(range(len(shown)), [_label(row.hook) for row in reversed(shown)])
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(-0.6, len(shown) - 0.4)
@@ -130,12 +131,11 @@ def plot_losses(entries: Sequence[AnyEntry]) -> str:
         palette = ("#c53030", "#2b6cb0", "#2f855a", "#805ad5", "#d69e2e", "#319795", "#b83280", "#718096")
         marks = []
         for (name, line), colour in zip(list(lines.items())[:MAX_LINES], palette, strict=False):
-            points = sorted(line) + [(last_ms, sorted(line)[-1][1])]
+            points = [*sorted(line), (last_ms, sorted(line)[-1][1])]
             ax.step([axis.at(at) for at, _ in points], [lost / 1e6 for _, lost in points], where="post", color=colour)
             ax.plot([axis.at(at) for at, _ in line], [lost / 1e6 for _, lost in line], "o", color=colour, markersize=5)
-            marks.append(
-                (_label(f"{name}: measured by our own detector" if name in own else f"reported by {name}"), colour)
-            )
+            said = f"{name}: measured by our own detector" if name in own else f"reported by {name}"
+            marks.append((_label(said), colour))
         for at_ms in effects:
             ax.axvline(axis.at(at_ms), color=_EFFECT, linewidth=1.6, linestyle=":")
         top = max(lost for line in lines.values() for _, lost in line) / 1e6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tocsin_protocol.postmortem.entries import (
+    Acted,
     AnyEntry,
     Asked,
     Decided,
@@ -57,8 +58,8 @@ def said_html(entries: Sequence[AnyEntry]) -> str:
     return table(("arrived", "member", "what", "about", "standing", "signal"), rows, "t-----") if rows else ""
 
 
-def stages_html(stages: Sequence[Stages]) -> str:
-    """Each action with when it reached each stage, in ms after the first that is known."""
+def stages_html(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
+    """Each action with when it reached each stage, in ms after the first that is known, and what is on chain of it."""
     if not stages:
         return ""
     shown = [stage for stage in STAGES if any(stage in dict(row.known) for row in stages)]
@@ -68,7 +69,11 @@ def stages_html(stages: Sequence[Stages]) -> str:
         cells = [f"{at[stage] - start_ms:,}" if stage in at else "" for stage in shown]
         rows.append((safe(row.hook, 80), safe(row.state), *cells))
     head = ("lever", "state now", *(f"{stage}, ms" for stage in shown))
-    return table(head, rows, "--" + "n" * len(shown))
+    return table(head, rows, "ww" + "n" * len(shown)) + "".join(
+        f"<p>{safe(action.hook, 80)} at {code(action.target)}: transaction {code('0x' + transaction)}</p>"
+        for action in (entry for entry in entries if isinstance(entry, Acted))
+        for transaction in action.transactions
+    )
 
 
 def decisions_html(entries: Sequence[AnyEntry]) -> str:
@@ -81,7 +86,9 @@ def decisions_html(entries: Sequence[AnyEntry]) -> str:
 
 
 def _decision(decision: Decided) -> str:
-    sums = ", ".join(f"{safe(value, 20)} {name}" for value, name in zip(decision.sums, _SUMS, strict=False))
+    sums = ", ".join(
+        f"{safe(value, 20)} {name}" for value, name in zip(decision.sums, _SUMS, strict=False) if float(value)
+    )
     voices = ", ".join(
         f"{safe(voice.member or ('we' if voice.source == 'own' else 'a stranger'), 80)} {safe(voice.weight, 20)}"
         + ("" if voice.answer == "counted" else f" (not counted: {safe(voice.answer, 40)})")
@@ -93,7 +100,7 @@ def _decision(decision: Decided) -> str:
         f'<p class="faint">Belief in nats (2.303 of them are ten to one): {sums}.'
         + (f" Voices: {voices}." if voices else "")
         + (f" At stake if it is real and nothing is done: {stakes}." if stakes else "")
-        + f" Evidence: {safe(decision.evidence, 300)}. Policy <code>{decision.policy[:16]}</code>.</p>",
+        + f" Evidence: {safe(decision.evidence, 300)} Policy <code>{decision.policy[:16]}</code>.</p>",
     ]
     if decision.levers:
         head = ("lever", "tier", "ruled", "cost of using it", "cost of waiting", "would have been used with")
@@ -173,10 +180,10 @@ def proofs_html(report: Report) -> str:
     """The root, how to check it, and the entries of the audit log that the report stands on."""
     root = (
         f"<p>This report is {len(report.leaves)} entries under one root:</p><p>{code(report.root.hex())}</p>"
-        '<p class="faint">Each entry is hashed with a salt of its own; the root is the hash of all of them in order. The'
-        " JSON beside this page has entries, salts and, of what is withheld, the hashes. <code>tocsin report verify"
-        " FILE</code> computes the root again, <code>tocsin report verify PUBLIC FULL</code> says whether one is a part of"
-        " the other. specs/report.md has the rules for any other program.</p>"
+        '<p class="faint">Each entry is hashed with a salt of its own; the root is the hash of all of them in order.'
+        " The JSON beside this page has entries, salts and, of what is withheld, the hashes. <code>tocsin report verify"
+        " FILE</code> computes the root again, <code>tocsin report verify PUBLIC FULL</code> says whether one is a part"
+        " of the other. specs/report.md has the rules for any other program.</p>"
     )
     proofs = [entry for entry in report.entries if isinstance(entry, Proof)]
     if not proofs:

@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin_protocol.containment.life_cycle import Event
-from tocsin_protocol.postmortem.entries import Acted, AnyEntry, Asked, Believed, Check, Decided, Found, Recovered, Said
+from tocsin_protocol.postmortem.entries import (
+    Acted,
+    AnyEntry,
+    Asked,
+    Believed,
+    Check,
+    Decided,
+    Found,
+    Heard,
+    Recovered,
+    Said,
+)
 from tocsin_protocol.postmortem.words import money_text
 
 from .markup import safe, short
@@ -100,6 +111,10 @@ def _acted(entry: Acted, own: str) -> Iterable[Moment]:
             yield Moment(step.at_ms, own, f"{safe(entry.hook, 80)}: {_EVENTS[Event(step.event)]}", style)
 
 
+def _heard(entry: Heard, own: str) -> Iterable[Moment]:
+    yield Moment(entry.detected_ms, "", f"what <code>{entry.digest[:12]}</code> tells of, by its publisher's clock")
+
+
 def _asked(entry: Asked, own: str) -> Iterable[Moment]:
     yield Moment(entry.asked_ms, own, f"asks its operators: {safe(entry.effect)}")
     for answer in entry.answers:
@@ -124,6 +139,7 @@ _TELLERS: Mapping[type[AnyEntry], Callable[..., Iterable[Moment]]] = {
     Believed: _believed,
     Decided: _decided,
     Acted: _acted,
+    Heard: _heard,
     Asked: _asked,
     Recovered: _recovered,
     Found: _found,
