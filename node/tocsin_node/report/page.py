@@ -37,7 +37,7 @@ def build_page(report: Report) -> str:
         _banner(report),
         f"<h1>{title}</h1>",
         _intro(report),
-        _cards(entries, stages),
+        _cards(entries, stages, is_whole=not report.withheld),
         _story(entries, stages, header.member or "the node"),
         *_section("What happened, in order", _timeline(entries, safe(header.member or "the node", 80))),
         *_section("How likely it seemed", _belief(entries)),
@@ -97,14 +97,15 @@ def _intro(report: Report) -> str:
     return "".join(f'<p class="faint">{row}</p>' for row in rows)
 
 
-def _cards(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
+def _cards(entries: Sequence[AnyEntry], stages: Sequence[Stages], *, is_whole: bool) -> str:
+    """The figures at a glance; of what is withheld none is shown, rather than a zero."""
     cards = []
     effective = [row for row in stages if row.known[-1][0] == "effective"]
     if effective:
         first = min(effective, key=lambda row: row.known[-1][1])
         what = f"from {first.known[0][0]} to the first lever in effect"
         cards.append(_card(span_text(first.total_ms), what, "good"))
-    elif first_effect_ms(entries) is None:
+    elif is_whole and first_effect_ms(entries) is None:
         cards.append(_card("none", "levers came into effect", "bad"))
     lost = [s.statement.observed_micro_usd for s in reports_of(entries) if s.statement]
     if any(lost):
@@ -115,8 +116,8 @@ def _cards(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
     believed = [entry.belief_ppm for entry in entries if isinstance(entry, Believed)]
     if believed:
         cards.append(_card(f"{max(believed) / 10_000:.3g} %", "the highest belief, before evidence"))
-    used = {entry.hook for entry in entries if isinstance(entry, Acted)}
-    cards.append(_card(str(len(used)), "levers were used: " + ", ".join(sorted(used)) if used else "levers were used"))
+    if used := sorted({entry.hook for entry in entries if isinstance(entry, Acted)}):
+        cards.append(_card(str(len(used)), f"levers were set off: {', '.join(used)}"))
     found = [entry.finding.value for entry in entries if isinstance(entry, Found)]
     cards.append(_card(found[-1] if found else "not yet", "is what its operator found it to be"))
     return f'<div class="cards">{"".join(cards)}</div>'
@@ -132,9 +133,8 @@ def _story(entries: Sequence[AnyEntry], stages: Sequence[Stages], own: str) -> s
     told = []
     if said:
         first = said[0]
-        told.append(
-            f"{first.member or 'A stranger'} was the first of whom {own} heard, at {time_text(first.received_ms)}."
-        )
+        who = f"{own} itself" if first.own else first.member or "a stranger"
+        told.append(f"The first to tell of it was {who}, which {own} had at {time_text(first.received_ms)}.")
         others = sorted({s.member or s.publisher[:12] for s in said} - {first.member or first.publisher[:12]})
         told.append(f"{', '.join(others)} spoke as well." if others else "Nobody else spoke.")
     for row in stages[:8]:
@@ -142,7 +142,7 @@ def _story(entries: Sequence[AnyEntry], stages: Sequence[Stages], own: str) -> s
         took = f"{span_text(row.total_ms)} after it was {row.known[0][0]}"
         told.append(f"{row.hook} was {last} at {time_text(at_ms)}, {took}; its state is now {row.state}.")
     if not stages:
-        told.append("No use of a lever is shown.")
+        told.append("No use of a lever is told here.")
     return f'<div class="note"><p>{safe(" ".join(told), 4000)}</p></div>'
 
 

@@ -68,8 +68,8 @@ def plot_belief(entries: Sequence[AnyEntry]) -> str:
             ("evidence confirmed", _CHECK, [c.at_ms for c in checks if c.answer is Answer.CONFIRMED]),
             ("in doubt", _LOSS, [c.at_ms for c in checks if c.answer is not Answer.CONFIRMED]),
         ]
-        for row, (_, colour, at) in enumerate(marks):
-            ax.plot([axis.at(ms) for ms in at], [0.03 + 0.05 * row] * len(at), "|", color=colour,
+        for row, (_, colour, times) in enumerate(marks):
+            ax.plot([axis.at(ms) for ms in times], [0.03 + 0.05 * row] * len(times), "|", color=colour,
                     markersize=8, markeredgewidth=1.6, transform=ax.get_xaxis_transform())  # fmt: skip
         ax.set_yscale("log")
         ax.set_ylim(min(0.001, min(shares)) / 4, 1.5)
@@ -78,7 +78,7 @@ def plot_belief(entries: Sequence[AnyEntry]) -> str:
         ax.minorticks_off()
         ax.set_xlim(-0.02 * (last or 1), 1.04 * (last or 1))
         ax.set_xlabel(axis.label)
-        shown = [(name, colour) for name, colour, at in marks if at]
+        shown = [(name, colour) for name, colour, times in marks if times]
         draw_legend(figure, ax, [("belief, as decided on", INK), *shown])
         return svg()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tocsin_protocol.audit import AuditEntry
 from tocsin_protocol.belief.outcomes import Verdict
 from tocsin_protocol.taxonomy import Tlp
 
+from .database import DATABASE_NAME, StoreError
 from .reader import MAX_PAGE, Reader, SignalRow
 
 # Of one incident; whoever wants more has the database.
@@ -60,6 +63,15 @@ class RecordReader(Reader):
         while page := self.audit(after=after, limit=MAX_PAGE):
             yield from page
             after = page[-1].sequence
+
+
+def open_record(data_dir: Path) -> RecordReader:
+    """Open a node's database, or a copy of it; raises StoreError, also for a file that is no database."""
+    try:
+        return RecordReader(data_dir)
+    except sqlite3.DatabaseError as exc:
+        wanted = "a database, in a folder that can be written: SQLite keeps its locks there"
+        raise StoreError(f"{data_dir / DATABASE_NAME}: {wanted} ({exc})") from exc
 
 
 def label_of(row: SignalRow) -> Tlp:
