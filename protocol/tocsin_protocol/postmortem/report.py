@@ -69,7 +69,10 @@ def build_report(entries: Sequence[AnyEntry], salts: Sequence[bytes]) -> Report:
     leaves = []
     for entry, salt in zip(entries, salts, strict=True):
         # What is built is held to what is read: a value that no reader takes is never under a root.
-        checked = msgspec.convert(msgspec.to_builtins(entry), AnyEntry)
+        try:
+            checked: AnyEntry = msgspec.convert(msgspec.to_builtins(entry), AnyEntry)
+        except msgspec.ValidationError as exc:
+            raise DecodeError(f"report: {exc}") from exc
         leaves.append(Leaf(leaf_hash(salt, checked), salt, checked))
     return _checked(Report(root_of(leaf.hash for leaf in leaves), tuple(leaves)))
 
@@ -79,7 +82,11 @@ def leaf_hash(salt: bytes, entry: AnyEntry) -> bytes:
     # [REPORT] A leaf's hash is SHA-256(0x00 ‖ salt ‖ entry), the salt 32 random bytes, the entry canonical msgpack.
     if len(salt) != SALT_BYTES:
         raise DecodeError(f"salt: {len(salt)} bytes where {SALT_BYTES} are wanted")
-    return hashlib.sha256(_LEAF + salt + encode_canonical(msgspec.to_builtins(entry))).digest()
+    return hashlib.sha256(_LEAF + salt + _encoded(entry)).digest()
+
+
+def _encoded(entry: AnyEntry) -> bytes:
+    return encode_canonical(msgspec.to_builtins(entry))
 
 
 def root_of(hashes: Iterable[bytes]) -> bytes:
@@ -126,7 +133,7 @@ def decode_report(data: bytes) -> Report:
     if len(data) > MAX_REPORT_BYTES:
         raise DecodeError(f"report: {len(data)} bytes where at most {MAX_REPORT_BYTES} are allowed")
     try:
-        value = json.loads(data, object_pairs_hook=_once)
+        value = json.loads(data, object_pairs_hook=_once, parse_float=_refuse_float, parse_constant=_refuse_float)
         document = msgspec.convert(value, _Document)
     except (ValueError, RecursionError, msgspec.ValidationError) as exc:
         raise DecodeError(f"report: {str(exc)[:300]}") from exc
@@ -135,6 +142,10 @@ def decode_report(data: bytes) -> Report:
     if len(document.leaves) > MAX_LEAVES:
         raise DecodeError(f"report: {len(document.leaves)} leaves where at most {MAX_LEAVES} are allowed")
     leaves = tuple(_leaf_of(number, leaf) for number, leaf in enumerate(document.leaves))
+    for number, (leaf, given) in enumerate(zip(leaves, value["leaves"], strict=True)):
+        # [REPORT] An entry has one spelling: a field that has no value does not stand there.
+        if leaf.entry is not None and _encoded(leaf.entry) != encode_canonical(given["entry"]):
+            raise DecodeError(f"leaf {number}: a field without a value stands in its entry, and is to be left out")
     report = Report(_octets("root", document.root), leaves)
     found = root_of(leaf.hash for leaf in leaves)
     # [REPORT] A report whose leaves do not give its root is refused.
@@ -185,6 +196,10 @@ def _octets(name: str, text: str) -> bytes:
     if len(text) != 2 * SALT_BYTES or set(text) - set("0123456789abcdef"):
         raise DecodeError(f"{name}: {text[:80]!r} is not {2 * SALT_BYTES} lower-case hex digits")
     return bytes.fromhex(text)
+
+
+def _refuse_float(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is not a whole number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
