@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ..errors import NodeError
 
 PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core"
@@ -17,7 +14,8 @@ class PdfError(NodeError):
 def print_page(page: str) -> bytes:
     """The page as PDF; raises PdfError where WeasyPrint or a library that it needs is missing."""
     try:
-        import weasyprint
+        from weasyprint import HTML
+        from weasyprint.urls import FatalURLFetchingError, URLFetcher
     except ImportError as exc:
         raise PdfError("a PDF wants WeasyPrint: pip install 'tocsin[report]'") from exc
     except OSError as exc:
@@ -26,9 +24,9 @@ def print_page(page: str) -> bytes:
         raise PdfError(
             f"a PDF wants libraries that are missing here ({missing}): on Debian install {PACKAGES}"
         ) from exc
-    document: bytes = weasyprint.HTML(string=page, url_fetcher=_fetch_nothing).write_pdf()
+    fetcher = URLFetcher(allowed_protocols=(), fail_on_errors=True)
+    try:
+        document: bytes = HTML(string=page, url_fetcher=fetcher).write_pdf()
+    except FatalURLFetchingError as exc:
+        raise PdfError(f"the page asks for something, and nothing is ever fetched for it: {exc}") from exc
     return document
-
-
-def _fetch_nothing(url: str, *_: Sequence[Any], **__: Any) -> dict[str, Any]:
-    raise PdfError(f"the page asks for {url[:120]!r}, and nothing is ever fetched for it")

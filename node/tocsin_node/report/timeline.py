@@ -95,7 +95,8 @@ def _check(entry: Check, own: str) -> Iterable[Moment]:
 
 
 def _believed(entry: Believed, own: str) -> Iterable[Moment]:
-    what = f"decides; belief {entry.belief_ppm / 10_000:.3g} % by {entry.groups} independent groups"
+    groups = "1 independent group" if entry.groups == 1 else f"{entry.groups} independent groups"
+    what = f"decides; belief {entry.belief_ppm / 10_000:.3g} % by {groups}"
     yield Moment(entry.at_ms, own, what + ("; a lever is used" if entry.acts else ""), "acts" if entry.acts else "")
 
 
