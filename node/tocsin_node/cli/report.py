@@ -145,7 +145,7 @@ def _open_record(home: Path, database: Path | None) -> RecordReader:
 
     if database is not None:
         return open_record(database)
-    config = open_config(home)
+    config = open_config(home, pinned=False)
     reader = open_record(config.node.data_dir)
     member = member_name(reader.roster(), reader.publisher)
     if member and member != config.node.member:

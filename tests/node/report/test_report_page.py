@@ -86,6 +86,8 @@ def test_page_has_every_section_and_plot(page: str) -> None:
         "Proofs",
     ]
     assert page.count("<svg") == 3
+    names = re.findall(r' id="([^"]*)"', page)
+    assert len(set(names)) == len(names)
     for told in ("TLP:AMBER+STRICT", "1.04 s", "$28.00M", "one more independent group", "IN EFFECT", "disagreement"):
         assert told in page, told
 
