@@ -63,7 +63,11 @@ def _svg(figure: Figure) -> str:
 
 
 def draw_legend(
-    figure: Figure, ax: Axes, marks: Sequence[tuple[str, str]], dotted: Sequence[tuple[str, str]] = ()
+    figure: Figure,
+    ax: Axes,
+    marks: Sequence[tuple[str, str]],
+    dotted: Sequence[tuple[str, str]] = (),
+    columns: int = 5,
 ) -> None:
     """A legend above the axes: `marks` as dots, `dotted` as lines, (name, colour) each."""
     for name, colour in marks:
@@ -72,7 +76,7 @@ def draw_legend(
         ax.plot([], [], ":", color=colour, label=name, linewidth=1.6)
     figure.legend(
         loc="outside upper left",
-        ncols=min(5, len(marks) + len(dotted)),
+        ncols=min(columns, len(marks) + len(dotted)),
         handletextpad=0.2,
         columnspacing=1.2,
         fontsize=9,

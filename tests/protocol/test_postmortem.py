@@ -262,7 +262,7 @@ def test_how_long_people_took_and_who_approved() -> None:
 
 def test_what_failed_what_stepped_back_and_what_took_long_is_told() -> None:
     assert "refused: the simulation" in lesson([header(), acted(effective_ms=None), journal()], "action-failed").fact
-    assert "vault was stepped-back at exit-only" in lesson([header(), stepped_back()], "stepped-back").fact
+    assert "vault stood at exit-only again: stepped-back" in lesson([header(), stepped_back()], "stepped-back").fact
     slow = [header(), said(), acted(decided_ms=5000, effective_ms=5100), heard()]
     assert "took 5.00 s from the first signal" in lesson(slow, "decided-late").fact
     assert lesson([header(), said(), acted(), heard()], "decided-late") is None

@@ -112,12 +112,12 @@ def _cards(entries: Sequence[AnyEntry], stages: Sequence[Stages], *, is_whole: b
         cards.append(_card(money_text(max(lost)), "the largest loss that was reported"))
     if said := reports_of(entries):
         members = {report.member or report.publisher for report in said}
-        cards.append(_card(f"{len(said)} by {len(members)}", "signals, and members who sent them"))
+        cards.append(_card(str(len(said)), f"signals in earnest, of {len(members)} members"))
     believed = [entry.belief_ppm for entry in entries if isinstance(entry, Believed)]
     if believed:
         cards.append(_card(f"{max(believed) / 10_000:.3g} %", "the highest belief, before evidence"))
     if used := sorted({entry.hook for entry in entries if isinstance(entry, Acted)}):
-        cards.append(_card(str(len(used)), f"levers were set off: {', '.join(used)}"))
+        cards.append(_card(str(len(used)), f"set off of our levers: {', '.join(used)}"))
     found = [entry.finding.value for entry in entries if isinstance(entry, Found)]
     cards.append(_card(found[-1] if found else "not yet", "is what its operator found it to be"))
     return f'<div class="cards">{"".join(cards)}</div>'
@@ -133,8 +133,9 @@ def _story(entries: Sequence[AnyEntry], stages: Sequence[Stages], own: str) -> s
     told = []
     if said:
         first = said[0]
-        who = f"{own} itself" if first.own else first.member or "a stranger"
-        told.append(f"The first to tell of it was {who}, which {own} had at {time_text(first.received_ms)}.")
+        at = time_text(first.received_ms)
+        other = f"{first.member or 'a stranger'}, whose word {own} had at {at}"
+        told.append(f"The first to tell of it was {f'{own} itself, at {at}' if first.own else other}.")
         others = sorted({s.member or s.publisher[:12] for s in said} - {first.member or first.publisher[:12]})
         told.append(f"{', '.join(others)} spoke as well." if others else "Nobody else spoke.")
     for row in stages[:8]:
@@ -171,8 +172,9 @@ def _stages(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
 
 def _losses(entries: Sequence[AnyEntry]) -> str:
     caption = (
-        "What signals say was lost so far, from when this node had them. A claim is its publisher's; only what our own"
-        " detector measured was seen on chain by us. What was lost before a lever took hold stays lost."
+        "Dots: what signals say was lost so far, from when this node had them; rings: what they say was still at risk."
+        " A claim is its publisher's; only what our own detector measured was seen on chain by us. What was lost before a"
+        " lever took hold stays lost."
     )
     return _figure(plot_losses(entries), caption)
 

@@ -13,7 +13,7 @@ from tocsin_protocol.postmortem.lessons import reports_of, step_ms
 from tocsin_protocol.postmortem.words import money_text, span_text
 
 from ..drawing import INK, WIDTH_INCHES, draw_legend, open_figure
-from .stages import Stages
+from .stages import STAGES, Stages
 
 _MEMBER, _OWN, _CHECK, _EFFECT, _LOSS = "#2b6cb0", "#805ad5", "#2f855a", "#dd6b20", "#c53030"
 _STAGE_COLOURS = ("#a0aec0", "#718096", "#2b6cb0", "#805ad5", "#d69e2e", "#dd6b20", "#2f855a", "#276749")
@@ -106,18 +106,20 @@ def plot_stages(rows: Sequence[Stages]) -> str:
         first = {row.known[0][0] for row in shown}
         ax.set_xlabel(f"{unit} from {' or '.join(sorted(first))}")
         order = sorted(seen, key=shown[0].order_of)
-        draw_legend(figure, ax, [(f"until {stage}", seen[stage]) for stage in order])
+        draw_legend(figure, ax, [(f"until {stage}", seen[stage]) for stage in order], columns=len(STAGES))
         return svg()
 
 
 def plot_losses(entries: Sequence[AnyEntry]) -> str:
     """What each member said was lost so far, by when it said so, and when levers took effect; "" where none did."""
     lines: dict[str, list[tuple[int, int]]] = {}
+    at_risk: dict[str, list[tuple[int, int]]] = {}
     own: set[str] = set()
     for report in (r for r in reports_of(entries) if r.statement and r.statement.observed_micro_usd):
         assert report.statement is not None  # noqa: S101 - so were they chosen
         name = report.member or report.publisher[:12]
         lines.setdefault(name, []).append((report.received_ms, report.statement.observed_micro_usd))
+        at_risk.setdefault(name, []).append((report.received_ms, report.statement.at_risk_micro_usd))
         own |= {name} if report.own else set()
     if not lines:
         return ""
@@ -134,11 +136,19 @@ def plot_losses(entries: Sequence[AnyEntry]) -> str:
             points = [*sorted(line), (last_ms, sorted(line)[-1][1])]
             ax.step([axis.at(at) for at, _ in points], [lost / 1e6 for _, lost in points], where="post", color=colour)
             ax.plot([axis.at(at) for at, _ in line], [lost / 1e6 for _, lost in line], "o", color=colour, markersize=5)
+            rings = [(axis.at(at), usd / 1e6) for at, usd in at_risk[name] if usd]
+            ax.plot(
+                *zip(*rings, strict=True) if rings else ([], []),
+                "o",
+                color=colour,
+                markersize=7,
+                markerfacecolor="none",
+            )
             said = f"{name}: measured by our own detector" if name in own else f"reported by {name}"
             marks.append((_label(said), colour))
         for at_ms in effects:
             ax.axvline(axis.at(at_ms), color=_EFFECT, linewidth=1.6, linestyle=":")
-        top = max(lost for line in lines.values() for _, lost in line) / 1e6
+        top = max(usd for line in (*lines.values(), *at_risk.values()) for _, usd in line) / 1e6
         ax.set_ylim(0, 1.15 * top)
         ax.yaxis.set_major_formatter(lambda usd, _: money_text(round(usd * 1e6)))
         ax.set_xlabel(axis.label)

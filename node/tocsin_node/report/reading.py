@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tocsin_protocol.audit import AuditEntry, EntryKind
 from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.postmortem.entries import (
+    MAX_ROWS,
     About,
     Acted,
     AnyEntry,
@@ -17,6 +18,7 @@ from tocsin_protocol.postmortem.entries import (
     Header,
     Heard,
     Journal,
+    Lesson,
     Proof,
     Referred,
     Ruled,
@@ -34,9 +36,9 @@ from tocsin_protocol.taxonomy import Tlp
 
 from ..store.database import StoreError
 from ..store.reader import MAX_PAGE, ActionRow, DecisionRow, IncidentRow, SignalRow
-from ..store.record_reader import RecordReader, label_of
+from ..store.record_reader import MAX_SIGNALS, RecordReader, label_of
 from ..views import member_name
-from .audited import Audited, read_audited
+from .audited import MAX_AUDITED, Audited, read_audited
 from .proofs import proofs_of
 
 
@@ -73,7 +75,7 @@ def read_entries(reader: RecordReader, id_prefix: str, made_ms: int) -> list[Any
         entries += _acted(thread, action)
     entries += [*audited.requests, *audited.recovery, *audited.findings]
     entries += audited.outcomes(reader, thread.incident.id, thread.roster)
-    entries += lessons_of(entries)
+    entries += lessons_of(entries) + _cut(thread, audited)
     entries += _proofs(reader, thread, audited)
     return entries
 
@@ -91,10 +93,37 @@ def _read_thread(reader: RecordReader, id_prefix: str) -> Thread:
         signals=signals,
         decisions=reader.decisions(incident.id, limit=MAX_PAGE)[::-1],
         actions=reader.actions(incident=incident.id, limit=MAX_PAGE)[::-1],
-        labels=[(row.received_ms, label_of(row)) for row in signals] + reader.neighbouring_labels(incident.id),
+        labels=_labels(reader, incident.id, signals),
         roster=roster,
         own=frozenset(own),
     )
+
+
+def _labels(reader: RecordReader, incident: bytes, signals: Sequence[SignalRow]) -> list[tuple[int, Tlp]]:
+    labels = [(row.received_ms, label_of(row)) for row in signals]
+    # What does not stand here might be of any label.
+    unseen = [(signals[-1].received_ms, Tlp.RED)] if len(signals) == MAX_SIGNALS else []
+    return labels + unseen + reader.neighbouring_labels(incident)
+
+
+def _cut(thread: Thread, audited: Audited) -> list[Lesson]:
+    """What there is more of than a report holds."""
+    counts = (
+        (len(thread.signals), MAX_SIGNALS, "the first {} signals"),
+        (len(thread.decisions), MAX_PAGE, "the last {} decisions"),
+        (len(thread.actions), MAX_PAGE, "the last {} actions"),
+        (len(audited.entries), MAX_AUDITED, "the first {} entries of the audit log"),
+    )
+    return [
+        Lesson(
+            tlp=Tlp.CLEAR,
+            kind="cut",
+            fact=f"Of this incident only {what.format(f'{most:,}')} stand in this report.",
+            question="What do the others say? The node's database has them.",
+        )
+        for count, most, what in counts
+        if count >= most
+    ]
 
 
 def _header(reader: RecordReader, thread: Thread, made_ms: int) -> Header:
@@ -244,7 +273,7 @@ def _acted(thread: Thread, row: ActionRow) -> Iterable[AnyEntry]:
         tlp=INTERNAL,
         action=action.action_id.hex(),
         reason=action.reason,
-        steps=tuple(Step(event=e.event.value, at_ms=e.at_ms, reason=e.reason) for e in row.events),
+        steps=tuple(Step(event=e.event.value, at_ms=e.at_ms, reason=e.reason) for e in row.events[:MAX_ROWS]),
     )
 
 

@@ -28,7 +28,12 @@ class OutcomeRow:
 
 
 class RecordReader(Reader):
-    """A reader of all that is known of one incident."""
+    """A reader of all that is known of one incident, at one moment."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open as `Reader` does; what is committed from now on is not seen."""
+        super().__init__(data_dir)
+        self._connection.execute("BEGIN")
 
     def whole_thread(self, incident: bytes) -> list[SignalRow]:
         """The first MAX_SIGNALS signals of an incident, oldest first."""
@@ -42,12 +47,14 @@ class RecordReader(Reader):
     def neighbouring_labels(self, incident: bytes) -> list[tuple[int, Tlp]]:
         """When signals came (UTC ms) of other incidents about one of its subjects, and their labels."""
         rows = self._connection.execute(
-            "SELECT DISTINCT s.incident FROM incident_subjects s JOIN incident_subjects o USING (subject)"
-            " WHERE o.incident = ?1 AND s.incident != ?1 LIMIT ?2",
-            (incident, MAX_PAGE),
+            "SELECT id, encoded, received_ms, path, standing, incident FROM signals WHERE incident IN"
+            " (SELECT s.incident FROM incident_subjects s JOIN incident_subjects o USING (subject)"
+            "  WHERE o.incident = ?1 AND s.incident != ?1) ORDER BY id LIMIT ?2",
+            (incident, MAX_SIGNALS),
         ).fetchall()
-        threads = (self.whole_thread(other) for (other,) in rows)
-        return [(row.received_ms, label_of(row)) for thread in threads for row in thread]
+        labels = [(row.received_ms, label_of(row)) for row in map(self._signal_row, rows)]
+        # What is not looked at might be of any label.
+        return labels if len(labels) < MAX_SIGNALS else [*labels, (labels[-1][0], Tlp.RED)]
 
     def outcomes(self, incident: bytes) -> list[OutcomeRow]:
         """What every publisher earned by an incident."""

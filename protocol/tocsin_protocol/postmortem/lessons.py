@@ -186,7 +186,7 @@ def _people_took(entries: Sequence[AnyEntry]) -> Iterator[Lesson]:
 def _stepped_back(entries: Sequence[AnyEntry]) -> Iterator[Lesson]:
     alarms = [entry for entry in entries if isinstance(entry, Recovered) and entry.alarm]
     for entry in alarms:
-        fact = f"On the way back {entry.scope} was {entry.why} at {entry.stage}."
+        fact = f"On the way back, {entry.scope} stood at {entry.stage} again: {entry.why}."
         question = "Was the step before it taken too early?"
         yield Lesson(tlp=INTERNAL, kind="stepped-back", fact=fact, question=question)
 

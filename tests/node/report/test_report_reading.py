@@ -9,9 +9,11 @@ import pytest
 from incident_kit import REASON, SECOND_WORDS, Scene
 from protocol_kit import NOW_MS
 from store_kit import HOOK, OWN
+from tocsin_node.report import reading
 from tocsin_node.report.files import make_report
 from tocsin_node.report.reading import read_entries
 from tocsin_node.report.stages import stages_of
+from tocsin_node.store import record_reader
 from tocsin_node.store.database import StoreError
 from tocsin_node.store.record_reader import RecordReader
 from tocsin_protocol.encoding import encode_canonical
@@ -173,3 +175,24 @@ def test_an_incident_without_a_signal_has_nothing_to_tell(scene: Scene) -> None:
     scene.incident = b"\x01" * 32
     with pytest.raises(StoreError, match="no signal of it is published yet"):
         scene.entries()
+
+
+def test_what_there_is_more_of_than_a_report_holds_is_said_and_taken_for_red(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (reading, record_reader):
+        monkeypatch.setattr(module, "MAX_SIGNALS", 1)
+    scene.happen(first=Tlp.CLEAR, second=Tlp.CLEAR)
+    entries = scene.entries()
+    assert len(of(entries, Said)) == 1
+    assert {believed.tlp for believed in of(entries, Believed)} == {Tlp.RED}
+    assert "Of this incident only the first 1 signals stand in this report." in [e.fact for e in of(entries, Lesson)]
+
+
+def test_a_report_is_of_one_moment_whatever_is_written_meanwhile(scene: Scene) -> None:
+    scene.happen()
+    with RecordReader(scene.data_dir) as reader:
+        before = read_entries(reader, scene.incident.hex(), NOW_MS)
+        scene.say("delta", NOW_MS + 900)
+        assert read_entries(reader, scene.incident.hex(), NOW_MS) == before
+    assert len(scene.entries()) > len(before)
