@@ -173,8 +173,8 @@ def _stages(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
 def _losses(entries: Sequence[AnyEntry]) -> str:
     caption = (
         "Dots: what signals say was lost so far, from when this node had them; rings: what they say was still at risk."
-        " A claim is its publisher's; only what our own detector measured was seen on chain by us. What was lost before a"
-        " lever took hold stays lost."
+        " A claim is its publisher's; only what our own detector measured was seen on chain by us. What was lost before"
+        " a lever took hold stays lost."
     )
     return _figure(plot_losses(entries), caption)
 
