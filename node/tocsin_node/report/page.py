@@ -162,12 +162,12 @@ def _belief(entries: Sequence[AnyEntry]) -> str:
         "Belief is the node's probability that the incident is real, by who reported it and how right they were before."
         " It is recorded when a decision is, not in between. Evidence is asked for beside it and does not change it."
     )
-    return _figure(plot_belief(entries), caption)
+    return _figure("Belief over time", plot_belief(entries), caption)
 
 
 def _stages(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
     caption = "“Detected” and “issued” are by the clock of the member who sent the signal; all others by this node's."
-    return _figure(plot_stages(stages), caption) + stages_html(entries, stages)
+    return _figure("Time from stage to stage", plot_stages(stages), caption) + stages_html(entries, stages)
 
 
 def _losses(entries: Sequence[AnyEntry]) -> str:
@@ -176,8 +176,11 @@ def _losses(entries: Sequence[AnyEntry]) -> str:
         " A claim is its publisher's; only what our own detector measured was seen on chain by us. What was lost before"
         " a lever took hold stays lost."
     )
-    return _figure(plot_losses(entries), caption)
+    return _figure("Losses over time", plot_losses(entries), caption)
 
 
-def _figure(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>" if svg else ""
+def _figure(name: str, svg: str, caption: str) -> str:
+    if not svg:
+        return ""
+    named = svg.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
+    return f"<figure>{named}<figcaption>{caption}</figcaption></figure>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tocsin_protocol.audit import AuditEntry, EntryKind
@@ -93,14 +93,20 @@ def _read_thread(reader: RecordReader, id_prefix: str) -> Thread:
         signals=signals,
         decisions=reader.decisions(incident.id, limit=MAX_PAGE)[::-1],
         actions=reader.actions(incident=incident.id, limit=MAX_PAGE)[::-1],
-        labels=_labels(reader, incident.id, signals),
+        labels=_labels(reader, incident.id, signals, own),
         roster=roster,
         own=frozenset(own),
     )
 
 
-def _labels(reader: RecordReader, incident: bytes, signals: Sequence[SignalRow]) -> list[tuple[int, Tlp]]:
-    labels = [(row.received_ms, label_of(row)) for row in signals]
+def _labels(
+    reader: RecordReader, incident: bytes, signals: Sequence[SignalRow], own: Collection[bytes]
+) -> list[tuple[int, Tlp]]:
+    # A word of our own counts for our decisions from when it is written, published or not.
+    labels = [
+        (row.signal.issued_ms if row.signal and row.envelope.publisher in own else row.received_ms, label_of(row))
+        for row in signals
+    ]
     # What does not stand here might be of any label.
     unseen = [(signals[-1].received_ms, Tlp.RED)] if len(signals) == MAX_SIGNALS else []
     return labels + unseen + reader.neighbouring_labels(incident)

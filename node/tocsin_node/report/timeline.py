@@ -113,7 +113,8 @@ def _acted(entry: Acted, own: str) -> Iterable[Moment]:
 
 
 def _heard(entry: Heard, own: str) -> Iterable[Moment]:
-    yield Moment(entry.detected_ms, "", f"what <code>{entry.digest[:12]}</code> tells of, by its publisher's clock")
+    what = f"what <code>{entry.digest[:12]}</code> tells of is detected, by its publisher's clock"
+    yield Moment(entry.detected_ms, "", what)
 
 
 def _asked(entry: Asked, own: str) -> Iterable[Moment]:

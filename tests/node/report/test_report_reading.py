@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 from incident_kit import REASON, SECOND_WORDS, Scene
-from protocol_kit import NOW_MS
+from protocol_kit import NOW_MS, Feed
 from store_kit import HOOK, OWN
 from tocsin_node.report import reading
 from tocsin_node.report.files import make_report
@@ -101,6 +101,13 @@ def test_a_word_in_another_incident_about_the_same_counts_for_the_label(scene: S
     scene.say("delta", NOW_MS - 9_000, tlp=Tlp.RED, category="governance.takeover", incident="other")
     scene.incident = b""
     scene.happen()
+    assert {believed.tlp for believed in of(scene.entries(), Believed)} == {Tlp.RED}
+
+
+def test_our_own_word_counts_for_the_label_from_when_it_was_written(scene: Scene) -> None:
+    scene.feeds[OWN] = Feed(OWN)
+    scene.happen(second=Tlp.CLEAR)
+    scene.say(OWN, NOW_MS + 90, tlp=Tlp.RED)
     assert {believed.tlp for believed in of(scene.entries(), Believed)} == {Tlp.RED}
 
 
