@@ -55,7 +55,7 @@ def said_html(entries: Sequence[AnyEntry]) -> str:
                 f"<code>{entry.digest[:16]}</code><br>TLP:{entry.tlp.value.upper()}",
             )
         )
-    return table(("arrived", "member", "what", "about", "standing", "signal"), rows, "t-----") if rows else ""
+    return table(("arrived", "member", "what", "about", "standing", "signal"), rows, "tw--ww") if rows else ""
 
 
 def stages_html(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
@@ -104,7 +104,7 @@ def _decision(decision: Decided) -> str:
     ]
     if decision.levers:
         head = ("lever", "tier", "ruled", "cost of using it", "cost of waiting", "would have been used with")
-        parts.append(table(head, [_lever(lever) for lever in decision.levers], "---nn-"))
+        parts.append(table(head, [_lever(lever) for lever in decision.levers], "wwwnn-"))
     return "".join(parts)
 
 
@@ -137,11 +137,11 @@ def people_html(entries: Sequence[AnyEntry]) -> str:
             )
             for request in asked
         ]
-        parts.append(table(("asked", "what it would do", "approved by", "came to"), rows, "t---"))
+        parts.append(table(("asked", "what it would do", "approved by", "came to"), rows, "t--w"))
     if recovered:
         rows = [(time_text(r.at_ms)[11:], safe(r.scope, 80), safe(r.stage), safe(r.why)) for r in recovered]
         styles = ["bad" if entry.alarm else "" for entry in recovered]
-        parts.append("<h3>The way back</h3>" + table(("UTC", "holding", "stage", "why"), rows, "t---", styles))
+        parts.append("<h3>The way back</h3>" + table(("UTC", "holding", "stage", "why"), rows, "tww-", styles))
     return "".join(parts)
 
 
@@ -192,4 +192,4 @@ def proofs_html(report: Report) -> str:
         (f"{proof.sequence:,}", time_text(proof.at_ms)[11:], safe(proof.kind), code(proof.digest)) for proof in proofs
     ]
     said = "<h3>What it stands on in the node's audit log</h3>"
-    return root + said + table(("entry", "UTC", "kind", "SHA-256"), rows, "nt--")
+    return root + said + table(("entry", "UTC", "kind", "SHA-256"), rows, "ntw-")

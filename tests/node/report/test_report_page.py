@@ -161,6 +161,11 @@ def test_the_pdf_is_the_page(page: str) -> None:
     assert len(printed) > 20_000
 
 
+def test_widths_of_columns_are_given_on_paper() -> None:
+    # WeasyPrint would find them by measuring each letter: minutes for a table of a hundred long words.
+    assert "table-layout: fixed" in build_page(build_report([header()], salts(1))).split("@media print", 1)[1]
+
+
 def test_a_page_that_asks_for_something_is_not_printed() -> None:
     with pytest.raises(PdfError, match="nothing is ever fetched"):
         print_page('<img src="file:///etc/hostname">')
