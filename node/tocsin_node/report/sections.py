@@ -52,7 +52,7 @@ def said_html(entries: Sequence[AnyEntry]) -> str:
                 what,
                 about,
                 safe(entry.standing, 80),
-                f"<code>{entry.digest[:16]}</code><br>TLP:{entry.tlp.value.upper()}",
+                f"<code>{entry.digest[:12]}</code><br>TLP:{entry.tlp.value.upper()}",
             )
         )
     return table(("arrived", "member", "what", "about", "standing", "signal"), rows, "tw--ww") if rows else ""
