@@ -6,7 +6,7 @@ import importlib
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tocsin_protocol.approval.judging import Refusal
@@ -22,6 +22,7 @@ from tocsin_protocol.exposure.manifest import LINK_SUBJECTS, AmountSource, Holdi
 from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
 from tocsin_protocol.freshness import freshness_bound_ms
 from tocsin_protocol.ladder import Lever
+from tocsin_protocol.postmortem.entries import AnyEntry
 from tocsin_protocol.rates import CRITICAL_RATES, STANDARD_RATES, Rate
 from tocsin_protocol.recovery.plan import EndKind, ProposalKind
 from tocsin_protocol.recovery.policy import DEFAULT_DWELL_MS
@@ -46,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
 PAGES = (
     *("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision"),
-    *("containment", "approval", "recovery", "self-protection", "drills", "audit-log"),
+    *("containment", "approval", "recovery", "self-protection", "drills", "audit-log", "report"),
 )
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
@@ -154,6 +155,11 @@ RULES = {
         *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "case", "split_view", "witness")),
         "node/tocsin_node/store/witnessing.py",
     ),
+    "report": (
+        "protocol/tocsin_protocol/postmortem/report.py",
+        "node/tocsin_node/report/reading.py",
+        "node/tocsin_node/report/page.py",
+    ),
     "encoding": (),
     "sync": (),
 }
@@ -161,7 +167,7 @@ RULES = {
 ELSEWHERE = {"outflow"}
 TAG = (
     r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
-    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL|LOG)\]"
+    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL|LOG|REPORT)\]"
 )
 
 
@@ -321,6 +327,15 @@ def test_words_of_recovery_are_those_of_the_code() -> None:
     assert {row[0] for row in table(text, "note")} == {f"`{note}`" for note in Note}
     for word in (*EndKind, *ProposalKind):
         assert f"`{word}`" in text
+
+
+def test_entries_of_a_report_are_the_types_of_the_code() -> None:
+    rows = {row[0]: row[2] for row in table(page("report"), "section")}
+    types = {f"`{kind.__struct_config__.tag}`": kind for kind in get_args(AnyEntry)}
+    assert rows == {
+        name: " ".join(f"`{field}`" for field in kind.__struct_fields__ if field != "tlp")
+        for name, kind in types.items()
+    }
 
 
 def test_audit_entries_are_the_enumeration() -> None:

@@ -15,6 +15,7 @@ import vectors_bytes
 import vectors_claims
 import vectors_log
 import vectors_network
+import vectors_report
 import vectors_roster
 from protocol_kit import DOMAIN
 from tocsin_protocol.admission import Admission, Reason, malformation
@@ -30,6 +31,7 @@ from tocsin_protocol.feed import FeedHead, chain_position, verify_equivocation
 from tocsin_protocol.frame import decode_frame, encode_frame
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.heartbeat import decode_heartbeat, encode_heartbeat
+from tocsin_protocol.postmortem.report import decode_report, verify_redaction
 from tocsin_protocol.recovery.claims import Claim, build_tree, claim_leaf, pro_rata
 from tocsin_protocol.roster import RosterIndex, verify_genesis, verify_successor
 from tocsin_protocol.roster_encoding import decode_roster, decode_signed_roster, encode_roster, roster_hash
@@ -64,6 +66,7 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "log-notes": cache(vectors_log.notes),
     "log-cases": cache(vectors_log.cases),
     "log-witness": cache(vectors_log.witness),
+    "report": cache(vectors_report.report),
 }
 
 
@@ -384,6 +387,31 @@ def test_claims_tree(case: dict[str, Any]) -> None:
 def test_claims_payout(case: dict[str, Any]) -> None:
     funds = {raw(fund["asset"]): int(fund["amount"]) for fund in case["funds"]}
     assert list(pro_rata(map(claim_of, case["claims"]), funds)) == [claim_of(row) for row in case["paid"]]
+
+
+@pytest.mark.parametrize("case", cases_of("report", "valid"))
+def test_valid_report(case: dict[str, Any]) -> None:
+    report = decode_report(case["text"].encode())
+    assert report.root.hex() == case["root"]
+    assert [leaf.hash.hex() for leaf in report.leaves] == case["hashes"]
+    assert report.withheld == case["withheld"]
+
+
+@pytest.mark.parametrize("case", cases_of("report", "invalid"))
+def test_invalid_report(case: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        decode_report(case["text"].encode())
+
+
+@pytest.mark.parametrize("case", cases_of("report", "parts"))
+def test_part_of_a_report(case: dict[str, Any]) -> None:
+    public, full = (decode_report(case[name].encode()) for name in ("public", "full"))
+    try:
+        verify_redaction(public, full)
+    except ProtocolError:
+        assert not case["is_part"]
+    else:
+        assert case["is_part"]
 
 
 def test_every_error_is_ours() -> None:

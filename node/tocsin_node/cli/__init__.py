@@ -18,6 +18,7 @@ _COMMANDS = {
     "signals": ("read", "List the signals this node holds."),
     "incidents": ("read", "List incidents and what was decided."),
     "explain": ("read", "Say why an incident did, or did not, lead to action."),
+    "report": ("report", "Write the post-mortem of an incident, for yourself and for others."),
     "actions": ("read", "List containment actions and their state."),
     "policy": ("policy", "Check and show what this node may do."),
     "manifest": ("manifest", "Check, show, sign and import what protocols hold and hang on."),

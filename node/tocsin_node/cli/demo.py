@@ -47,7 +47,10 @@ def demo(keep: Path | None, out: Output) -> None:
         raise NodeError(str(exc)) from exc
     _show(out, disarmed, armed)
     if keep is not None and not out.as_json:
-        out.say(f"Look closer: tocsin explain INCIDENT --home {keep / 'armed' / 'dex'}")
+        incident = next((short_hex(m.incident) for m in armed.timeline if "PAUSE MINED" in m.what), "INCIDENT")
+        home = keep / "armed" / "dex"
+        out.say(f"Look closer: tocsin explain {incident} --home {home}")
+        out.say(f"Its post-mortem: tocsin report {incident} --home {home} --public --tlp amber")
     if set(armed.paused) != {"lender", "dex"} or armed.lost_micro_usd >= disarmed.lost_micro_usd:
         raise NodeError("the demo did not end as it should: nothing was saved")
     if armed.reopened[-1:] != (Stage.NORMAL,) or not armed.is_open_again:

@@ -1,60 +1,39 @@
-"""The report's plots, as SVG that needs nothing else. The only door to matplotlib, imported when it is used."""
+"""The report's plots."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from tocsin_protocol.decision.tiers import Tier
 
-from ..errors import NodeError
+from ..drawing import FAINT, GRID, INK, WIDTH_INCHES, draw_legend, open_figure
 from .outcome import HappeningKind, Outcome, Point
 from .scenario import Kind, Scenario
 from .totals import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 NOTHING, PEOPLE, POLICY = "#9aa5b1", "#2b6cb0", "#dd6b20"
 _TIER_COLOUR = {Tier.TIGHTEN: "#ecc94b", Tier.FREEZE: "#dd6b20", Tier.PAUSE: "#c53030"}
 _TIER_NAME = {Tier.TIGHTEN: "tighten", Tier.FREEZE: "freeze", Tier.PAUSE: "pause"}
 _LEAST_USD, _LEAST_BELIEF = 1_000.0, 1e-5
-_ROW_INCHES, _WIDTH_INCHES = 0.42, 9.6
+_ROW_INCHES = 0.42
 # A line is broken where belief was not looked at for as long: nothing could actuate then.
 _GAP_STEPS = 3
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 9.5,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": FAINT,
-    "text.color": INK,
-    "xtick.color": FAINT,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "legend.frameon": False,
-}
 
 
 def check_plots() -> None:
     """Raises NodeError where no plots can be made: better before an hour's runs than after."""
-    with _figure("check", 1, 1):
+    with open_figure("check", 1, 1):
         pass
 
 
 def plot_losses(summaries: Sequence[Summary]) -> str:
     """What was lost in each attack: if nothing is done, with people, with the policy. Logarithmic."""
-    with _figure("losses", _WIDTH_INCHES, 1.1 + _ROW_INCHES * len(summaries)) as (figure, ax, svg):
+    with open_figure("losses", WIDTH_INCHES, 1.1 + _ROW_INCHES * len(summaries)) as (figure, ax, svg):
         rows = _rows(ax, summaries)
         for row, summary in zip(rows, summaries, strict=True):
             with_ = summary.loss_with_usd
@@ -70,7 +49,7 @@ def plot_losses(summaries: Sequence[Summary]) -> str:
         ax.set_xlabel(
             "lost (logarithmic; $1k stands for that and less; the line through the last is its 95 % interval)"
         )
-        _legend(
+        draw_legend(
             figure,
             ax,
             (("if nothing is done", NOTHING), ("with people, as published", PEOPLE), ("with the policy", POLICY)),
@@ -80,7 +59,7 @@ def plot_losses(summaries: Sequence[Summary]) -> str:
 
 def plot_ttc(summaries: Sequence[Summary]) -> str:
     """How long each run took from the first harm to containment, against the best published human time."""
-    with _figure("ttc", _WIDTH_INCHES, 1.1 + _ROW_INCHES * len(summaries)) as (figure, ax, svg):
+    with open_figure("ttc", WIDTH_INCHES, 1.1 + _ROW_INCHES * len(summaries)) as (figure, ax, svg):
         rows = _rows(ax, summaries)
         for row, summary in zip(rows, summaries, strict=True):
             known = sorted(ttc for ttc in summary.ttc_s if math.isfinite(ttc))
@@ -102,13 +81,13 @@ def plot_ttc(summaries: Sequence[Summary]) -> str:
         ax.xaxis.set_major_formatter(lambda seconds, _: _seconds(seconds))
         ax.minorticks_off()
         ax.set_xlabel("from the first harm to the first freeze or pause in effect; left of 0: before it")
-        _legend(figure, ax, (("one run", POLICY), ("median", INK), ("best published human time", PEOPLE)))
+        draw_legend(figure, ax, (("one run", POLICY), ("median", INK), ("best published human time", PEOPLE)))
         return svg()
 
 
 def plot_false_pauses(summaries: Sequence[Summary]) -> str:
     """Minutes of freeze and pause per run where nothing threatened us."""
-    with _figure("false", _WIDTH_INCHES, 1.0 + _ROW_INCHES * len(summaries)) as (figure, ax, svg):
+    with open_figure("false", WIDTH_INCHES, 1.0 + _ROW_INCHES * len(summaries)) as (figure, ax, svg):
         rows = _rows(ax, summaries)
         longest = max(10.0, *(summary.false_pause_minutes_max for summary in summaries))
         for row, summary in zip(rows, summaries, strict=True):
@@ -124,7 +103,9 @@ def plot_false_pauses(summaries: Sequence[Summary]) -> str:
         ax.set_xlabel(
             "false pause-minutes per run; the runs with any freeze or pause, and the 95 % interval of their share"
         )
-        _legend(figure, ax, (("control: must be 0", _TIER_COLOUR[Tier.PAUSE]), ("limit: known to go wrong", NOTHING)))
+        draw_legend(
+            figure, ax, (("control: must be 0", _TIER_COLOUR[Tier.PAUSE]), ("limit: known to go wrong", NOTHING))
+        )
         return svg()
 
 
@@ -139,7 +120,7 @@ def plot_belief(scenario: Scenario, run: Outcome) -> str:
     def at(ms: int) -> float:
         return (ms - scenario.starts_ms) / 1000 / unit_s
 
-    with _figure(f"belief {scenario.name}", _WIDTH_INCHES, 3.4) as (figure, ax, svg):
+    with open_figure(f"belief {scenario.name}", WIDTH_INCHES, 3.4) as (figure, ax, svg):
         for action in run.actions:
             colour = _TIER_COLOUR[action.tier]
             ax.axvspan(at(action.begins_ms), at(action.ends_ms), color=colour, alpha=0.13, linewidth=0)
@@ -178,7 +159,7 @@ def plot_belief(scenario: Scenario, run: Outcome) -> str:
         marks += [(f"{_TIER_NAME[t]} in effect", _TIER_COLOUR[t]) for t in sorted({a.tier for a in run.actions})]
         dotted = [("first harm", _TIER_COLOUR[Tier.PAUSE])] if scenario.threat is not None else []
         dotted += [("people contained", PEOPLE)] if scenario.people is not None else []
-        _legend(figure, ax, marks, dotted)
+        draw_legend(figure, ax, marks, dotted)
         return svg()
 
 
@@ -195,52 +176,12 @@ def _last_ms(scenario: Scenario, run: Outcome) -> int:
     return min(ends_ms, max(moments) + (max(moments) - scenario.starts_ms) // 20)
 
 
-@contextmanager
-def _figure(name: str, width: float, height: float) -> Iterator[tuple[Figure, Axes, Callable[[], str]]]:
-    """A figure with one pair of axes, and the function that makes SVG of it."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as exc:
-        raise NodeError("--report wants matplotlib: pip install 'tocsin[report]'") from exc
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.subplots(), lambda: _svg(figure)
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an element: no prologue, no metadata, nothing that is fetched."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
-    )
-
-
 def _rows(ax: Axes, summaries: Sequence[Summary]) -> list[int]:
     rows = list(range(len(summaries)))[::-1]
     ax.set_yticks(rows, [summary.scenario.name for summary in summaries])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.tick_params(axis="y", length=0)
     return rows
-
-
-def _legend(figure: Figure, ax: Axes, marks: Sequence[tuple[str, str]], dotted: Sequence[tuple[str, str]] = ()) -> None:
-    for name, colour in marks:
-        ax.plot([], [], "o", color=colour, label=name, markersize=6)
-    for name, colour in dotted:
-        ax.plot([], [], ":", color=colour, label=name, linewidth=1.6)
-    figure.legend(
-        loc="outside upper left",
-        ncols=min(5, len(marks) + len(dotted)),
-        handletextpad=0.2,
-        columnspacing=1.2,
-        fontsize=9,
-    )
 
 
 def _lines(points: Sequence[Point], gap_ms: int) -> Iterator[list[Point]]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.audit import AuditEntry
@@ -119,7 +119,7 @@ class Reader:
         self.publisher, self.network_id = self._connection.execute("SELECT publisher, network FROM node").fetchone()
         self._domain = Domain(self.network_id)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -14,6 +14,7 @@ import { hex } from './lib/fields.mjs'
 import { checkActionable } from './lib/freshness.mjs'
 import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
 import { DecodeError, decode, encode } from './lib/msgpack.mjs'
+import { isPart, readReport } from './lib/report.mjs'
 import { decodeRoster, decodeSignedRoster, rosterHash, verifyGenesis, verifySuccessor } from './lib/roster.mjs'
 import { Domain, SignatureError, addressOfKey, publicKeyOf, recoverKey, verifyDigest } from './lib/signing.mjs'
 import * as sync from './lib/sync.mjs'
@@ -218,7 +219,17 @@ const CHECKS = {
     'files.invalid': refusesFile,
     judging: judgingVector
   },
-  claims: { trees: treeVector, payouts: ({ claims, funds, paid }) => equal(proRata(claims, funds), paid) }
+  claims: { trees: treeVector, payouts: ({ claims, funds, paid }) => equal(proRata(claims, funds), paid) },
+  report: {
+    valid ({ text, hashes, root, withheld }) {
+      const found = readReport(text)
+      equal(found.hashes.map(hex), hashes, 'hashes')
+      equal(found.root, root, 'root')
+      equal(found.withheld, withheld, 'withheld')
+    },
+    invalid: ({ text }) => refused(() => readReport(text)),
+    parts: (vector) => equal(isPart(vector.public, vector.full), vector.is_part)
+  }
 }
 
 // Lists of vectors in a file, by dotted path.

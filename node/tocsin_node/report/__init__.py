@@ -1,0 +1,1 @@
+"""`tocsin report`: what is read, plotted, written and printed of an incident afterwards."""
