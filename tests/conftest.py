@@ -1,10 +1,17 @@
-"""What no test may touch: the folder in which the user's own nodes hold their locks."""
+"""What holds for all tests: nothing is judged by the clock, and the folder of the user's own nodes is not touched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine; what a test's own settings do not name is taken from here.
+settings.register_profile(
+    "tocsin", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("tocsin")
 
 
 @pytest.fixture(scope="session", autouse=True)

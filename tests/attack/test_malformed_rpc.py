@@ -17,7 +17,7 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p_kit import framed, hello, raw_peer, send_until_dropped, stock_node, uvarint
 from mesh_kit import DEADLINE_SECONDS, NETWORK_ID, Node, Running, introduce, make_nodes, make_roster, running_mesh
-from tocsin_node.mesh.hardening import MAX_REJECTS_A_MINUTE
+from tocsin_node.mesh.hardening import FIRST_BAR_SECONDS, MAX_REJECTS_A_MINUTE
 from tocsin_node.mesh.signatures import sign_message
 from tocsin_node.meshlink import PeerUp
 from tocsin_protocol.frame import encode_frame
@@ -26,8 +26,8 @@ from tocsin_protocol.topics import topic_names
 TOPIC = topic_names(NETWORK_ID)[0]
 OTHER_TOPIC = topic_names(bytes(32))[0]
 BETWEEN_SECONDS = 0.05
-# How much later than before the attacks a signal may come while they go on: a loop that freezes does so for longer.
-MAX_LATE_SECONDS = 3.0
+# How much later than before the attacks a signal may come while they go on: a loop that froze did so for longer.
+MAX_LATE_SECONDS = 10.0
 MANY = MAX_REJECTS_A_MINUTE + 1
 
 
@@ -203,7 +203,7 @@ async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path)
                 assert attacker.is_connected(victim_node.peer_id) == (case in TOLERATED), case
         assert victim.counters["malformed-rpc"] >= len(DROPPED)
         # The subscription and the message.
-        assert victim.counters["frame-wrong-network"] == 2
+        await victim.wait_for(lambda: victim.counters.get("frame-wrong-network") == 2)
         nursery.cancel_scope.cancel()
 
 
@@ -216,7 +216,11 @@ async def test_a_dropped_peer_stays_out_for_a_while(tmp_path: Path) -> None:
         await stream.write(framed(b"\xff\xff\xff\xff"))
         await attacker.wait_dropped(victim_node.peer_id)
         await victim.wait_for(lambda: victim.counters.get("peer-barred"))
+        # as often as there is time for while the bar lasts
+        tries_until = trio.current_time() + FIRST_BAR_SECONDS / 2
         for _ in range(5):
+            if trio.current_time() > tries_until:
+                break
             with suppress(Exception):
                 await attacker.connect(victim.listen[0], victim_node.peer_id)
             await attacker.wait_dropped(victim_node.peer_id)

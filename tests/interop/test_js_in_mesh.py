@@ -162,8 +162,8 @@ async def test_js_scores_us_well_through_steady_traffic(tmp_path: Path, js_dir: 
             of_js = (world.js_node.publisher, 1)
             relay = world.relays[running.node.name]
             await running.wait_for(lambda relay=relay, of_js=of_js: len(relay.sequences(*of_js)) == -(-sent // 3))
-        arrived = [len(world.js.signals(r.node.publisher, lane)) for r in world.ours for lane in (0, 1)]
-        assert sum(arrived) == sent
+        of_ours = [(running.node.publisher, lane) for running in world.ours for lane in (0, 1)]
+        await world.js.wait_for(lambda: sum(len(world.js.signals(*feed)) for feed in of_ours) == sent)
         samples.append(await world.js.call("state"))
         scores = [score for sample in samples for score in sample["scores"].values()]
         # A machine that stands still may cost a connection; peers that cannot live together lose one every few seconds.

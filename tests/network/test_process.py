@@ -152,8 +152,9 @@ async def test_heartbeats_and_proofs_are_carried(tmp_path: Path) -> None:
         await first.link.send(PublishHeartbeat(beat), PublishHeartbeat(beat), PublishProof(proof))
         await second.wait_for(lambda: _of(second, ProofSeen))
         assert _of(second, ProofSeen) == [ProofSeen(one.peer_id, proof)]
-        assert _of(second, HeartbeatSeen) == [HeartbeatSeen(one.peer_id, beat)]
+        # a proof overtakes heartbeats
         await second.wait_for(lambda: second.counters.get("heartbeat-over-rate") == 1)
+        assert _of(second, HeartbeatSeen) == [HeartbeatSeen(one.peer_id, beat)]
 
 
 async def test_what_the_relay_holds_is_not_new_and_equivocators_are_not_carried(tmp_path: Path) -> None:
@@ -162,13 +163,16 @@ async def test_what_the_relay_holds_is_not_new_and_equivocators_are_not_carried(
     async with running_mesh(one, roster, tmp_path) as first, running_mesh(two, roster, tmp_path) as second:
         await introduce([first, second], roster)
         await first.wait_peers(1)
-        await second.link.send(UseHeads([[one.publisher, 1, 2]]))
+        # what the relay says is taken in its order: the answer shows that the heads were
+        await second.link.send(UseHeads([[one.publisher, 1, 2]]), Ask(1, "no peer id", b"x"))
+        await second.wait_for(lambda: len(_of(second, Answered)) == 1)
         held = [one.message(), one.message()]
         await first.link.send(*held, one.message())
         await second.wait_envelopes(1)
         doubtful = [envelope for m in _of(second, Admitted) for envelope in m.doubtful]
         assert doubtful == [message.envelope for message in held]
-        await second.link.send(UseEquivocators([one.publisher]))
+        await second.link.send(UseEquivocators([one.publisher]), Ask(2, "no peer id", b"x"))
+        await second.wait_for(lambda: len(_of(second, Answered)) == 2)
         await first.link.send(one.message())
         await second.wait_for(lambda: second.counters.get("frame-equivocator"))
         assert len(second.envelopes()) == 1
@@ -210,7 +214,7 @@ async def test_a_hung_peer_is_dropped_and_comes_back(tmp_path: Path) -> None:
         second.process.send_signal(signal.SIGSTOP)
         await first.wait_for(lambda: _of(first, PeerDown))
         second.process.send_signal(signal.SIGCONT)
-        await first.wait_for(lambda: len(_of(first, PeerUp)) == 2)
+        await first.wait_for(lambda: len(_of(first, PeerUp)) >= 2)
         await first.link.send(one.message())
         await second.wait_envelopes(1)
 
@@ -248,7 +252,7 @@ async def test_a_killed_mesh_is_replaced_and_heard_again(tmp_path: Path) -> None
                 await second.link.send(two.message())
                 await first.wait_envelopes(life)
                 second.process.kill()
-        await first.wait_for(lambda: len(_of(first, PeerUp)) == 3 and len(_of(first, PeerDown)) == 3)
+        await first.wait_for(lambda: len(_of(first, PeerUp)) >= 3 and len(_of(first, PeerDown)) >= 3)
 
 
 async def test_a_taken_port_ends_it_with_a_sentence(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 FILES = st.sampled_from(sorted(READERS))
 MODEST = settings(
-    deadline=None, derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    derandomize=True,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

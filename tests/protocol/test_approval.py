@@ -203,10 +203,10 @@ def test_any_two_of_three_in_any_order_are_enough(names: tuple[str, ...]) -> Non
     assert tally.waiting_for == tuple(sorted(EVERYBODY - set(tally.operators)))
     if len(names) < 2:
         assert tally.granted is None
-        assert tally.sentence == f"{len(names)} of 2 approved: not enough yet."
+        assert tally.sentence == f"{len(names)} approved of 2 wanted: not enough yet."
     else:
         assert tally.granted == Granted(make_request(), tally.operators, 2)
-        assert tally.sentence == f"{len(names)} of 2 approved: enough."
+        assert tally.sentence == f"{len(names)} approved of 2 wanted: enough."
 
 
 @FIXED

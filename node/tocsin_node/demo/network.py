@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 
 from tocsin_protocol.roster_model import DetectorEntry, RateClass
@@ -15,15 +15,20 @@ from tocsin_node.roster_files import create_genesis, genesis_hash
 from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_genesis
 
 NETWORK_ID_BYTES = 32
+PORTS = range(20_000, 30_000)
+"""Below those that a system hands out by itself: else it may hand one out before the node that is to have it starts."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback TCP ports that nobody listens on now; all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Loopback TCP ports that nobody listens on now; all different. Raises OSError when there are too few."""
+    free: list[int] = []
+    for port in secrets.SystemRandom().sample(PORTS, len(PORTS)):
+        if len(free) == count:
+            return free
+        with suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            free.append(port)
+    raise OSError(f"{len(free)} of the ports {PORTS.start} to {PORTS.stop - 1} are free where {count} are wanted")
 
 
 def create_local_network(

@@ -122,11 +122,12 @@ class NodeProcess:
     def mesh_pid(self) -> int | None:
         """The process id of its mesh, if one runs now."""
         # trio starts processes from worker threads: each thread has children of its own.
-        children = (path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/children"))
-        for child in map(int, " ".join(children).split()):
+        for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            # a thread or a child may end meanwhile
             with contextlib.suppress(OSError):
-                if b"tocsin_node.mesh" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return child
+                for child in children.read_text().split():
+                    if b"tocsin_node.mesh" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        return int(child)
         return None
 
 

@@ -181,7 +181,7 @@ class Tally:
         if self.wanted is None:
             return f"No rule says who approves tier {self.request.tier} in {self.request.scope}: nobody can."
         state = "enough" if self.granted else "not enough yet"
-        return f"{len(self.operators)} of {self.wanted} approved: {state}."
+        return f"{len(self.operators)} approved of {self.wanted} wanted: {state}."
 
 
 def _shown(value: object) -> str:

@@ -24,7 +24,7 @@ from tocsin_node.hooks.config import EvmHookConfig
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_node.hooks.hook import Occasion
 from tocsin_node.outbound import open_client, post_json
-from tocsin_protocol.containment.action import Action, Detail, apply_event, new_action
+from tocsin_protocol.containment.action import Action, Detail, SignedTransaction, apply_event, new_action
 from tocsin_protocol.containment.life_cycle import Event, State
 
 GUARDIAN_KEYS = tuple(hashlib.sha256(f"guardian {name}".encode()).digest() for name in ("lender", "dex", "vault"))
@@ -151,6 +151,13 @@ class Bench:
     async def wait_paused(self) -> None:
         with trio.fail_after(DEADLINE_S):
             while not await is_paused(self.anvil, self.scenario.dex):  # noqa: ASYNC110 - as below
+                await trio.sleep(0.005)
+
+    async def wait_pooled(self, transaction: SignedTransaction) -> None:
+        """Wait until the chain has the bytes, mined or not: that they are sent is noted before they arrive."""
+        asked = "0x" + transaction.hash.hex()
+        with trio.fail_after(DEADLINE_S):
+            while await self.anvil.call("eth_getTransactionByHash", asked) is None:  # noqa: ASYNC110 - as below
                 await trio.sleep(0.005)
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:

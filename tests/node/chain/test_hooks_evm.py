@@ -13,7 +13,7 @@ from tocsin_protocol.containment.life_cycle import Event, State
 
 
 async def test_pause_is_sent_mined_and_confirmed(bench: Bench) -> None:
-    done = await bench.run(bench.intend())
+    done = await bench.run(bench.intend(), rebroadcast_ms=60_000)
     assert done.state is State.EFFECTIVE
     assert bench.journal.events == [Event.SIGN, Event.SEND, Event.INCLUDE, Event.CONFIRM]
     assert await is_paused(bench.anvil, bench.scenario.dex)

@@ -60,7 +60,7 @@ async def open_relay(bench: Bench) -> AsyncIterator[Relay]:
 async def test_the_relay_alone_sees_the_transaction(bench: Bench, form: str, method: str) -> None:
     async with open_relay(bench) as relay, open_proxy(bench.anvil) as proxy:
         relays = [RelayConfig(url=relay.url, form=RelayForm(form))]
-        done = await bench.run(bench.intend(), proxy.url, private_relays=relays)
+        done = await bench.run(bench.intend(), proxy.url, private_relays=relays, rebroadcast_ms=60_000)
     assert done.state is State.EFFECTIVE
     assert [request["method"] for request in relay.requests] == [method]
     assert SEND not in proxy.asked
@@ -68,7 +68,7 @@ async def test_the_relay_alone_sees_the_transaction(bench: Bench, form: str, met
 
 async def test_a_flashbots_relay_knows_us_by_a_signature_that_is_not_the_guardians(bench: Bench) -> None:
     async with open_relay(bench) as relay:
-        await bench.run(bench.intend(), private_relays=[RelayConfig(url=relay.url)])
+        await bench.run(bench.intend(), private_relays=[RelayConfig(url=relay.url)], rebroadcast_ms=60_000)
     (call,) = relay.calls
     address, _, signature = call.headers["x-flashbots-signature"].partition(":")
     message = encode_defunct(text="0x" + keccak(call.body).hex())

@@ -32,7 +32,7 @@ async def test_one_dead_endpoint_delays_nothing_but_the_second_witness(bench: Be
 async def test_with_a_witness_missing_for_good_the_outcome_is_unknown(bench: Bench) -> None:
     async with open_proxy(bench.anvil) as proxy:
         proxy.is_down = True
-        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=300)
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=2_000)
         assert done.state is State.UNKNOWN
         assert "2 are wanted, 1 answer" in done.reason
         proxy.is_down = False
@@ -49,7 +49,7 @@ async def test_one_lying_endpoint_cannot_confirm(bench: Bench) -> None:
 
     async with open_proxy(bench.anvil) as proxy:
         proxy.lie = invent_success
-        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=300)
+        done = await bench.run(bench.intend(), bench.anvil.url, proxy.url, settle_ms=2_000)
         assert done.state is State.UNKNOWN
         assert "disagree" in done.reason
         assert Event.CONFIRM not in bench.journal.events
@@ -210,6 +210,7 @@ async def test_a_stuck_transaction_is_bumped_at_the_same_nonce(bench: Bench) -> 
     async with trio.open_nursery() as nursery, bench.open_hook(bump_ms=150, max_bumps=2) as hook:
         nursery.start_soon(hook.run, action, bench.journal)
         await bench.wait_for(lambda: bench.journal.events.count(Event.SIGN) == 3)
+        await bench.wait_pooled(bench.journal.actions[action.action_id].transactions[2])
         await trio.sleep(0.4)
         assert bench.journal.events.count(Event.SIGN) == 3, "bumps are bounded"
         await bench.anvil.mine()
@@ -258,6 +259,7 @@ async def test_a_call_that_reverts_on_chain_is_reverted(bench: Bench) -> None:
     async with trio.open_nursery() as nursery, bench.open_hook() as hook:
         nursery.start_soon(hook.run, action, bench.journal)
         await bench.wait_for(lambda: Event.SEND in bench.journal.events)
+        await bench.wait_pooled(bench.journal.actions[action.action_id].transactions[0])
         await bench.anvil.call("anvil_setStorageAt", bench.scenario.dex, "0x1", "0x" + "00" * 32)  # another guardian
         await bench.anvil.mine()
         await bench.wait_for(lambda: bench.journal.actions[action.action_id].is_settled)
@@ -284,7 +286,9 @@ async def test_two_hooks_of_one_guardian_take_two_nonces(bench: Bench) -> None:
     async with trio.open_nursery() as nursery, bench.open_hook() as hook:
         nursery.start_soon(hook.run, first, bench.journal)
         nursery.start_soon(hook.run, second, bench.journal)
-        await bench.wait_for(lambda: bench.journal.events.count(Event.SEND) >= 2)
+        await bench.wait_for(lambda: all(item.transactions for item in bench.journal.actions.values()))
+        for item in bench.journal.actions.values():
+            await bench.wait_pooled(item.transactions[0])
         await bench.anvil.mine()
         await bench.wait_for(lambda: all(item.is_settled for item in bench.journal.actions.values()))
     done = sorted(bench.journal.actions.values(), key=lambda item: item.reason)

@@ -163,7 +163,7 @@ async def test_two_hanging_endpoints_of_three_are_waited_for_no_longer_than_thei
     async with (
         _open_hanging() as one,
         _open_hanging() as two,
-        open_sender(bench, one, two, bench.anvil.url, request_timeout_ms=1_500) as sender,
+        open_sender(bench, one, two, bench.anvil.url, request_timeout_ms=5_000) as sender,
     ):
         with trio.fail_after(DEADLINE_S):
             assert await prepare(bench, sender) == (0, None)
@@ -185,12 +185,13 @@ async def test_one_endpoint_does_not_replace_what_more_of_them_said_lately(bench
 
 async def test_a_hanging_endpoint_is_not_waited_for(bench: Bench) -> None:
     async with _open_hanging() as hanging:
-        settings = {"grace_ms": 5_000, "request_timeout_ms": 60_000, "warm_ms": 60_000}
+        settings = {"request_timeout_ms": 60_000, "warm_ms": 60_000}
         async with open_sender(bench, bench.anvil.url, hanging, **settings) as sender:
             sender._warm = _Warm((Quote(0, 10**9, 10**9),), trio.current_time())
-            began = trio.current_time()
-            await prepare(bench, sender)
-            assert trio.current_time() - began < 5, "the grace for the others was not waited for"
+            # longer than the test has: the grace for the others is not waited for
+            sender.client.config = sender.client.config.model_copy(update={"grace_ms": 600_000})
+            with trio.fail_after(60):
+                await prepare(bench, sender)
 
 
 @asynccontextmanager
@@ -297,7 +298,7 @@ async def test_a_bump_beyond_the_spend_cap_is_not_signed(bench: Bench) -> None:
         first = probe.sign_first(bench.scenario.dex, b"", preparation.quote)
     cap = first.max_fee_wei * 300_000
     await bench.anvil.call("evm_setAutomine", False)
-    done = await bench.run(bench.intend(), max_day_spend_wei=cap, bump_ms=100, settle_ms=1_500)
+    done = await bench.run(bench.intend(), max_day_spend_wei=cap, bump_ms=100, settle_ms=5_000)
     assert done.state is State.UNKNOWN
     assert "the spend cap is reached" in done.reason
     assert len(done.transactions) == 1

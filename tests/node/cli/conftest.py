@@ -27,8 +27,8 @@ from tocsin_node.keystore import LEAST_COST
 from tocsin_node.roster_files import create_genesis, genesis_hash
 from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_genesis
 
-START_SECONDS = 60
-STOP_SECONDS = 30
+START_SECONDS = 120
+STOP_SECONDS = 60
 ACCOUNT = "eip155:31337:0x" + "11" * 20
 
 CONFIG = """

@@ -87,10 +87,10 @@ def test_two_of_three_approve_by_files_and_one_machine_is_down(
     nowhere = ("--home", tmp_path / "nowhere", "--yes")
     mine = tocsin("approve", "sign", wallet, *keys["ana"][:-1], "--out", signed, "--json", *nowhere)
     assert lines(mine) == [{"signed_by": keys["ana"][-1], "file": str(signed)}]
-    assert "1 of 2 approved: not enough yet." in tocsin("approve", "import", signed, *at).stdout
+    assert "1 approved of 2 wanted: not enough yet." in tocsin("approve", "import", signed, *at).stdout
     # and the other one on the machine of the node
     (answer,) = lines(tocsin("approve", "sign", asked["id"][:8], *keys["cleo"][:-1], "--yes", "--json", *at))
-    assert (answer["state"], answer["sentence"]) == ("granted", "2 of 2 approved: enough.")
+    assert (answer["state"], answer["sentence"]) == ("granted", "2 approved of 2 wanted: enough.")
     assert tocsin("approve", "list", *at).stdout == "Nothing waits for the operators.\n"
     (row,) = [row for row in lines(tocsin("approve", "list", "--all", "--json", *at)) if row["id"] == asked["id"]]
     assert (row["state"], row["approved_by"]) == ("granted", ["ana", "cleo"])
@@ -117,7 +117,7 @@ def test_a_file_that_does_not_count_does_not_keep_the_others_from_counting(
     bad.write_text(good.read_text().replace("Tighten vault", "Tighten nothing"))
     result = tocsin("approve", "import", bad, good, *at)
     assert result.exit_code == 1
-    assert "1 of 2 approved" in result.stdout
+    assert "1 approved of 2 wanted" in result.stdout
     assert f"{bad}: other-request: effect is 'Tighten nothing" in result.stderr
     # the same from a wallet, which returns a signature and no file
     wallet = json.loads(good.read_text())["signature"]

@@ -226,7 +226,9 @@ def test_actions_are_told_with_their_end_and_what_to_do_and_lifted_by_the_operat
     tocsin: Any, lines: Any, node: Any
 ) -> None:
     action_id, ends_ms = bytes.fromhex("ab" * 32), 8
-    with contextlib.closing(sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None)) as connection:
+    with contextlib.closing(
+        sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None, timeout=60)
+    ) as connection:
         connection.execute(
             "INSERT INTO actions VALUES (?, 'page', 'on-call', 99, x'01', x'02', x'03', 1, 2, 'expiring', ?)",
             (action_id, ends_ms),
@@ -250,7 +252,9 @@ def test_actions_are_told_with_their_end_and_what_to_do_and_lifted_by_the_operat
 
 def test_an_unknown_outcome_is_first_in_status_and_settled_by_the_operator(tocsin: Any, lines: Any, node: Any) -> None:
     action_id = bytes.fromhex("cd" * 32)
-    with contextlib.closing(sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None)) as connection:
+    with contextlib.closing(
+        sqlite3.connect(node.home / "data" / "tocsin.db", isolation_level=None, timeout=60)
+    ) as connection:
         connection.execute(
             "INSERT INTO actions VALUES (?, 'page', 'the-desk', 98, x'01', x'02', x'03', 1, 2, 'unknown', NULL)",
             (action_id,),

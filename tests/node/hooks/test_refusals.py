@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from chain_kit import MemoryJournal, open_proxy
+from chain_kit import DEADLINE_S, MemoryJournal, open_proxy
 from contract_kit import START_S, deploy, go_to
 from hook_kit import ASSET, GUARDIAN_KEY, MAKERS, MARKET, Stage, clock_after, stage_module, stage_pausable, wait_for
 from tocsin_node.chain.guardian import Guardian
@@ -143,6 +143,10 @@ async def test_what_is_lifted_later_was_effective_in_its_block(anvil: Anvil) -> 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: stage.run(journal, action, confirmations=3))
         await wait_for(lambda: Event.SEND in journal.events)
+        sent = "0x" + journal.actions[action.action_id].transactions[0].hash.hex()
+        with trio.fail_after(DEADLINE_S):
+            while await anvil.call("eth_getTransactionByHash", sent) is None:  # noqa: ASYNC110 - a chain sets no event
+                await trio.sleep(0.005)
         await anvil.mine()
         await wait_for(lambda: Event.INCLUDE in journal.events)
         await anvil.call("evm_setAutomine", True)

@@ -199,6 +199,7 @@ async def test_what_a_reorg_takes_back_is_taken_up_again_and_its_end_is_told(tmp
         expiry = Expiry(bench.store, {}, bench.metrics, lambda: bench.clock[0])
         await nursery.start(expiry.run_expiry)
         await wait_state(bench, State.EXPIRING)
+        # counted once it is written, so a moment after the state can be read
         await wait_until(lambda: bench.counted("tocsin_action_events", event="expire") == 1)
         nursery.cancel_scope.cancel()
 

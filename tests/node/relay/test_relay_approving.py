@@ -121,7 +121,7 @@ async def test_two_of_three_in_any_order_let_it_go_and_nobody_waits_for_the_thir
     async with open_asked(tmp_path) as desk:
         request = await desk.request()
         first = await desk.hand_in(approve(order[0], request))
-        assert (first["state"], first["sentence"]) == ("open", "1 of 2 approved: not enough yet.")
+        assert (first["state"], first["sentence"]) == ("open", "1 approved of 2 wanted: not enough yet.")
         assert (await desk.action()).state is State.AWAITING_APPROVAL
         assert (await desk.hand_in(approve(order[1], request)))["state"] == "granted"
         await desk.wait_state(State.EFFECTIVE)

@@ -74,7 +74,8 @@ async def test_a_lone_node_says_that_it_is_well(tmp_path: Path) -> None:
             await node.relay.supervisor.up.wait()
             while node.relay.publishing.speech is not Speech.OPEN:  # noqa: ASYNC110 - no event for it
                 await trio.sleep(0.02)
-        assert await node.ask(Verb.HEALTH) == {"healthy": True, "reasons": []}
+            while await node.ask(Verb.HEALTH) != {"healthy": True, "reasons": []}:  # noqa: ASYNC110 - no event for it
+                await trio.sleep(0.02)
         status = await node.ask(Verb.STATUS)
         assert (status["member"], status["members"], status["tolerated_faults"]) == ("alba", 1, 0)
         assert status["mesh"]["up"]
