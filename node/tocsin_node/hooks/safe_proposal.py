@@ -87,10 +87,12 @@ class SafeProposalHook:
         delay_ms = FIRST_LOOK_MS
         while not action.is_settled:
             fault = "" if action.state is State.UNKNOWN else await self._put(action)
+            # Before the look: what was done in time is seen by one that begins after it.
+            is_late = self._now_ms() > action.deadline_ms
             is_done = await self._look(action)
             if is_done:
                 return await journal.record(action.action_id, Event.CONFIRM, {"reason": "the Safe's owners did it"})
-            if self._now_ms() > action.deadline_ms:
+            if is_late:
                 return await self._give_up(action, journal, fault, is_done)
             await trio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self._client.config.rebroadcast_ms)

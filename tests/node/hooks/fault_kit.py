@@ -72,11 +72,12 @@ CELLS = [
 
 @dataclass
 class Scene:
-    """A lever, the doors to its chain, and the journal of the one action."""
+    """A lever, the doors to its chain, and the journal of the one action; whether people have acted in time."""
 
     stage: Stage
     proxies: list[Proxy]
     journal: MemoryJournal = field(default_factory=MemoryJournal)
+    have_acted: bool = False
 
     @property
     def is_proposal(self) -> bool:
@@ -199,6 +200,7 @@ def _begin_later(scene: Scene, fault: Fault) -> None:
         begin()
         with trio.CancelScope(shield=True):  # whatever the hook makes of it meanwhile
             await stage.people()
+        scene.have_acted = True
 
     scene.stage = replace(stage, people=people)
 
@@ -213,13 +215,12 @@ def _is_endless(scene: Scene, fault: Fault, where: Where) -> bool:
 
 
 def _clock_that_runs_out(scene: Scene, where: Where) -> Callable[[], int]:
-    """A clock that stands past the deadline as soon as the hook has said that it waits, or a later fault has begun."""
+    """A clock that stands past the deadline when the hook has said that it waits, or people have done their part."""
     waiting = Event.SEND if scene.is_proposal else Event.CHECK
 
     def clock() -> int:
-        is_later = where is Where.LATER
-        has_begun = any(proxy.fault for proxy in scene.proxies) if is_later else waiting in scene.journal.events
-        return now_ms() + (2 * FAR_MS if has_begun else 0)
+        is_over = scene.have_acted if where is Where.LATER else waiting in scene.journal.events
+        return now_ms() + (2 * FAR_MS if is_over else 0)
 
     return clock
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from chain_kit import MemoryJournal, open_proxy
+from chain_kit import FAR_MS, MemoryJournal, open_proxy
 from contract_kit import deploy
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
@@ -25,6 +25,7 @@ from hook_kit import (
 )
 from safe_kit import MAINNET, OWNER_KEYS, Safe, address_of_secret, call_data, call_raw, owner_signature, safe_tx_hash
 from tocsin_node.chain.guardian import Guardian
+from tocsin_node.clock import now_ms
 from tocsin_node.demo.anvil import CHAIN_ID, Anvil
 from tocsin_node.demo.faults import Fault
 from tocsin_node.hooks.hook import Answer
@@ -217,6 +218,28 @@ async def test_what_the_owners_did_counts_when_it_is_as_deep_as_a_receipt_must_b
         await anvil.mine(2)
     assert journal.actions[action.action_id].state is State.EFFECTIVE
     assert await stage.count() == 1
+
+
+async def test_what_was_done_until_the_deadline_is_seen_by_the_look_after_it(anvil: Anvil, tmp_path: Path) -> None:
+    stage, safe = await stage_safe(anvil, "1.5.0", tmp_path, "safe-proposal")
+    journal, readings = MemoryJournal(), 0
+    action = await stage.intend(journal)
+    await safe.exec(stage.contract.address, stage.contract.data("pause"))
+    paused = ("0x" + stage.contract.data("paused").hex(), "latest")
+    async with open_proxy(anvil) as proxy:
+        proxy.forged[paused] = "0x" + bytes(32).hex()
+
+        def clock() -> int:
+            """The owners are done, and the time is over, when it is read for the second time after the proposal."""
+            nonlocal readings
+            readings += Event.SEND in journal.events
+            if readings < 2:
+                return now_ms()
+            proxy.forged.clear()
+            return now_ms() + 2 * FAR_MS
+
+        done = await stage.run(journal, action, proxy.url, clock=clock)
+    assert done.state is State.EFFECTIVE
 
 
 async def test_an_endpoint_of_another_chain_confirms_no_proposal(anvil: Anvil, tmp_path: Path) -> None:
