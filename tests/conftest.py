@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# py_ecc, which eth_account brings, raises the recursion limit far beyond the stack; the node's guardian.py undoes that, and
+# so must whoever imports it first here: else nested garbage in a test ends the run (SIGSEGV).
+_LIMIT = sys.getrecursionlimit()
+import eth_account  # noqa: E402, F401
+
+sys.setrecursionlimit(_LIMIT)
 
 # The same examples on every machine; what a test's own settings do not name is taken from here.
 settings.register_profile(
