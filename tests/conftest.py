@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# py_ecc, which eth_account brings, raises the recursion limit far beyond the stack; the node's guardian.py undoes that, and
-# so must whoever imports it first here: else nested garbage in a test ends the run (SIGSEGV).
+# py_ecc, which eth_account brings, raises the recursion limit far beyond the stack. The node's guardian.py undoes that;
+# so must whoever imports it first here, or nested garbage in any test ends the run (SIGSEGV).
 _LIMIT = sys.getrecursionlimit()
 import eth_account  # noqa: E402, F401
 
