@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from ..errors import BeliefError
 from ..model import MAX_CONFIDENCE, Signal
@@ -25,6 +26,8 @@ class Stance(StrEnum):
 
 
 OPPOSING = frozenset((Stance.DISPUTE, Stance.ALL_CLEAR))
+# The words of a busy incident are weighed again with each new one.
+_MAX_KEPT = 8_192
 _SIDED = frozenset((Stance.REPORT, *OPPOSING))
 _REPLACING = frozenset((Relation.UPDATES, Relation.RETRACTS))
 _META = {
@@ -62,6 +65,7 @@ class Statement:
         return min(self.issued_ms, self.received_ms)
 
 
+@lru_cache(_MAX_KEPT)
 def read_statement(signal: Signal, publisher: bytes, digest: bytes, received_ms: int) -> Statement | None:
     """A signal as a statement; None for a drill, which says nothing."""
     # [BELIEF] A drill says nothing.

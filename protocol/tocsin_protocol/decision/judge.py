@@ -258,7 +258,9 @@ def _weighty(world: World, reports: Iterable[Sighting], belief: Belief) -> list[
 
 def _local_loss(world: World, signals: Iterable[Signal], belief: Belief, now_ms: int) -> LocalLoss:
     shock: dict[Node, float] = {}
-    for signal in signals:
+    # Those who say the same of one event say it once here.
+    said = {(touching_subjects(signal), signal.stage, signal.loss): signal for signal in signals}
+    for signal in said.values():
         shock = merge_shocks(shock, find_shock(world.exposure.graph, signal))
     mal = sum(limit.mal_micro_usd for limit in world.policy.limits)
     return assess_local_loss(world.exposure, shock, belief.probability, mal, now_ms)

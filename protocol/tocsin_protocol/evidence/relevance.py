@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ..errors import DecodeError
 from ..ids import account_of, address_of, chain_of
@@ -47,6 +48,8 @@ LOCAL_EVIDENCE: dict[Category, frozenset[EvidenceKind]] = {
     Category.LAUNDERING_MOVEMENT: frozenset((_TRANSACTION, _LOG, _BALANCE)),
     Category.VULNERABILITY_DISCLOSED: frozenset((_CODE,)),
 }
+# The claims of a busy incident are looked at again with each new one.
+_MAX_KEPT = 8_192
 # Where what is shown is the attacker, his contract, or a feed that two sides use.
 ANY_ROLE = frozenset(
     (
@@ -98,6 +101,7 @@ class Vantage:
         return self._believed
 
 
+@lru_cache(_MAX_KEPT)
 def predicates_of(signal: Signal) -> tuple[Predicate, ...]:
     """What the signal claims and can be checked, in its order, each once."""
     found: dict[Predicate, None] = {}
@@ -140,12 +144,18 @@ def is_qualifying(category: Category, predicate: Predicate, subjects: Iterable[S
     if _KINDS[type(predicate)] not in LOCAL_EVIDENCE.get(category, frozenset()):
         return False
     # [EVIDENCE] It must show something of a subject of the incident in a role that counts, or of ours.
-    roles = frozenset(Role) if category in ANY_ROLE else THREATENED_ROLES
-    named = _plain(subject.value for subject in subjects if subject.role in roles)
-    if shown_by(predicate).isdisjoint(named | vantage.ours):
+    shown = shown_by(predicate)
+    if shown.isdisjoint(vantage.ours) and shown.isdisjoint(_named(tuple(subjects), category in ANY_ROLE)):
         return False
     # [EVIDENCE] It may rest on the word of no contract but those that are ours or that we trust.
     return sources_of(predicate) <= vantage.believed
+
+
+@lru_cache(_MAX_KEPT)
+def _named(subjects: tuple[Subject, ...], in_any_role: bool) -> frozenset[str]:
+    """The ids of those subjects whose role counts."""
+    roles = frozenset(Role) if in_any_role else THREATENED_ROLES
+    return _plain(subject.value for subject in subjects if subject.role in roles)
 
 
 def shown_by(predicate: Predicate) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from ..ids import address_of, chain_of
 from ..taxonomy import SubjectKind
@@ -15,6 +16,8 @@ MAX_DEPENDENCIES = 256
 # A dependency that bears on every holding is as many links as there are holdings.
 MAX_LINKS = 1_024
 SHARE_WHOLE_PPM = 1_000_000
+# The signals of a busy incident name the same few subjects over and over.
+_MAX_KEPT = 4_096
 
 
 class Link(StrEnum):
@@ -75,6 +78,7 @@ class AmountSource(StrEnum):
     DECLARED = "declared"
 
 
+@lru_cache(_MAX_KEPT)
 def subject_key(kind: SubjectKind, value: str) -> str:
     """The key of a subject: a token is its contract, whichever id names it."""
     if kind is SubjectKind.ASSET:
