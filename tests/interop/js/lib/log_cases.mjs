@@ -26,7 +26,7 @@ export function verifyCase (data, policy) {
   const network = ORIGIN.exec(origin)?.[1]
   if (network === undefined) throw new ProofError(`${origin} is not the log of a node`)
   const indexes = items.map(({ index }) => index)
-  checkRising('entry', indexes, (one, other) => one - other)
+  checkRising('entry number', indexes, (one, other) => one - other)
   for (const { index, entry, path } of items) verifyInclusion({ index, size, leaf: leafHash(entry), path, root })
   const entries = items.map(({ entry }) => decodeEntry(entry))
   const logged = entries.filter(({ kind }) => kind === 'signal').map(({ reference }) => hex(reference))

@@ -68,7 +68,7 @@ export function decodeKey (text) {
   if (material.length !== 1 + KEY_BYTES) throw new DecodeError(`key of ${material.length} bytes`)
   const [algorithm, key] = [material[0], material.subarray(1)]
   if (algorithm !== LOG && algorithm !== COSIGNER) throw new DecodeError(`key of algorithm ${algorithm}`)
-  if (id !== keyId(checkName(name), algorithm, key)) throw new DecodeError(`key with the id ${id}, which is not its own`)
+  if (id !== keyId(checkName(name), algorithm, key)) throw new DecodeError(`key with the id ${id}, not its own`)
   return { name, id, algorithm, key }
 }
 
@@ -99,7 +99,9 @@ function decodeNote (data) {
 
 // The time of a cosignature in seconds; null of a log's own signature.
 function verifyLine ({ name, algorithm, key }, text, { signature }) {
-  if (signature.length !== SIGNATURE_BYTES[algorithm]) throw new SignatureError(`signature of ${name} has another length`)
+  if (signature.length !== SIGNATURE_BYTES[algorithm]) {
+    throw new SignatureError(`signature of ${name} with ${signature.length} bytes`)
+  }
   let [timeS, signed, message] = [null, signature, text]
   if (algorithm === COSIGNER) {
     timeS = Number(signature.readBigUInt64BE())
@@ -107,7 +109,8 @@ function verifyLine ({ name, algorithm, key }, text, { signature }) {
     signed = signature.subarray(TIME_BYTES)
     message = `cosignature/v1\ntime ${timeS}\n${text}`
   }
-  const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: key.toString('base64url') }, format: 'jwk' })
+  const jwk = { kty: 'OKP', crv: 'Ed25519', x: key.toString('base64url') }
+  const publicKey = createPublicKey({ key: jwk, format: 'jwk' })
   if (!verify(null, Buffer.from(message), publicKey, signed)) throw new SignatureError(`${name} did not sign this`)
   return timeS
 }

@@ -98,7 +98,9 @@ export function isQuorate ({ witnesses, groups, quorum }, keys) {
 
 export function judgeHead (data, policy) {
   const head = verifyHead(data, policy.logs, [...policy.witnesses.values()])
-  if (!isQuorate(policy, [...head.cosigned.keys()])) throw new ProofError(`the quorum ${policy.quorum} has not cosigned`)
+  if (!isQuorate(policy, [...head.cosigned.keys()])) {
+    throw new ProofError(`the quorum ${policy.quorum} has not cosigned`)
+  }
   return head
 }
 
@@ -109,7 +111,9 @@ export function verifyProof (data, policy) {
   if (gap < 0) throw new DecodeError('proof without the empty line before its checkpoint')
   const [heading, extra, place, ...hashes] = data.toString('latin1', 0, gap).split('\n')
   if (heading !== HEADING) throw new DecodeError(`proof that does not begin with ${HEADING}`)
-  if (!extra?.startsWith('extra ') || !place?.startsWith('index ')) throw new DecodeError('proof without extra or index')
+  if (!extra?.startsWith('extra ') || !place?.startsWith('index ')) {
+    throw new DecodeError('proof without the lines extra and index before its hashes')
+  }
   const path = pathOf(hashes.map((line) => decodeBase64('hash', line)))
   const entry = decodeBase64('extra', extra.slice('extra '.length))
   if (entry.length > MAX_ENTRY_BYTES) throw new OversizedError(`entry of ${entry.length} bytes`)
