@@ -10,6 +10,7 @@ import { buildTree, claimLeaf, proRata } from './lib/claims.mjs'
 import { decodeBody, encodeBody } from './lib/body.mjs'
 import * as wire from './lib/envelope.mjs'
 import { Feeds } from './lib/feeds.mjs'
+import { equal, raw, refused } from './lib/expect.mjs'
 import { hex } from './lib/fields.mjs'
 import { checkActionable } from './lib/freshness.mjs'
 import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
@@ -19,25 +20,10 @@ import { decodeRoster, decodeSignedRoster, rosterHash, verifyGenesis, verifySucc
 import { Domain, SignatureError, addressOfKey, publicKeyOf, recoverKey, verifyDigest } from './lib/signing.mjs'
 import * as sync from './lib/sync.mjs'
 import { judgeTopic, topicNames } from './lib/topics.mjs'
+import { LOG_CHECKS } from './vectors_log.mjs'
 
-const raw = (text) => Buffer.from(text, 'hex')
 // Only the files of one network name it.
 let domain
-
-function equal (found, wanted, what = 'value') {
-  const [a, b] = [found, wanted].map((value) => JSON.stringify(value instanceof Uint8Array ? hex(value) : value))
-  if (a !== b) throw new Error(`${what} is ${a.slice(0, 200)}, wanted ${b.slice(0, 200)}`)
-}
-
-function refused (run, ...kinds) {
-  try {
-    run()
-  } catch (error) {
-    if ((kinds.length > 0 ? kinds : [DecodeError]).some((kind) => error instanceof kind)) return error
-    throw error
-  }
-  throw new Error('accepted')
-}
 
 // Bytes are told from text as {bytes: hex}, maps are {map: [[key, value], …]}.
 function untagged (value) {
@@ -140,6 +126,7 @@ function treeVector ({ claims, root }) {
 
 // File -> section (dotted) -> the check of one vector, given the vector and its file.
 const CHECKS = {
+  ...LOG_CHECKS,
   encoding: {
     valid: (vector) => {
       equal(encode(untagged(vector.value)), vector.encoded)
