@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import combinations
+from itertools import chain, combinations
 
 from ..belief.independence import Reporter
 from .budget import Charge
@@ -58,14 +58,17 @@ def what_would_change(
     """
     open_hooks = [choice.lever.hook for choice in decision.choices if choice.verdict in _EXPLAINED]
     found: dict[str, tuple[Change, ...]] = {}
-    for count in range(1, MAX_CHANGES + 1):
-        for changes in combinations(Change, count):
-            changed, armed = situation, states
-            for change in changes:
-                changed, armed = _CHANGES[change](changed, armed, voices)
-            for choice in decide(policy, changed, armed, charges, now_ms).fired:
-                if choice.lever.hook in open_hooks:
-                    found.setdefault(choice.lever.hook, changes)
+    fewest_first = chain.from_iterable(combinations(Change, count) for count in range(1, MAX_CHANGES + 1))
+    for changes in fewest_first:
+        # A decision that uses every lever it could waits for no explanation of the others.
+        if len(found) == len(open_hooks):
+            break
+        changed, armed = situation, states
+        for change in changes:
+            changed, armed = _CHANGES[change](changed, armed, voices)
+        for choice in decide(policy, changed, armed, charges, now_ms).fired:
+            if choice.lever.hook in open_hooks:
+                found.setdefault(choice.lever.hook, changes)
     return tuple(Counterfactual(hook, found[hook]) for hook in open_hooks if hook in found)
 
 
