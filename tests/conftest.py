@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -14,6 +15,10 @@ _LIMIT = sys.getrecursionlimit()
 import eth_account  # noqa: E402, F401
 
 sys.setrecursionlimit(_LIMIT)
+
+# What a shell starts in the background ignores Ctrl-C, and so does whatever that starts: tests interrupt programs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every machine; what a test's own settings do not name is taken from here.
 settings.register_profile(

@@ -10,6 +10,7 @@ const root = join(here, '..', '..')
 const wanted = [
   { folder: 'src', out: 'node/tocsin_node/demo/contracts', names: ['Attacker', 'Dex', 'Lender', 'Token', 'Vault'] },
   { folder: 'src/levers', out: 'node/tocsin_node/contracts', names: ['TocsinBreaker', 'TocsinGuardianModule', 'TocsinSignalGate'] },
+  { folder: 'src/oracle', out: 'node/tocsin_node/contracts', names: ['CoverPool', 'RiskFeed', 'RiskOracle'] },
   {
     folder: 'src/test',
     out: 'tests/contracts/artifacts',
@@ -21,7 +22,7 @@ const wanted = [
 ]
 
 const sources = {}
-for (const folder of ['src', 'src/levers', 'src/test']) {
+for (const folder of ['src', 'src/levers', 'src/oracle', 'src/test']) {
   for (const name of readdirSync(join(here, folder)).sort()) {
     if (name.endsWith('.sol')) sources[`${folder}/${name}`] = { content: readFileSync(join(here, folder, name), 'utf8') }
   }
@@ -68,8 +69,11 @@ for (const { folder, out, names } of wanted) {
     else if (!existsSync(file) || readFileSync(file, 'utf8') !== text) stale.push(relative(root, file))
     count += 1
   }
+}
+for (const out of new Set(wanted.map((one) => one.out))) {
+  const known = wanted.filter((one) => one.out === out).flatMap((one) => one.names)
   for (const file of readdirSync(join(root, out))) {
-    if (file.endsWith('.json') && !names.includes(basename(file, '.json'))) stale.push(join(out, file))
+    if (file.endsWith('.json') && !known.includes(basename(file, '.json'))) stale.push(join(out, file))
   }
 }
 for (const file of stale) console.error(`${file} is not what the sources compile to: run npm run build and commit the result`)

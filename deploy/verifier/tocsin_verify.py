@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Checks a case file of a Tocsin node without Tocsin: needs Python 3.11 or newer, and the package `cryptography`.
+"""Checks a case file, or a proof of one entry (C2SP tlog-proof), of a Tocsin node without Tocsin.
 
-    python3 tocsin_verify.py CASE-FILE --key LOG-KEY
-    python3 tocsin_verify.py CASE-FILE --policy POLICY-FILE
+It needs Python 3.11 or newer, and the package `cryptography`.
+
+    python3 tocsin_verify.py FILE --key LOG-KEY
+    python3 tocsin_verify.py FILE --policy POLICY-FILE
 
 A case file holds entries of a node's log, the way from each to the root of the log's Merkle tree, a head signed by the
 log over that root, and the signals that the entries are about. What is checked, in this order:
@@ -12,8 +14,9 @@ log over that root, and the signals that the entries are about. What is checked,
   3. each signal is signed by its publisher's Ethereum key;
   4. each signal is one that an entry of the log speaks of.
 
-If all holds, the entries are printed in their order, and the exit code is 0. At the first fault it is printed, and the
-exit code is 1. Whose keys the log's and the witnesses' are is for you to know: have them from those who hold them.
+A proof file has one entry and no signals: of it 1 and 2 are checked. If all holds, the entries are printed in their
+order, and the exit code is 0. At the first fault it is printed, and the exit code is 1. Whose keys the log's and the
+witnesses' are is for you to know: have them from those who hold them.
 The formats are in specs/audit-log.md, specs/encoding.md and specs/signal.md of the project.
 """
 
@@ -33,6 +36,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_NOTE_BYTES = 65_536
 MAX_SIGNATURES = 100
+MAX_POLICY_BYTES, MAX_POLICY_LINES = 65_536, 1024
+MAX_ENTRIES = 4096
+MAX_ENTRY_BYTES = 65_535
+MAX_PROOF_BYTES, MAX_PROOF_HASHES = 262_144, 63
+PROOF_HEADING = b"c2sp.org/tlog-proof@v1"
+# Of a list or a map of anything but the case file itself.
+MAX_ITEMS = 256
+KINDS = {"signal", "verdict", "incident", "evidence", "basis", "decision", "adjudication", "report"}
+KINDS |= {"action", "outcome", "alarm", "roster", "equivocation", "operator", "node", "anchor"}
 MAX_INTEGER = 2**53 - 1
 LAST_DATE_MS = 253_402_300_799_000  # the end of the year 9999
 
@@ -82,8 +94,7 @@ def read_base64(text, what):
 
 
 def check_name(name):
-    fits = 1 <= len(name.encode()) <= 256 and name.isprintable()
-    check(fits and not any(c == "+" or c.isspace() for c in name), f"{name[:80]!r} is no name of a key")
+    check(re.fullmatch(r"[!-*,-~]{1,256}", name), f"{name[:80]!r} is no name of a key")
     return name
 
 
@@ -138,7 +149,7 @@ def check_note_signature(key, text, signature):
 
 
 def read_size(text):
-    check(re.fullmatch(r"0|[1-9][0-9]{0,15}", text) and int(text) <= MAX_INTEGER, "the head has no size")
+    check(re.fullmatch(r"0|[1-9][0-9]{0,15}", text) and int(text) <= MAX_INTEGER, "a size or an index is no number")
     return int(text)
 
 
@@ -177,7 +188,9 @@ def read_policy(data):
     """(keys of logs, witnesses by name, groups by name, quorum)."""
     logs, witnesses, groups, quorums, members_of_groups = [], {}, {}, [], set()
     check(not re.search(rb"[^\x09\x0a\x20-\x7e\x80-\xff]", data), "the policy has control characters")
-    for line in data.decode("latin-1").split("\n"):
+    lines = data.decode("latin-1").split("\n")
+    check(len(data) <= MAX_POLICY_BYTES and len(lines) <= MAX_POLICY_LINES, "the policy is too long")
+    for line in lines:
         words = re.split(r"[ \t]+", line.strip(" \t"))
         if words[0] == "" or words[0].startswith("#"):
             continue
@@ -215,8 +228,9 @@ def read_policy(data):
 # --- Canonical msgpack (specs/encoding.md): one value, one spelling --------------------------------------------------
 
 
-def decode(data):
-    value, end = decode_at(data, 0, 0)
+def decode(data, most=MAX_ITEMS):
+    """The value; no list and no map in it has more than so many items."""
+    value, end = decode_at(data, 0, 0, most)
     check(end == len(data), "bytes after the value")
     return value
 
@@ -226,7 +240,7 @@ def take(data, at, count):
     return data[at : at + count], at + count
 
 
-def decode_at(data, at, depth):
+def decode_at(data, at, depth, most):
     head, at = take(data, at, 1)
     code = head[0]
     if code <= 0x7F:
@@ -248,18 +262,20 @@ def decode_at(data, at, depth):
     check(depth < 8, "nested too deeply")
     if 0x90 <= code <= 0x9F or code in (0xDC, 0xDD):
         length, at = (code & 0x0F, at) if code <= 0x9F else decode_sized(data, at, 2 << (code - 0xDC), 15)
+        check(length <= most, f"a list of more than {most} items")
         items = []
         for _ in range(length):
-            item, at = decode_at(data, at, depth + 1)
+            item, at = decode_at(data, at, depth + 1, most)
             items.append(item)
         return items, at
     check(0x80 <= code <= 0x8F or code in (0xDE, 0xDF), f"the type 0x{code:02x} is not allowed")
     length, at = (code & 0x0F, at) if code <= 0x8F else decode_sized(data, at, 2 << (code - 0xDE), 15)
+    check(length <= most, f"a map of more than {most} items")
     pairs, previous = {}, None
     for _ in range(length):
-        key, at = decode_at(data, at, depth + 1)
+        key, at = decode_at(data, at, depth + 1, most)
         check(type(key) is str and (previous is None or key > previous), "keys are not texts in rising order")
-        pairs[key], at = decode_at(data, at, depth + 1)
+        pairs[key], at = decode_at(data, at, depth + 1, most)
         previous = key
     return pairs, at
 
@@ -412,17 +428,19 @@ def open_signal(network, data):
 
 
 def open_entry(entry):
+    check(len(entry) <= MAX_ENTRY_BYTES, "an entry is too long")
     at_ms, kind, reference, detail = list_of(decode(entry), 4, "an entry")
     typed(detail, dict, "the detail of an entry")
-    typed(reference, bytes, "what an entry is about")
-    return typed(at_ms, int, "the time of an entry"), typed(kind, str, "the kind of an entry"), reference, detail
+    check(len(typed(reference, bytes, "what an entry is about")) <= 32, "what an entry is about is too long")
+    check(typed(kind, str, "the kind of an entry") in KINDS, f"an entry of the unknown kind {kind[:20]!r}")
+    return typed(at_ms, int, "the time of an entry"), kind, reference, detail
 
 
 def verify(data, policy):
     """What a case file shows, as lines of text; raises Fault."""
-    checkpoint, items, envelopes = list_of(decode(data), 3, "the case file")
+    checkpoint, items, envelopes = list_of(decode(data, MAX_ENTRIES), 3, "the case file")
     origin, size, root, cosigners = judge_head(typed(checkpoint, bytes, "the head"), policy)
-    named = re.fullmatch(r"tocsin/([0-9a-f]{64})/0x([0-9a-f]{40})", origin)
+    named = re.fullmatch(r"tocsin/([0-9a-f]{64})/0x([0-9a-f]{40})(?:/(?:[2-9]|[1-9][0-9]{1,2}))?", origin)
     check(named, f"{origin} is not the log of a node")
     lines = [
         f"log of 0x{named[2]} in the network {named[1]}",
@@ -448,14 +466,50 @@ def verify(data, policy):
         lines.append(f"{index:>8} {time_of(at_ms)} {kind:<12} {reference.hex()[:16]:<16} {shown(detail)}")
         for digest, publisher, body in signals:
             if kind == "signal" and digest == reference:
-                lines.append(f"{'':>8} said by 0x{publisher.hex()}: {shown(decode(body))}")
+                lines.append(f"{'':>8} said by 0x{publisher.hex()}: {shown_body(body)}")
     return lines
+
+
+def open_proof(data, policy):
+    """(origin, size, cosigners, index, entry) of a proof file that holds."""
+    check(len(data) <= MAX_PROOF_BYTES, "the proof is too long")
+    head, gap, checkpoint = data.partition(b"\n\n")
+    lines = head.decode("latin-1").split("\n")
+    check(gap and lines[0] == PROOF_HEADING.decode(), "the proof begins otherwise than it should")
+    check(3 <= len(lines) <= 3 + MAX_PROOF_HASHES, "the proof has too few or too many lines")
+    check(lines[1].startswith("extra ") and lines[2].startswith("index "), "the proof lacks its entry or its index")
+    entry, index = read_base64(lines[1][6:], "the entry"), read_size(lines[2][6:])
+    check(len(entry) <= MAX_ENTRY_BYTES, "the entry is too long")
+    path = [read_base64(line, "a hash") for line in lines[3:]]
+    check(all(len(sibling) == 32 for sibling in path), "a hash that is not 32 bytes")
+    origin, size, root, cosigners = judge_head(checkpoint, policy)
+    check_inclusion(index, size, entry, path, root)
+    return origin, size, cosigners, index, entry
+
+
+def verify_proof(data, policy):
+    """What a proof file shows, as lines of text; raises Fault."""
+    origin, size, cosigners, index, entry = open_proof(data, policy)
+    at_ms, kind, reference, detail = open_entry(entry)
+    return [
+        f"log {origin}",
+        f"head of {size} entries, cosigned by {cosigners or 'nobody'}",
+        f"{index:>8} {time_of(at_ms)} {kind:<12} {reference.hex()[:16]:<16} {shown(detail)}",
+    ]
 
 
 def time_of(at_ms):
     if at_ms > LAST_DATE_MS:
         return f"{at_ms} ms"
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def shown_body(body):
+    """What a publisher has signed stands against him where nobody can read it, too."""
+    try:
+        return shown(decode(body))
+    except Fault:
+        return f"what cannot be read: {shown(body)}"
 
 
 def shown(value):
@@ -465,7 +519,7 @@ def shown(value):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Checks a case file of a Tocsin node.")
+    parser = argparse.ArgumentParser(description="Checks a case file or a proof file of a Tocsin node.")
     parser.add_argument("case", type=Path)
     whom = parser.add_mutually_exclusive_group(required=True)
     whom.add_argument("--key", help="the log's key: its own word is then enough")
@@ -473,7 +527,8 @@ def main():
     asked = parser.parse_args()
     try:
         policy = ([read_key(asked.key)], {}, {}, "none") if asked.key else read_policy(read_file(asked.policy))
-        lines = verify(read_file(asked.case), policy)
+        data = read_file(asked.case)
+        lines = (verify_proof if data.startswith(PROOF_HEADING) else verify)(data, policy)
     except (Fault, OSError) as exc:
         print(f"NOT PROVEN: {exc}")
         sys.exit(1)

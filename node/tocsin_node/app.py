@@ -12,6 +12,9 @@ from typing import Any
 
 import structlog
 import trio
+from tocsin_protocol.ids import chain_of
+from tocsin_protocol.proof import accused_by
+from tocsin_protocol.risk.report import OracleDomain
 from tocsin_protocol.taxonomy import Category
 
 from .care import make_care, private_files, split_hooks
@@ -27,39 +30,48 @@ from .errors import ConfigError
 from .hooks.build import Levers, open_hooks
 from .interpreter import tune_interpreter
 from .keystore import NodeSecrets, open_keystore
+from .log_anchor import open_anchor_key, run_log_anchor
 from .manifest_file import LoadedExposure, load_exposure
 from .meshlink import Admitted, Asked, HeartbeatSeen, PeerDown, PeerUp, ProofSeen, Published, Ready
 from .peer_ids import peer_id_of_seed
 from .policy_file import LoadedPolicy, load_policy
 from .relay.acting import Acting
 from .relay.amounts import Amounts
+from .relay.anchoring import Anchoring
 from .relay.approving import Approving
 from .relay.arming import Arming
 from .relay.catching_up import CatchingUp
 from .relay.checking import Checking
-from .relay.doctor import Doctor
+from .relay.doctor import Doctor, Probe
 from .relay.drills import Drills
 from .relay.expiry import Expiry
 from .relay.findings import Findings
+from .relay.gauges import Gauges
 from .relay.heartbeats import Heartbeats
 from .relay.intake import Intake
 from .relay.ledger import Ledger
 from .relay.ledger_desk import LedgerDesk
+from .relay.log_desk import LogDesk
 from .relay.mesh_state import MeshState
 from .relay.metrics import Metrics
 from .relay.network import Network
 from .relay.operator import Operator
-from .relay.publishing import Publishing
+from .relay.publishing import Publishing, Speech
 from .relay.recovery import Recovery
+from .relay.risk import RiskReports
 from .relay.rules_in_force import RulesInForce
 from .relay.serving_sync import ServingSync
 from .relay.supervisor import MeshSupervisor
 from .relay.verdicts import run_verdicts
+from .relay.witnessing import Witnessing
+from .risk_model import load_model
 from .roster_files import load_genesis, read_roster
 from .store.adjudications import read_records
+from .store.basis import log_rules
 from .store.feeds import read_feeds
 from .store.marks import mark_for_exposure
 from .store.reader import Reader
+from .store.risk_sight import Reporting
 from .store.writer import Store
 
 _log = structlog.get_logger("tocsin.node")
@@ -112,6 +124,8 @@ async def open_relay(config: NodeConfig) -> AsyncIterator[Relay]:
             rules.use_records(await store.writer.submit(partial(read_records, now_ms=now_ms())))
             # What weighs words takes a third of a second to import: now, and not when the first alarm comes.
             rules().speakers_of(Category.ASSET_DRAIN)
+            # On disk before the first alarm; what changes later is logged with the first decision that stands on it.
+            await store.writer.submit(partial(log_rules, rules=rules(), now_ms=now_ms()))
             exposure = rules().exposure
             await store.writer.submit(partial(mark_for_exposure, domain=network.index.domain, exposure=exposure))
             await nursery.start(Amounts(loaded, levers.clients, rules, now_ms).run_amounts)
@@ -164,16 +178,40 @@ async def _start(
     def proof_found(proof: bytes) -> None:
         mesh_state.proof_found(proof)
         publishing.proof_found(proof)
+        witnessing.proven(accused_by(network.index, proof))
 
-    catching_up = CatchingUp(store, network, intake, supervisor, metrics, now_ms, publishing.settle, proof_found)
+    async def own_feed_shown(peer_id: str) -> None:
+        # The log as well: a database that is an older copy must not show heads of it.
+        await witnessing.ask_own(peer_id)
+        publishing.settle(peer_id)
+
+    catching_up = CatchingUp(store, network, intake, supervisor, metrics, now_ms, own_feed_shown, proof_found)
+
+    def may_show() -> bool:
+        return publishing.speech is Speech.OPEN
+
+    witnessing = Witnessing(
+        store,
+        network,
+        supervisor,
+        ledger,
+        keys.log,
+        metrics,
+        now_ms,
+        catching_up.admit_proof,
+        may_show,
+    )
+    await witnessing.load()
+    network.listeners.append(witnessing.use_roster)
     watchers = {watcher.name: WatcherStatus() for watcher in config.watchers}
 
     def heights() -> list[tuple[str, int]]:
         return sorted({w.chain: watchers[w.name].head_number for w in config.watchers}.items())
 
     coverage = (Category.ASSET_DRAIN,) if watchers else ()
-    heartbeats = Heartbeats(store, network, supervisor, metrics, now_ms, heights, coverage)
+    heartbeats = Heartbeats(store, network, supervisor, metrics, now_ms, heights, coverage, witnessing.shown)
     rules.use_watching(heartbeats.watching)
+    anchor_key = open_anchor_key(config, keys, rules().people.approvals.operators)
     identity = {
         "member": config.node.member,
         "version": version("tocsin"),
@@ -181,6 +219,8 @@ async def _start(
         "peer_id": peer_id_of_seed(keys.transport),
         "guardian": keys.guardian_address,
     }
+    if anchor_key is not None:
+        identity["anchor_account"] = anchor_key.address
 
     def load_policy_anew() -> LoadedPolicy:
         members = [member.name for member in network.index.roster.members]
@@ -193,6 +233,7 @@ async def _start(
         supervisor,
         publishing,
         heartbeats,
+        witnessing,
         care.brake,
         care.about_us,
         usable,
@@ -206,6 +247,23 @@ async def _start(
     )
     reader = Reader(config.node.data_dir)
     serving = ServingSync(reader, supervisor, metrics)
+    probes: dict[str, Probe] = {name: hook.probe for name, hook in levers.hooks.items()}
+    # Before it publishes, enough peers have been asked what they keep of its log as well.
+    log_desk = LogDesk(store, keys.publisher, now_ms, lambda: publishing.speech is Speech.OPEN)
+    if config.log.anchor is not None and anchor_key is not None:
+        anchor = partial(
+            run_log_anchor,
+            config.log.anchor,
+            config.chains,
+            anchor_key,
+            store,
+            lambda: may_show() and not ledger.doubt,
+            metrics,
+            now_ms,
+        )
+        anchoring: Anchoring = await nursery.start(anchor)
+        probes["log anchor"] = anchoring.probe
+        log_desk.find_unknown_anchors = anchoring.find_unknown
     doctor = Doctor(
         store,
         ledger,
@@ -214,7 +272,7 @@ async def _start(
         supervisor,
         publishing,
         rules,
-        levers.hooks,
+        probes,
         levers.clients,
         private_files(config),
         now_ms,
@@ -225,8 +283,12 @@ async def _start(
     metrics.gauge("tocsin_mesh_peers", "Connected members.", lambda: len(supervisor.peers))
     metrics.gauge("tocsin_mesh_up", "Whether the mesh listens.", lambda: supervisor.up.is_set())
 
-    supervisor.routes = _routes(intake, serving, publishing, catching_up, heartbeats, mesh_state)
+    supervisor.routes = _routes(intake, serving, publishing, catching_up, heartbeats, witnessing, mesh_state)
     network.listeners.append(lambda _: heartbeats.hurry())
+
+    if (risk := _risk(config, keys, store, rules, levers, publishing, metrics)) is not None:
+        intake.listeners.append(risk.filed)
+        await nursery.start(risk.run_risk)
 
     nursery.start_soon(_close_at_end, reader)
     for task in (
@@ -238,6 +300,7 @@ async def _start(
         publishing.run_receipts,
         publishing.run_resumption,
         catching_up.run_catching_up,
+        witnessing.run_witnessing,
         serving.run_serving,
         mesh_state.run_heads,
         heartbeats.run_heartbeats,
@@ -258,12 +321,64 @@ async def _start(
         client, status = levers.clients[watcher.chain], watchers[watcher.name]
         nursery.start_soon(partial(run_outflow_watcher, watcher, client, findings.report, now_ms, status=status))
     await nursery.start(supervisor.run_supervisor)
+    gauges = Gauges(
+        store,
+        ledger,
+        care.brake,
+        network,
+        supervisor,
+        publishing,
+        heartbeats,
+        witnessing,
+        operator,
+        rules,
+        usable,
+        watchers,
+        levers.clients,
+        metrics,
+        now_ms,
+    )
     desk, approving = LedgerDesk(store, ledger, acting, levers.hooks), Approving(store, rules, acting, now_ms)
     arming = Arming(store, ledger, care.brake, usable, rules, now_ms)
     handlers = operator.handlers() | desk.handlers() | approving.handlers() | recovery.handlers()
-    handlers |= arming.handlers() | {Verb.DOCTOR: doctor.answer}
+    handlers |= arming.handlers() | log_desk.handlers()
+    handlers |= {Verb.DOCTOR: doctor.answer, Verb.METRICS: gauges.answer}
     await nursery.start(serve_control, config.control_path, handlers)
     return Relay(store, network, supervisor, intake, publishing, operator, metrics)
+
+
+def _risk(
+    config: NodeConfig,
+    keys: NodeSecrets,
+    store: Store,
+    rules: RulesInForce,
+    levers: Levers,
+    publishing: Publishing,
+    metrics: Metrics,
+) -> RiskReports | None:
+    """The reports, where the operator named an oracle; raises ConfigError for a model that cannot be used."""
+    section = config.risk
+    if section.oracle is None:
+        return None
+    for subject in section.subjects:
+        if subject.tvl_usd is None and subject.id not in rules().exposure.subjects:
+            wanted = "is wanted for a subject that is not in our own manifest"
+            raise ConfigError(CONFIG_NAME, "risk.subject.tvl_usd", wanted, found=subject.id)
+    reporting = Reporting(
+        OracleDomain(section.oracle), keys.publisher, keys.publisher_id, load_model(section.model), section.may_count
+    )
+    checker = EvidenceChecker(levers.clients)
+    return RiskReports(
+        store,
+        rules,
+        reporting,
+        section.subjects,
+        checker,
+        levers.clients.get(chain_of(section.oracle)),
+        lambda: publishing.speech is Speech.OPEN,
+        metrics,
+        now_ms,
+    )
 
 
 def _load_rules(
@@ -284,6 +399,7 @@ def _routes(
     publishing: Publishing,
     catching_up: CatchingUp,
     heartbeats: Heartbeats,
+    witnessing: Witnessing,
     mesh_state: MeshState,
 ) -> Mapping[type[Any], Callable[[Any], None]]:
     """Which part takes which message of the mesh."""
@@ -292,6 +408,7 @@ def _routes(
         beat = heartbeats.take(message)
         if beat is not None:
             catching_up.heard(message.peer_id, beat)
+            witnessing.offer(message.peer_id, beat)
 
     def greet(_: Ready) -> None:
         mesh_state.tell_all()

@@ -75,5 +75,6 @@ def split_hooks(configs: tuple[HookConfig, ...], hooks: Mapping[str, Hook]) -> t
 def private_files(config: NodeConfig) -> tuple[Path, ...]:
     """Every file that holds a secret of this node."""
     files = [config.keys.keystore, config.keys.passphrase_file, config.watchdog.secret_file]
+    files += [config.log.anchor.keystore] if config.log.anchor is not None else []
     files += [hook.secret_file for hook in config.hooks if isinstance(hook, WebhookHookConfig)]
     return tuple(file for file in files if file is not None)

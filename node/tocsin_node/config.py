@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.ids import chain_of, check_account_id, check_asset_id, check_slug
 
 from .care_config import DrillSection, SafetySection, WatchdogSection
-from .chain.config import ChainConfig
+from .chain.config import ChainConfig, EvmChain
 from .control_client import SOCKET_NAME
 from .detect.config import OutflowWatcherConfig
 from .hooks.config import ContractHookConfig, HookConfig, SafeOwnersHookConfig, SafeProposalHookConfig
@@ -22,6 +22,7 @@ from .hooks.message_config import WebhookHookConfig
 from .keystore import read_credential, read_passphrase
 from .never_touch import NeverTouch
 from .peer_ids import is_ed25519_peer_id
+from .risk_config import RiskSection
 from .toml_files import FilePath, Section, TomlFile, open_toml
 
 CONFIG_NAME = "node.toml"
@@ -34,6 +35,8 @@ MAX_LISTEN = 8
 MAX_ADDRESSES = 16
 MAX_PEERS = 1024
 MAX_TRUSTED = 256
+MAX_ORIGINS = 16
+MAX_SUBNETS = 16
 MANIFESTS_NAME = "manifests"
 
 _MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/\s]{1,253})/tcp/(0|[1-9][0-9]{0,4})")
@@ -126,10 +129,35 @@ class MeshSection(Section):
     )
 
 
+def _check_origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[-a-zA-Z0-9.:\[\]]{1,255}", text):
+        raise ValueError(f"{text[:80]!r} is not an origin such as https://desk.example.org")
+    return text
+
+
+def _check_subnet(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as exc:
+        raise ValueError(f"{text[:80]!r} is not a network such as 10.1.0.0/16") from exc
+
+
 class FeedSection(Section):
-    """Where the feed answers HTTP."""
+    """Where the feed answers HTTP, with TLS where it has a certificate, and what it may reach with webhooks."""
 
     listen: Annotated[str, AfterValidator(check_listen)] = DEFAULT_FEED_LISTEN
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+    cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = Field(default=(), max_length=MAX_ORIGINS)
+    webhook_networks: tuple[Annotated[str, AfterValidator(_check_subnet)], ...] = Field(
+        default=(), max_length=MAX_SUBNETS
+    )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> FeedSection:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are wanted together")
+        return self
 
     @property
     def host(self) -> str:
@@ -148,11 +176,22 @@ class PolicySection(Section):
     file: FilePath | None = None
 
 
+class AnchorSection(Section):
+    """Where the record's head is written to, how often, and by which key; the keystore opens by [keys]' passphrase."""
+
+    chain: EvmChain
+    keystore: FilePath
+    max_day_spend_wei: int = Field(ge=1, le=2**63 - 1)
+    interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+    gas_limit: int = Field(default=60_000, ge=24_200, le=30_000_000)
+
+
 class LogSection(Section):
-    """How much is logged, and in which form."""
+    """How much is logged, and in which form; and where the record is anchored, if anywhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     as_json: bool = Field(default=False, alias="json")
+    anchor: AnchorSection | None = None
 
 
 class ExposureSection(Section):
@@ -190,6 +229,7 @@ class NodeConfig(Section):
     safety: SafetySection = SafetySection()
     drills: DrillSection = DrillSection()
     watchdog: WatchdogSection = WatchdogSection()
+    risk: RiskSection = RiskSection()
     chains: tuple[ChainConfig, ...] = Field(default=(), alias="chain", max_length=MAX_CHAINS)
     hooks: tuple[HookConfig, ...] = Field(default=(), alias="hook", max_length=MAX_HOOKS)
     watchers: tuple[OutflowWatcherConfig, ...] = Field(default=(), alias="watcher", max_length=MAX_WATCHERS)
@@ -248,6 +288,11 @@ def check_config(file: TomlFile, *, pinned: bool = True) -> NodeConfig:
         if isinstance(hook, ContractHookConfig) and chain_of(hook.target) not in chains:
             raise file.error(("hook", place, "target"), _no_chain(hook.target))
     _check_care(file, config)
+    anchor = config.log.anchor
+    if anchor is not None and anchor.chain not in chains:
+        raise file.error(("log", "anchor", "chain"), f"a [[chain]] section with chain = {anchor.chain!r} is wanted")
+    if anchor is not None and anchor.keystore == config.keys.keystore:
+        raise file.error(("log", "anchor", "keystore"), "a keystore of its own is wanted: `tocsin log anchor-key`")
     _check_names(file, "watcher", "name", (watcher.name for watcher in config.watchers))
     for place, watcher in enumerate(config.watchers):
         if watcher.chain not in chains:

@@ -24,6 +24,9 @@ class Verb(StrEnum):
         "valid_until_ms": when what is right today ends, or null}]}; it is recorded, too.
     ADJUDICATE: {"incident": id, "finding": "confirmed" or "false", "category": of it} → {"incident", "publishers": how
         many it concerns}: what each of them earned counts from the next decision on.
+    LOG_REPORT: {"incident": id, "root": of its report, "leaves": how many} → {"index": of the entry, "signature"}.
+    CONFIRM_LOG: {} → {"size"}: the operator says that no later head of a backup's log was shown to anybody.
+    PRUNE_LOG: {"to": entries that are exported, "before_ms"} → {"pruned": how many entries from the first have gone}.
     RELOAD_POLICY: {} → {"policy": hash of the file, "warnings": [text]}; a policy that is wrong is refused with code
         "config", and the one in force stays.
     RESUME: {} → {"publishing": why it is open}: the operator says that publishing may go on with no peer in reach.
@@ -57,6 +60,9 @@ class Verb(StrEnum):
     DISARM_STATEMENT = "disarm-statement"
     DOCTOR = "doctor"
     ADJUDICATE = "adjudicate"
+    LOG_REPORT = "log-report"
+    CONFIRM_LOG = "confirm-log"
+    PRUNE_LOG = "prune-log"
     RELOAD_POLICY = "reload-policy"
     RESUME = "resume"
     LEDGER = "ledger"

@@ -14,11 +14,15 @@ from tocsin_protocol.exposure.spread import Spread, prepare_spread
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A graph made ready, our own holdings and subjects in it, and what tells one version from another."""
+    """A graph made ready, our own holdings and subjects in it, and what tells one version from another.
+
+    `bodies` are the manifests that it was made from, our own first; one that names no holding is empty.
+    """
 
     spread: Spread
     own: Manifest
     fingerprint: bytes
+    bodies: tuple[bytes, ...]
 
     @property
     def holdings(self) -> tuple[str, ...]:
@@ -50,8 +54,9 @@ class Exposure:
 
 def make_exposure(own: Manifest, others: Sequence[Manifest] = ()) -> Exposure:
     """Raises ExposureError where the manifests do not fit together."""
-    bodies = b"".join(hashlib.sha256(_body(manifest)).digest() for manifest in (own, *others))
-    return Exposure(prepare_spread(build_graph(own, others)), own, hashlib.sha256(bodies).digest())
+    bodies = tuple(_body(manifest) for manifest in (own, *others))
+    hashes = b"".join(hashlib.sha256(body).digest() for body in bodies)
+    return Exposure(prepare_spread(build_graph(own, others)), own, hashlib.sha256(hashes).digest(), bodies)
 
 
 def no_exposure(protocol: str) -> Exposure:

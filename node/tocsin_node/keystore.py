@@ -1,7 +1,7 @@
 """Keys at rest: scrypt and ChaCha20-Poly1305 (RFC 7914, RFC 8439) over a canonical map of secrets.
 
-Three kinds of keystore: a node's four keys; the member's root key, which belongs offline; an operator's own key, which
-belongs on his machine.
+Four kinds of keystore: a node's four keys; the key that anchors its log; the member's root key, which belongs offline;
+an operator's own key, which belongs on his machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.fields import bytes_of, map_of
+from tocsin_protocol.log.note import Algorithm, verifier_key
 from tocsin_protocol.signing import address_of_key, public_key_of
 
 from .errors import ConfigError
@@ -40,10 +41,12 @@ MAX_PASSPHRASE_BYTES = 1024
 _NODE_KIND = "node"
 _ROOT_KIND = "root"
 _OPERATOR_KIND = "operator"
+_ANCHOR_KIND = "anchor"
 _NODE_NAMES = ("guardian", "log", "publisher", "transport")
 _ROOT_NAMES = ("root",)
 _OPERATOR_NAMES = ("operator",)
-_SECP256K1_NAMES = frozenset(("guardian", "operator", "publisher", "root"))
+_ANCHOR_NAMES = ("anchor",)
+_SECP256K1_NAMES = frozenset(("anchor", "guardian", "operator", "publisher", "root"))
 
 
 class KeystoreError(ConfigError):
@@ -86,6 +89,11 @@ class NodeSecrets:
         return address_of_key(self.publisher_key)
 
     @property
+    def log_key(self) -> bytes:
+        """The 32-byte key that rosters list, with which others check the heads of the log."""
+        return verifier_key(self.log, "log", Algorithm.ED25519).key
+
+    @property
     def guardian_address(self) -> str:
         """The account that contracts must let pause, as 0x and lower-case hex."""
         return "0x" + address_of_key(public_key_of(self.guardian)).hex()
@@ -124,6 +132,16 @@ def create_operator_keystore(path: Path, key: bytes, passphrase: bytes, cost: Sc
 def open_operator_keystore(path: Path, passphrase: bytes) -> bytes:
     """Read an operator's 32-byte key; raises ConfigError."""
     return _open(path, _OPERATOR_KIND, _OPERATOR_NAMES, passphrase)["operator"]
+
+
+def create_anchor_keystore(path: Path, key: bytes, passphrase: bytes, cost: ScryptCost = DEFAULT_COST) -> None:
+    """Write a new keystore for the key that anchors a node's log; raises ConfigError."""
+    _create(path, _ANCHOR_KIND, {"anchor": key}, passphrase, cost)
+
+
+def open_anchor_keystore(path: Path, passphrase: bytes) -> bytes:
+    """Read the 32-byte key that anchors a node's log; raises ConfigError."""
+    return _open(path, _ANCHOR_KIND, _ANCHOR_NAMES, passphrase)["anchor"]
 
 
 def read_passphrase(path: Path) -> bytes:

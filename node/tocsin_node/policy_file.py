@@ -33,7 +33,7 @@ from .conditions import try_condition
 from .people import People
 from .policy_notes import find_notes, find_people_notes
 from .policy_people import ApprovalSection, Operators, PeopleReader, RecoverySection
-from .toml_files import Section, TomlFile, open_toml, suggest
+from .toml_files import Section, TomlFile, open_toml, parse_toml, suggest
 from .toml_lines import Location
 
 MAX_PINS = 256
@@ -157,12 +157,17 @@ class _PolicyFile(Section):
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy, the SHA-256 of the file it came from, and what the operator may not have meant."""
+    """A policy, the text it came from, and what the operator may not have meant."""
 
     policy: Policy
-    hash: bytes
+    text: str
     notes: tuple[str, ...]
     people: People = field(default_factory=People)
+
+    @property
+    def hash(self) -> bytes:
+        """The SHA-256 of the file; of an empty one where there is none."""
+        return sha256(self.text.encode()).digest()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -182,14 +187,20 @@ def load_policy(
     where that is not known, and then any name will do. Raises ConfigError naming line and key.
     """
     if path is None:
-        return LoadedPolicy(Policy(), sha256(b"").digest(), find_notes(Policy(), hooks, scopes, members))
+        return LoadedPolicy(Policy(), "", find_notes(Policy(), hooks, scopes, members))
     file = open_toml(path)
     reader = _Reader(file, hooks, scopes)
     document = file.check(_PolicyFile)
     policy = reader.read(document)
     people = reader.people(document, policy)
     notes = (*find_notes(policy, hooks, scopes, members), *find_people_notes(policy, people))
-    return LoadedPolicy(policy, sha256(file.text.encode()).digest(), notes, people)
+    return LoadedPolicy(policy, file.text, notes, people)
+
+
+def read_policy(text: str, scopes: Collection[str]) -> Policy:
+    """The policy that a file of this text was, whatever hooks there were; raises ConfigError."""
+    file = parse_toml(Path("policy.toml"), text.encode())
+    return _Reader(file, None, scopes).read(file.check(_PolicyFile))
 
 
 @dataclass(frozen=True, slots=True)

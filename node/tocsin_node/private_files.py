@@ -31,13 +31,13 @@ def write_new_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE_MODE) ->
         raise ConfigError(path, "", f"cannot be written: {exc.strerror}") from exc
     finally:
         temporary.unlink()
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE_MODE) -> None:
     """Write a durable file in one step, in place of the one that may be there."""
     _write_temporary(path, data, mode).replace(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def read_private_file(path: Path, *, acl_mask: bool = False) -> bytes:
@@ -82,7 +82,8 @@ def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
     return temporary
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """What was made, renamed or removed in a directory is on disk when this returns; raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -215,8 +215,9 @@ def _publisher_bytes(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     changed = dict(value)
-    if "key" in changed:
-        changed["key"] = _without_hex("publisher.key", changed["key"])
+    for name in ("key", "log"):
+        if name in changed:
+            changed[name] = _without_hex(f"publisher.{name}", changed[name])
     if isinstance(changed.get("detectors"), list):
         changed["detectors"] = [
             [*item[:2], _without_hex("publisher.detectors", item[2])]

@@ -52,7 +52,7 @@ VALID_BEFORE_MS = 24 * 3600 * 1000
 
 _UNPINNED = 'genesis_hash = ""'
 # Any keys will do to find out whether the rest of an entry is what the other members take.
-_SAMPLE_KEYS = (public_key_of(bytes(31) + b"\1"), peer_id_of_seed(bytes(32)))
+_SAMPLE_KEYS = (public_key_of(bytes(31) + b"\1"), peer_id_of_seed(bytes(32)), bytes(32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def create_node_home(
         member=plan.member,
         organisation=plan.organisation,
         root=public_key_of(root),
-        publisher=_publisher(plan, keys.publisher_key, peer_id_of_seed(keys.transport), now_ms),
+        publisher=_publisher(plan, keys.publisher_key, peer_id_of_seed(keys.transport), keys.log_key, now_ms),
     )
     write_new_file(directory / ENTRY_NAME, encode_entry(entry), mode=PUBLIC_FILE_MODE)
     write_new_file(directory / POLICY_NAME, (policy or SAMPLE_POLICY).encode())
@@ -221,7 +221,7 @@ def _check_plan(plan: NodePlan) -> None:
         raise ConfigError("new node", "organisation", "is empty")
 
 
-def _publisher(plan: NodePlan, key: bytes, peer_id: str, now_ms: int) -> Publisher:
+def _publisher(plan: NodePlan, key: bytes, peer_id: str, log: bytes, now_ms: int) -> Publisher:
     return Publisher(
         key=key,
         peer_id=peer_id,
@@ -233,6 +233,7 @@ def _publisher(plan: NodePlan, key: bytes, peer_id: str, now_ms: int) -> Publish
         detectors=plan.detectors,
         rpc_groups=plan.rpc_groups,
         revoked=(),
+        log=log,
     )
 
 

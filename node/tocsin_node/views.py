@@ -131,6 +131,7 @@ def roster_view(roster: Roster) -> dict[str, Any]:
                         "rate_class": str(publisher.rate_class),
                         "detectors": [f"{d.vendor}/{d.name}" for d in publisher.detectors],
                         "rpc_groups": list(publisher.rpc_groups),
+                        "log": publisher.log.hex(),
                         "revoked": {LANE_NAMES.get(lane, str(lane)): last for lane, last in publisher.revoked},
                     }
                     for publisher in member.publishers

@@ -22,8 +22,8 @@ from .control_verbs import Verb
 from .errors import ControlError, NodeUnreachable
 from .hooks.command import run_program
 from .hooks.message_config import CommandHookConfig
-from .hooks.webhook import read_secret, sign_webhook
 from .outbound import open_client, post_json
+from .webhook_signing import read_secret, sign_webhook
 
 POLL_SECONDS = 5.0
 # A node that needs longer for a word about itself is stuck.
@@ -53,7 +53,7 @@ async def look_at_node(control: Path) -> Seen:
     """Ask for health, and for the status that goes through the store; a node that is stuck answers neither."""
     try:
         with trio.fail_after(ANSWER_SECONDS):
-            health = await call_control(control, Verb.HEALTH)
+            health = await call_control(control, Verb.HEALTH, watchdog=True)
             status = await call_control(control, Verb.STATUS)
     except (NodeUnreachable, ControlError) as exc:
         return Seen((str(exc),), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,12 +10,14 @@ from .belief.outcomes import Outcome, Verdict
 from .decision.judge import Sighting
 from .encoding import decode_canonical, encode_canonical
 from .fields import bytes_of, enum_of, list_of, uint_of
-from .ids import DIGEST_BYTES
+from .ids import DIGEST_BYTES, PUBLISHER_BYTES
 from .signing import SIGNATURE_BYTES, keccak256, sign_digest, verify_digest
 from .taxonomy import Category, Relation, Severity
 
-MAX_ADJUDICATION_BYTES = 256
-_DOMAIN = b"tocsin/adjudication/1"
+MAX_ADJUDICATION_BYTES = 256 * 1024
+# As many publishers as a roster holds.
+MAX_EARNED = 2048
+_DOMAIN = b"tocsin/adjudication/2"
 
 
 class Finding(StrEnum):
@@ -47,23 +49,45 @@ class Earned:
     delay_ms: int | None = None
 
 
-def sign_adjudication(secret: bytes, adjudication: Adjudication) -> tuple[bytes, bytes]:
-    """The bytes of a finding and a publisher's signature over them."""
-    body = encode_canonical(
-        [adjudication.incident, adjudication.category.value, adjudication.finding.value, adjudication.at_ms]
-    )
+def sign_adjudication(secret: bytes, adjudication: Adjudication, earned: Sequence[Earned]) -> tuple[bytes, bytes]:
+    """The bytes of a finding with what publishers earned by it, and a publisher's signature over them."""
+    # [BELIEF] A finding is signed together with what every publisher earned by it.
+    head = [adjudication.incident, adjudication.category.value, adjudication.finding.value, adjudication.at_ms]
+    body = encode_canonical([*head, [_earned_row(item) for item in earned]])
     return body, sign_digest(secret, keccak256(_DOMAIN + body))
 
 
-def verify_adjudication(public_key: bytes, body: bytes, signature: bytes) -> Adjudication:
+def verify_adjudication(public_key: bytes, body: bytes, signature: bytes) -> tuple[Adjudication, tuple[Earned, ...]]:
     """Check and read a finding; raises DecodeError or SignatureError."""
     verify_digest(public_key, keccak256(_DOMAIN + body), bytes_of("signature", signature, SIGNATURE_BYTES))
-    fields = list_of("adjudication", decode_canonical(body, max_bytes=MAX_ADJUDICATION_BYTES), 4, 4)
-    return Adjudication(
+    return decode_adjudication(body)
+
+
+def decode_adjudication(body: bytes) -> tuple[Adjudication, tuple[Earned, ...]]:
+    """Read a finding whose signature was checked; raises DecodeError."""
+    value = decode_canonical(body, max_bytes=MAX_ADJUDICATION_BYTES, max_items=MAX_EARNED)
+    fields = list_of("adjudication", value, 5, 5)
+    adjudication = Adjudication(
         bytes_of("incident", fields[0], DIGEST_BYTES),
         enum_of("category", fields[1], Category),
         enum_of("finding", fields[2], Finding),
         uint_of("at", fields[3]),
+    )
+    rows = list_of("earned", fields[4], 0, MAX_EARNED)
+    return adjudication, tuple(_earned(row, adjudication.at_ms) for row in rows)
+
+
+def _earned_row(earned: Earned) -> list[object]:
+    row: list[object] = [earned.publisher, earned.outcome.verdict.value, earned.outcome.severity.value]
+    return row if earned.delay_ms is None else [*row, earned.delay_ms]
+
+
+def _earned(row: object, at_ms: int) -> Earned:
+    fields = list_of("earned", row, 3, 4)
+    return Earned(
+        bytes_of("publisher", fields[0], PUBLISHER_BYTES),
+        Outcome(at_ms, enum_of("verdict", fields[1], Verdict), enum_of("severity", fields[2], Severity)),
+        uint_of("delay", fields[3]) if len(fields) == 4 else None,
     )
 
 

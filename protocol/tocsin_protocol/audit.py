@@ -28,8 +28,10 @@ class EntryKind(StrEnum):
     VERDICT = "verdict"
     INCIDENT = "incident"
     EVIDENCE = "evidence"
+    BASIS = "basis"
     DECISION = "decision"
     ADJUDICATION = "adjudication"
+    REPORT = "report"
     ACTION = "action"
     OUTCOME = "outcome"
     ALARM = "alarm"
@@ -37,6 +39,7 @@ class EntryKind(StrEnum):
     EQUIVOCATION = "equivocation"
     OPERATOR = "operator"
     NODE = "node"
+    ANCHOR = "anchor"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ MAX_ITEMS = 256
 _T = TypeVar("_T")
 _MAP16, _FIXMAP, _MOST_IN_FIXMAP = 0xDE, 0x80, 15
 
+_NEVER_WRONG = frozenset((str, bytes, bool))
+
 _packb = msgpack.Packer(use_bin_type=True, strict_types=True, autoreset=True).pack
 
 
@@ -128,7 +130,8 @@ def _ordered(value: Any, depth: int) -> Any:
         return {key: _ordered(value[key], depth + 1) for key in sorted(value)}
     if type(value) in (list, tuple):
         _check_depth(depth)
-        return [_ordered(item, depth + 1) for item in value]
+        # As in `_check`: text and bytes inside lists are not worth a call each.
+        return [item if type(item) in _NEVER_WRONG else _ordered(item, depth + 1) for item in value]
     _check(value, depth)
     return value
 

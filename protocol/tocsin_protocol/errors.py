@@ -51,3 +51,7 @@ class ExposureError(ProtocolError):
 
 class RecoveryError(ProtocolError):
     """A stage, step or claim that recovery cannot work with. The message names it, and what was wanted."""
+
+
+class RiskError(ProtocolError):
+    """A risk report, or what one is made from, that cannot be right. The message names the field."""

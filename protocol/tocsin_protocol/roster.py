@@ -140,6 +140,9 @@ def _check_keys(current: Roster, roster: Roster) -> None:
         # [ROSTER] A publisher key never moves to another member.
         if name != new_name:
             raise RosterError(f"roster moves 0x{publisher_id.hex()} from {name} to {new_name}")
+        # [ROSTER] The log key of a publisher, once it has one, never changes.
+        if publisher.log and entry.log != publisher.log:
+            raise RosterError(f"roster changes the log key of 0x{publisher_id.hex()}")
         # [ROSTER] A revocation is never lifted, and its last sequence never rises in either lane.
         if publisher.revoked and (
             not entry.revoked or any(entry.last_accepted(lane) > publisher.last_accepted(lane) for lane in LANES)

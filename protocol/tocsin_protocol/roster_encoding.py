@@ -9,6 +9,7 @@ from .encoding import decode_canonical, encode_canonical
 from .errors import DecodeError, SignatureError
 from .fields import bytes_of, check_unique, enum_of, id_of, list_of, map_of, text_of, texts_of, uint_of
 from .ids import DIGEST_BYTES, PUBLISHER_BYTES, check_slug
+from .log.note import ED25519_KEY_BYTES
 from .roster_model import Capability, DetectorEntry, Member, Publisher, RateClass, Roster, SignedRoster
 from .signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, address_of_key, keccak256
 from .taxonomy import LANES
@@ -66,6 +67,8 @@ def decode_roster(body: bytes) -> Roster:
     # A root key that also signs signals would lie on an online node.
     check_unique("root or publisher key", [m.root for m in roster.members] + [p.key for p in publishers])
     check_unique("peer id", [p.peer_id for p in publishers])
+    # Whoever had another's log key could be blamed for what the other's log shows.
+    check_unique("log key", [p.log for p in publishers if p.log])
     if roster.retired and not {p.id for p in publishers}.isdisjoint(roster.retired):
         raise DecodeError("a publisher of the roster is retired")
     return roster
@@ -102,7 +105,7 @@ def _member_map(member: Member) -> dict[str, Any]:
 
 def publisher_map(publisher: Publisher) -> dict[str, Any]:
     """The canonical map of a publisher, as it stands in rosters and in roster entries."""
-    return {
+    fields: dict[str, Any] = {
         "addresses": list(publisher.addresses),
         "capabilities": [str(c) for c in publisher.capabilities],
         "detectors": [[d.name, d.vendor, d.content_hash] for d in publisher.detectors],
@@ -113,6 +116,9 @@ def publisher_map(publisher: Publisher) -> dict[str, Any]:
         "rpc": list(publisher.rpc_groups),
         "valid": [publisher.valid_from_ms, publisher.valid_until_ms],
     }
+    if publisher.log:
+        fields["log"] = publisher.log
+    return fields
 
 
 def _decode_member(where: str, value: Any) -> Member:
@@ -130,8 +136,8 @@ def _decode_member(where: str, value: Any) -> Member:
 
 def decode_publisher(where: str, value: Any) -> Publisher:
     """Check a publisher's map; raises DecodeError naming the field under `where`."""
-    names = ("addresses", "capabilities", "detectors", "key", "peer", "rate", "revoked", "rpc", "valid")
-    fields = map_of(where, value, names)
+    names = ("addresses", "capabilities", "detectors", "key", "log", "peer", "rate", "revoked", "rpc", "valid")
+    fields = map_of(where, value, names, frozenset(("log",)))
     key = bytes_of(f"{where}.key", fields["key"], PUBLIC_KEY_BYTES)
     _key(f"{where}.key", key)
     valid = list_of(f"{where}.valid", fields["valid"], 2, 2)
@@ -159,6 +165,7 @@ def decode_publisher(where: str, value: Any) -> Publisher:
         ),
         rpc_groups=texts_of(f"{where}.rpc", fields["rpc"], MAX_LABELS),
         revoked=revoked,
+        log=bytes_of(f"{where}.log", fields["log"], ED25519_KEY_BYTES) if "log" in fields else b"",
     )
 
 

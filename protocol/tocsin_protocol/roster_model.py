@@ -35,7 +35,7 @@ class DetectorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """A signing key of a member's node. `revoked` maps lane to the last accepted sequence."""
+    """A signing key of a member's node. `revoked` maps lane to the last accepted sequence. `log`: its log's key."""
 
     key: bytes
     peer_id: str
@@ -47,6 +47,7 @@ class Publisher:
     detectors: tuple[DetectorEntry, ...]
     rpc_groups: tuple[str, ...]
     revoked: tuple[tuple[int, int], ...]
+    log: bytes = b""
 
     @property
     def id(self) -> bytes:

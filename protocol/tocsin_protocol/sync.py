@@ -18,6 +18,7 @@ MAX_RANGE_BYTES = 512 * 1024
 MAX_HEADS = 4096
 MAX_ROSTERS_PER_RESPONSE = 4
 MAX_PROOFS = 16
+MAX_LOG_ITEMS = 1
 
 # The longest heads msgpack puts before a list and before bytes.
 _LIST_HEAD_BYTES, _ITEM_HEAD_BYTES = 5, 5
@@ -52,7 +53,21 @@ class ProofsRequest:
     skip: int
 
 
-Request = HeadsRequest | RangeRequest | RostersRequest | ProofsRequest
+@dataclass(frozen=True, slots=True)
+class GrowthRequest:
+    """How has your own log grown since it had `old` entries?"""
+
+    old: int
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessedRequest:
+    """Which head do you keep of this publisher's log?"""
+
+    publisher: bytes
+
+
+Request = HeadsRequest | RangeRequest | RostersRequest | ProofsRequest | GrowthRequest | WitnessedRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ class HeadsResponse:
 
 @dataclass(frozen=True, slots=True)
 class ItemsResponse:
-    """Encoded envelopes in rising sequence, signed rosters in rising epoch, or proofs, as was asked."""
+    """Encoded envelopes in rising sequence, signed rosters in rising epoch, proofs, or one growth or head, as asked."""
 
     items: tuple[bytes, ...]
 
@@ -82,6 +97,10 @@ def encode_request(request: Request) -> bytes:
             fields = ["rosters", first_epoch]
         case ProofsRequest(skip):
             fields = ["proofs", skip]
+        case GrowthRequest(old):
+            fields = ["growth", old]
+        case WitnessedRequest(publisher):
+            fields = ["witnessed", publisher]
     return encode_canonical(fields)
 
 
@@ -103,6 +122,10 @@ def decode_request(data: bytes) -> Request:
             return RostersRequest(uint_of("first epoch", first_epoch))
         case ["proofs", skip]:
             return ProofsRequest(uint_of("skip", skip))
+        case ["growth", old]:
+            return GrowthRequest(uint_of("old", old))
+        case ["witnessed", publisher]:
+            return WitnessedRequest(bytes_of("publisher", publisher, PUBLISHER_BYTES))
     raise DecodeError("request is of no known kind")
 
 
@@ -138,7 +161,7 @@ def decode_head_list(value: object) -> tuple[FeedHead, ...]:
 
 
 def encode_items(response: ItemsResponse) -> bytes:
-    """The wire form of envelopes, rosters or proofs: as many from the first on as one response may hold."""
+    """The wire form of items: as many from the first on as one response may hold."""
     size = _LIST_HEAD_BYTES
     fitting = []
     for item in response.items:

@@ -11,7 +11,10 @@ from breaker_kit import open_breaker
 from contract_kit import START_S, Contract, deploy, go_to
 from gate_kit import INCIDENT, SCOPE, Attestation, GateBench, Level, open_gate
 from module_kit import DAY_S, MARKET, Ward, freeze_scope, open_ward, pause_scope, supply_cap_scope, word
+from oracle_kit import ETHER, OracleBench, arguments_of, later, make_report, open_oracle, pay_gas
 from tocsin_node.demo.anvil import Anvil, open_anvil
+from tocsin_protocol.risk.report import RiskReport
+from tocsin_protocol.risk.states import RiskState
 
 SPEC = Path(__file__).parents[2] / "specs" / "contracts.md"
 HEADING = "| call | gas |\n|---|---|\n"
@@ -21,7 +24,7 @@ ZERO = "0x" + "00" * 20
 async def measure() -> list[tuple[str, int]]:
     """Each call and its gas, in the order of the table."""
     rows: list[tuple[str, int]] = []
-    for part in (_direct, _module, _gate, _breaker):
+    for part in (_direct, _module, _gate, _breaker, _oracle):
         async with open_anvil("--timestamp", str(START_S)) as anvil:
             rows += await part(anvil)
     return rows
@@ -103,6 +106,33 @@ async def _breaker(anvil: Anvil) -> list[tuple[str, int]]:
     for name in ("tighten", "trip"):
         rows.append((f"breaker `{name}`", await _gas(bench.breaker, bench.guardian, name, bench.token.address)))
     return rows
+
+
+async def _oracle(anvil: Anvil) -> list[tuple[str, int]]:
+    rows = []
+    for signers, threshold in ((5, 3), (19, 13)):
+        bench = await open_oracle(anvil, signers, threshold)
+        at_ms = 1_000 * (START_S + 1_000 * signers)
+        quiet, confirmed = make_report(at_ms), make_report(at_ms + 1, state=RiskState.CONFIRMED)
+        for name, report in (
+            ("the first reports", quiet),
+            ("again, nothing new", later(quiet, epoch=at_ms + 1)),
+            ("a confirmed incident", later(confirmed, epoch=at_ms + 2)),
+        ):
+            await anvil.call("evm_setNextBlockTimestamp", at_ms // 1_000 + 1)
+            rows.append((f"oracle, {threshold} of {signers}: {name}", await _report(bench, threshold, report)))
+            at_ms += 1_000
+    bench = await open_oracle(anvil, 5, 3)
+    at_ms = 1_000 * (START_S + 50_000)
+    await anvil.call("evm_setNextBlockTimestamp", at_ms // 1_000)
+    await _report(bench, 3, make_report(at_ms))
+    rows.append(("cover pool, oracle 3 of 5: `buy`", await pay_gas(bench, bench.pool.data("buy", ETHER, 30))))
+    return rows
+
+
+async def _report(bench: OracleBench, threshold: int, report: RiskReport) -> int:
+    signed = [bench.say(key, report) for key in bench.keys[:threshold]]
+    return (await bench.oracle.send(bench.stranger, "submit", *arguments_of(signed))).gas
 
 
 async def _by_owners(ward: Ward) -> int:

@@ -10,15 +10,23 @@ from module_kit import Direction, Verdict, selector
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "specs" / "contracts.md"
-SOURCES = ROOT / "deploy" / "contracts" / "src" / "levers"
+SOURCES = ROOT / "deploy" / "contracts" / "src"
+FOLDERS = ("levers", "oracle")
 # In the order of the page.
-RULES = ("Level", "ExpiringPause", "TocsinGuardianModule", "TocsinSignalGate", "TocsinBreaker")
-TAG = r"\[(?:LEVEL|PAUSE|MODULE|GATE|BREAKER)\]"
+RULES = (
+    *("Level", "ExpiringPause", "TocsinGuardianModule", "TocsinSignalGate", "TocsinBreaker"),
+    *("RiskOracle", "RiskFeed", "CoverPool"),
+)
+TAG = r"\[(?:LEVEL|PAUSE|MODULE|GATE|BREAKER|ORACLE|RISKFEED|POOL)\]"
 UNITS = {"": 1, "hours": 3_600, "days": 86_400}
 
 
 def source(name: str) -> str:
-    return (SOURCES / f"{name}.sol").read_text()
+    return next(path for path in sources() if path.stem == name).read_text()
+
+
+def sources() -> list[Path]:
+    return [path for folder in FOLDERS for path in sorted((SOURCES / folder).glob("*.sol"))]
 
 
 def rules() -> list[str]:
@@ -49,7 +57,7 @@ def test_constants_are_those_of_the_contracts() -> None:
     rows = dict(re.findall(r"^\| ([A-Z][A-Z_]+) \| (\d+) \|", SPEC.read_text(), re.MULTILINE))
     found = {
         name: str(int(number.replace("_", "")) * UNITS[unit])
-        for path in SOURCES.glob("*.sol")
+        for path in sources()
         for name, number, unit in re.findall(r"public constant ([A-Z_]+) = ([\d_]+) ?(days|hours|);", path.read_text())
     }
     assert rows == found

@@ -8,13 +8,15 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from tocsin_node.api.feed_db import open_feed_db
+from tocsin_node.api.keys import Scope, create_key
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
 from tocsin_node.demo.network import create_local_network, free_ports, write_guard
@@ -24,6 +26,7 @@ from tocsin_node.keystore import LEAST_COST
 from tocsin_node.roster_files import create_genesis, genesis_hash
 from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_genesis
 from tocsin_node.store.reader import MAX_PAGE
+from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.envelope import decode_envelope
 from tocsin_protocol.ids import NO_DIGEST
 from tocsin_protocol.roster_model import RateClass
@@ -65,6 +68,12 @@ def make_notes(count: int, label: str) -> list[dict[str, Any]]:
         make_signal(f"eip155:1:0x{secrets.token_hex(20)}", severity="medium", text=f"{label} {number}")
         for number in range(count)
     ]
+
+
+def feed_key(node: NodeProcess, scope: Scope = Scope.OPERATOR) -> dict[str, str]:
+    """The headers of somebody who may read a node's feed: a new key each time."""
+    with closing(open_feed_db(node.config.node.data_dir)) as database:
+        return {"Authorization": f"Bearer {create_key(database, scope, 'test', now_ms(), MAX_UINT)}"}
 
 
 async def publish(node: NodeProcess, signals: Sequence[dict[str, Any]], *, at_once: int = 100) -> list[bytes]:

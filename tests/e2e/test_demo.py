@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tocsin_node.replay.taking import Result, replay_log
+from tocsin_node.store.replay_source import ReplaySource
 from tocsin_protocol.approval.files import decode_approval, decode_approval_request
 from tocsin_protocol.approval.request import Purpose, Request, request_digest
 from tocsin_protocol.signing import Domain, address_of_key, recover_key
@@ -93,3 +95,21 @@ def test_the_record_ends_with_an_open_scope_and_a_lifted_lever(kept: Path) -> No
     assert rows_of(kept, "SELECT state FROM actions WHERE ends_ms IS NOT NULL") == [("lifted",)]
     # the node has signed one transaction, the pause: it opened nothing
     assert rows_of(kept, "SELECT COUNT(DISTINCT action) FROM action_events WHERE event = 'sign'") == [(1,)]
+
+
+def test_every_decision_of_every_node_comes_out_of_its_log_again(kept: Path) -> None:
+    folders = sorted(path.parent for path in kept.glob("*/*/data/tocsin.db"))
+    assert len(folders) == 8
+    taken = []
+    for folder in folders:
+        with closing(ReplaySource(folder)) as source:
+            taken += list(replay_log(source))
+    assert [one for one in taken if one.result is not Result.EQUAL] == []
+    # on the way somebody acted, somebody lied, and endpoints were asked
+    assert len(taken) > 2 * len(folders)
+
+
+def test_what_the_incident_was_is_on_record_at_both_that_paused(kept: Path, said: dict[str, Any]) -> None:
+    lines = [m["who"] for m in said["armed"]["timeline"] if "records that the incident was real" in m["what"]]
+    assert lines == ["dex", "lender"]
+    assert rows_of(kept, "SELECT COUNT(*) FROM audit WHERE kind = 'adjudication'") == [(1,)]

@@ -30,8 +30,10 @@ VECTORS = Path(__file__).parents[2] / "specs" / "vectors"
 WITNESSES = ("brook", "cedar")
 SIZE = 2 * 256 + 44
 FLIPS = 60
-# Ours is stricter: Go's code asks neither for a bound on the size nor for the root of an empty log.
-STRICTER = {"too-large", "root-of-nothing"}
+# Ours is stricter: Go's code asks neither for a bound on the size nor for the root of an empty log, and takes names
+# past ASCII, and of any length.
+STRICTER = {"too-large", "root-of-nothing", "name-with-delete", "name-past-ascii", "name-with-joiner"}
+STRICTER |= {"name-with-new-letter", "name-too-long"}
 
 Case = dict[str, Any]
 Ask = Callable[..., Case]

@@ -78,7 +78,11 @@ def vectors_report() -> dict[str, dict[str, object]]:
     return report
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in VECTORS.glob("*.json")))
+# A peer of the mesh writes no STIX; tests/protocol/test_stix.py and test_opencti.py have other judges of that.
+NOT_OF_THE_MESH = {"stix"}
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in VECTORS.glob("*.json")} - NOT_OF_THE_MESH))
 def test_js_agrees_with_every_vector(name: str, vectors_report: dict[str, dict[str, object]]) -> None:
     assert vectors_report[name]["failed"] == []
     assert vectors_report[name]["checked"]

@@ -175,6 +175,48 @@ def test_each_fault_of_a_list_is_named_with_its_place(tmp_path: Path, text: str,
     assert sentence(tmp_path, BASE + text).startswith(wanted)
 
 
+ANCHOR = """
+[log.anchor]
+chain = "eip155:1"
+keystore = "anchor.json"
+max_day_spend_wei = 10_000_000_000_000_000
+"""
+
+
+def test_an_anchor_is_off_unless_configured(tmp_path: Path) -> None:
+    assert load(tmp_path, BASE + CHAIN).log.anchor is None
+    anchor = load(tmp_path, BASE + CHAIN + ANCHOR).log.anchor
+    assert anchor is not None
+    assert (anchor.keystore, anchor.interval_minutes) == (tmp_path / "anchor.json", 60)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        (
+            "eip155:1",
+            "eip155:10",
+            "log.anchor.chain = 'eip155:10': a [[chain]] section with chain = 'eip155:10' is wanted",
+        ),
+        ("eip155:1", "solana:1", "log.anchor.chain = 'solana:1': "),
+        ("max_day_spend_wei = 10_000_000_000_000_000", "", "log.anchor.max_day_spend_wei: is missing"),
+        ("10_000_000_000_000_000", "0", "log.anchor.max_day_spend_wei = 0: "),
+        ('keystore = "anchor.json"', "", "log.anchor.keystore: is missing"),
+        ("anchor.json", "keystore.json", "log.anchor.keystore = 'keystore.json': a keystore of its own is wanted"),
+        ("max_day", "interval_minutes = 0\nmax_day", "log.anchor.interval_minutes = 0: "),
+        ("max_day", "gas_limit = 21_000\nmax_day", "log.anchor.gas_limit = 21000: "),
+        ("max_day_spend_wei", "max_day_spend", "log.anchor.max_day_spend: is no known key"),
+    ],
+)
+def test_each_fault_of_an_anchor_is_named_with_its_line(tmp_path: Path, old: str, new: str, wanted: str) -> None:
+    text = BASE + CHAIN + ANCHOR.replace(old, new)
+    assert sentence(tmp_path, text).startswith(wanted)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert caught.value.line is not None
+    assert caught.value.line > (BASE + CHAIN).count("\n")
+
+
 def test_faults_have_their_line(tmp_path: Path) -> None:
     for text, line in (
         (BASE.replace('"lender"', "7"), 3),
@@ -225,6 +267,29 @@ def test_other_addresses_are_refused(text: str) -> None:
 def test_ipv6_feed_address_has_brackets(tmp_path: Path) -> None:
     assert check_listen("[::1]:80") == "[::1]:80"
     assert load(tmp_path, BASE + '[feed]\nlisten = "[::1]:80"').feed.host == "::1"
+
+
+def test_the_feeds_tls_origins_and_networks_are_read(tmp_path: Path) -> None:
+    feed = load(
+        tmp_path,
+        BASE + '[feed]\ntls_cert = "feed.pem"\ntls_key = "key.pem"\ncors_origins = ["https://desk.example.org"]\n'
+        'webhook_networks = ["10.1.0.0/16"]',
+    ).feed
+    assert (feed.tls_cert, feed.tls_key) == (tmp_path / "feed.pem", tmp_path / "key.pem")
+    assert (feed.cors_origins, feed.webhook_networks) == (("https://desk.example.org",), ("10.1.0.0/16",))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('tls_cert = "feed.pem"', "wanted together"),
+        ('cors_origins = ["*"]', "not an origin"),
+        ('cors_origins = ["https://desk.example.org/"]', "not an origin"),
+        ('webhook_networks = ["10.1.0.1/16"]', "not a network"),
+    ],
+)
+def test_what_the_feed_cannot_be_set_to_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    assert told in sentence(tmp_path, BASE + f"[feed]\n{line}")
 
 
 DRILL = HOOK.replace('name = "pause"', 'name = "drill"\ndrill = true\ncheck = ""\nfunction = "paused()"')

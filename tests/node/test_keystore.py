@@ -12,11 +12,13 @@ from tocsin_node.keystore import (
     LEAST_COST,
     MAX_SCRYPT_N,
     NodeSecrets,
+    create_anchor_keystore,
     create_keystore,
     create_operator_keystore,
     create_root_keystore,
     generate_passphrase,
     generate_secrets,
+    open_anchor_keystore,
     open_keystore,
     open_operator_keystore,
     open_root_keystore,
@@ -49,6 +51,13 @@ def test_an_operators_key_is_of_a_kind_of_its_own(tmp_path: Path, store: Path) -
     assert open_operator_keystore(tmp_path / "operator.json", PASSPHRASE) == b"\7" * 32
     with pytest.raises(ConfigError, match="kind = 'node': 'operator' is wanted"):
         open_operator_keystore(store, PASSPHRASE)
+
+
+def test_an_anchors_key_is_of_a_kind_of_its_own(tmp_path: Path, store: Path) -> None:
+    create_anchor_keystore(tmp_path / "anchor.json", b"\7" * 32, PASSPHRASE, LEAST_COST)
+    assert open_anchor_keystore(tmp_path / "anchor.json", PASSPHRASE) == b"\7" * 32
+    with pytest.raises(ConfigError, match="kind = 'node': 'anchor' is wanted"):
+        open_anchor_keystore(store, PASSPHRASE)
 
 
 def test_file_is_for_its_owner_only_and_holds_no_secret_in_the_clear(tmp_path: Path) -> None:

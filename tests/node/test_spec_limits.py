@@ -19,7 +19,21 @@ WHOLE = {
     "gossip": ("mesh.hardening", "mesh.seen", "mesh.waste"),
     "sync": ("mesh.sync_stream",),
     "drills": ("relay.drills",),
-    "audit-log": ("store.record", "record.files", "record.checking"),
+    "audit-log": (
+        *("store.record", "record.files", "record.checking", "store.shown_heads", "relay.witnessing"),
+        "relay.anchoring",
+    ),
+    "retention": ("store.pruning",),
+    "api": (
+        "api.queries",
+        "api.live.ring",
+        "api.live.listeners",
+        "api.live.delivering",
+        "api.subscriptions",
+        "api.web.sessions",
+    ),
+    "stix": ("api.taxii.wire", "api.suggestions", "api.taxii.importing", "api.taxii.pulling"),
+    "risk": ("store.risk_sight", "store.risk", "risk_gather", "risk_push", "risk_carry"),
     "sending": ("chain.sender", "chain.spending", "chain.finality", "hooks.pursuit"),
 }
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from tocsin_protocol.log.bundle import ProofBundle
-from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint, sign_checkpoint
+from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint, origin_of, sign_checkpoint
 from tocsin_protocol.log.note import (
     Algorithm,
     Cosigner,
@@ -93,6 +94,15 @@ def growth_of(old: int, items: Sequence[bytes]) -> Growth:
     proper = 0 < old < len(items)
     path = prove_prefix(old, len(items), reader_of(leaves_of(items))) if proper else ()
     return Growth(old, path, signed(head_of(items)))
+
+
+def log_of(network_id: bytes, publisher: bytes, generation: int = 1) -> str:
+    return origin_of(network_id, publisher, generation)
+
+
+def growth_of_log(old: int, items: Sequence[bytes], secret: bytes, origin: str) -> Growth:
+    """The same of any node's log."""
+    return replace(growth_of(old, items), checkpoint=encode_note(sign_head(head_of(items, origin), secret)))
 
 
 def bundle_of(items: Sequence[bytes], index: int, *witnesses: str) -> ProofBundle:

@@ -132,9 +132,7 @@ def stepped_back() -> Recovered:
 
 
 def found(finding: Finding = Finding.CONFIRMED) -> Found:
-    return Found(
-        tlp=Tlp.CLEAR, at_ms=NOW_MS + 9000, category=Category.ASSET_DRAIN, finding=finding, signature="ab" * 64
-    )
+    return Found(tlp=Tlp.CLEAR, at_ms=NOW_MS + 9000, category=Category.ASSET_DRAIN, finding=finding)
 
 
 def earned(verdict: Verdict = Verdict.MISS, member: str = "cedar") -> Earned:

@@ -74,8 +74,10 @@ def test_a_delay_is_known_from_several_hits_on_and_is_the_longest_of_the_last() 
 
 def test_a_finding_is_signed_and_read_again() -> None:
     feed = Feed("alba")
-    body, signature = sign_adjudication(feed.secret, REAL)
-    assert verify_adjudication(feed.key, body, signature) == REAL
+    late = replace(seen(CEDAR), received_ms=NOW_MS + 7_000)
+    earned = outcomes_of(REAL, (seen(BROOK), late, retraction(DELTA), seen(DELTA)), {bytes(20)})
+    body, signature = sign_adjudication(feed.secret, REAL, earned)
+    assert verify_adjudication(feed.key, body, signature) == (REAL, earned)
     with pytest.raises(SignatureError):
         verify_adjudication(Feed("brook").key, body, signature)
     with pytest.raises(DecodeError):

@@ -14,11 +14,22 @@ from typing import Any
 
 import pytest
 import sha3
-from case_kit import KEY, OWNER, WITNESSES, bad_cases, make_case, policy, policy_text
-from log_kit import LOG_KEY, witness_key
-from tocsin_protocol.errors import DecodeError, ProofError, ProtocolError
-from tocsin_protocol.log.case import MAX_CASE_ENTRIES, Case, CaseEntry, decode_case, encode_case, verify_case
-from tocsin_protocol.log.trust import TrustPolicy
+from case_kit import KEY, OWNER, WITNESSES, bad_cases, entry, make_case, policy, policy_text
+from log_kit import witness_key
+from tocsin_protocol.audit import EntryKind
+from tocsin_protocol.encoding import MAX_ITEMS
+from tocsin_protocol.errors import DecodeError, ProtocolError
+from tocsin_protocol.log.case import (
+    MAX_CASE_BYTES,
+    MAX_CASE_ENTRIES,
+    Case,
+    CaseEntry,
+    decode_case,
+    encode_case,
+    verify_case,
+)
+from tocsin_protocol.log.tiles import MAX_ENTRY_BYTES
+from tocsin_protocol.log.trust import MAX_TRUST_BYTES, MAX_TRUST_LINES
 from tocsin_protocol.signing import Domain, address_of_key, public_key_of, sign_digest
 from vector_kit import read_vectors
 
@@ -96,16 +107,7 @@ def test_any_flipped_bit_of_a_case_is_refused_by_both(standalone: ModuleType) ->
         assert is_taken(standalone, rng.randbytes(size)) == (False, False)
 
 
-def test_a_log_that_is_no_nodes_has_no_case(standalone: ModuleType) -> None:
-    case = make_case(origin=LOG_KEY.name)
-    trusted = TrustPolicy((LOG_KEY,), {}, {}, "none")
-    with pytest.raises(ProofError, match="is not the log of a node"):
-        verify_case(case, trusted)
-    with pytest.raises(standalone.Fault, match="is not the log of a node"):
-        standalone.verify(encode_case(case), ([standalone.read_key(str(LOG_KEY))], {}, {}, "none"))
-
-
-def test_a_case_file_of_another_form_is_refused() -> None:
+def test_a_case_file_of_another_form_is_refused(standalone: ModuleType) -> None:
     good = make_case()
     for case in (
         Case(good.checkpoint, (), ()),
@@ -113,8 +115,29 @@ def test_a_case_file_of_another_form_is_refused() -> None:
     ):
         with pytest.raises(DecodeError):
             decode_case(encode_case(case))
+    many = encode_case(Case(good.checkpoint, good.entries[:1] * (MAX_CASE_ENTRIES + 1), ()))
     with pytest.raises(DecodeError):
-        decode_case(encode_case(Case(good.checkpoint, good.entries[:1] * (MAX_CASE_ENTRIES + 1), ())))
+        decode_case(many)
+    with pytest.raises(standalone.Fault, match="a list of more than 4096 items"):
+        standalone.decode(many, standalone.MAX_ENTRIES)
+
+
+def test_what_the_standalone_verifier_bounds_is_what_we_bound(standalone: ModuleType) -> None:
+    kept = {kind.value for kind in EntryKind}
+    assert kept == standalone.KINDS
+    assert (standalone.MAX_ENTRIES, standalone.MAX_ENTRY_BYTES) == (MAX_CASE_ENTRIES, MAX_ENTRY_BYTES)
+    assert (standalone.MAX_POLICY_BYTES, standalone.MAX_POLICY_LINES) == (MAX_TRUST_BYTES, MAX_TRUST_LINES)
+    assert (standalone.MAX_ITEMS, standalone.MAX_FILE_BYTES) == (MAX_ITEMS, MAX_CASE_BYTES)
+    long = make_case(outcome=entry(EntryKind.NODE, b"", said="!" * MAX_ENTRY_BYTES))
+    assert is_taken(standalone, encode_case(long)) == (False, False)
+    for more in ("#" * MAX_TRUST_BYTES, "\n" * MAX_TRUST_LINES):
+        with pytest.raises(standalone.Fault, match="the policy is too long"):
+            standalone.read_policy((policy_text() + more).encode())
+
+
+def test_the_standalone_verifier_shows_what_cannot_be_read(standalone: ModuleType) -> None:
+    lines = standalone.verify(encode_case(make_case(body=b"\xc1")), standalone.read_policy(policy_text().encode()))
+    assert any(line.endswith('what cannot be read: "c1"') for line in lines)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -161,14 +161,17 @@ def test_a_false_signature_of_a_known_key_voids_the_note() -> None:
     assert verify_note(decode_note(data), [LOG_KEY]) == {LOG_KEY: note.signatures[0]}
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "a\u2003b", "a\u202eb", "\x7f", "x" * (MAX_NAME_BYTES + 1)])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a+b", "a\nb", "a\u2003b", "a\u202eb", "\x7f", "à", "\ud800", "x" * (MAX_NAME_BYTES + 1)]
+)
 def test_a_name_that_no_note_can_carry_is_refused(name: str) -> None:
     with pytest.raises(DecodeError, match="name"):
         check_name(name)
 
 
-def test_the_longest_name_is_taken() -> None:
+def test_the_longest_name_and_every_letter_of_names_is_taken() -> None:
     assert check_name("x" * MAX_NAME_BYTES)
+    assert check_name("".join(chr(letter) for letter in range(0x21, 0x7F) if letter != ord("+")))
 
 
 def test_bounds_are_kept() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from protocol_kit import NOW_MS, Feed
 from report_kit import (
     acted,
     asked,
@@ -27,7 +28,7 @@ from report_kit import (
     stepped_back,
 )
 from tocsin_protocol.decision.counterfactual import Change
-from tocsin_protocol.errors import DecodeError, ProtocolError
+from tocsin_protocol.errors import DecodeError, ProtocolError, SignatureError
 from tocsin_protocol.evidence.answers import Answer
 from tocsin_protocol.postmortem.entries import Answered, AnyEntry
 from tocsin_protocol.postmortem.lessons import INTERNAL, LATE_MS, MAX_LESSONS, lessons_of
@@ -41,6 +42,7 @@ from tocsin_protocol.postmortem.report import (
     strictest,
     verify_redaction,
 )
+from tocsin_protocol.postmortem.signing import ReportRoot, sign_root, verify_root
 from tocsin_protocol.postmortem.words import money_text, span_text
 from tocsin_protocol.taxonomy import Tlp
 
@@ -297,3 +299,16 @@ def test_money_and_spans_are_told_as_people_do() -> None:
     assert [money_text(usd * 1_000_000) for usd in (950, 12_400, 27_400_000)] == ["$950", "$12.4k", "$27.40M"]
     spans = (87, 1190, 250_000, 7_500_000, 4 * 3_600_000 + 3 * 86_400_000, -5)
     assert [span_text(ms) for ms in spans] == ["87 ms", "1.19 s", "4 min 10 s", "2 h 05 min", "3 d 4 h", "-5 ms"]
+
+
+def test_a_root_is_signed_and_read_again() -> None:
+    feed = Feed("alba")
+    told = ReportRoot(bytes(32), whole().root, len(whole().leaves), NOW_MS)
+    body, signature = sign_root(feed.secret, told)
+    assert verify_root(feed.key, body, signature) == told
+    with pytest.raises(SignatureError):
+        verify_root(Feed("brook").key, body, signature)
+    with pytest.raises(SignatureError):
+        verify_root(feed.key, body[:-1] + bytes([body[-1] ^ 1]), signature)
+    with pytest.raises(DecodeError):
+        verify_root(feed.key, body, signature[:-1])

@@ -17,6 +17,7 @@ from tocsin_protocol.belief.terms import Answer
 from tocsin_protocol.containment.drawing import redraw
 from tocsin_protocol.containment.ledger import LedgerStanding
 from tocsin_protocol.containment.life_cycle import Event, State
+from tocsin_protocol.decision.basis import Part
 from tocsin_protocol.decision.tiers import NEEDS, Condition
 from tocsin_protocol.exposure.manifest import LINK_SUBJECTS, AmountSource, HoldingKind, TokenKind
 from tocsin_protocol.exposure.shock import SIMILAR_HIT, STAGE_SHOCK, Odds
@@ -30,6 +31,8 @@ from tocsin_protocol.recovery.stages import LIMIT_PERCENT, OPENS, TRANSITIONS
 from tocsin_protocol.recovery.stages import Event as RecoveryEvent
 from tocsin_protocol.recovery.stages import Stage as RecoveryStage
 from tocsin_protocol.recovery.track import Note
+from tocsin_protocol.risk.model import DEFAULT_MODEL, Model
+from tocsin_protocol.risk.states import LEGAL, RiskState
 from tocsin_protocol.roster_model import RateClass
 from tocsin_protocol.taxonomy import (
     TAXONOMY_VERSION,
@@ -47,7 +50,8 @@ ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
 PAGES = (
     *("encoding", "signal", "roster", "gossip", "sync", "incidents", "belief", "evidence", "exposure", "decision"),
-    *("containment", "approval", "recovery", "self-protection", "drills", "audit-log", "report"),
+    *("containment", "approval", "recovery", "self-protection", "drills", "audit-log", "replay", "report", "stix"),
+    "risk",
 )
 # Where the rules of a page stand in the code, in the page's order.
 RULES = {
@@ -153,12 +157,86 @@ RULES = {
         "node/tocsin_node/record/export.py",
         "node/tocsin_node/store/log_files.py",
         *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("trust", "bundle", "case", "split_view", "witness")),
+        *(f"protocol/tocsin_protocol/log/{name}.py" for name in ("members", "watch", "hearing")),
+        "protocol/tocsin_protocol/proof.py",
         "node/tocsin_node/store/witnessing.py",
+        "node/tocsin_node/store/shown_heads.py",
+        "node/tocsin_node/relay/witnessing.py",
+        "node/tocsin_node/store/anchors.py",
+        "node/tocsin_node/relay/anchoring.py",
+        "protocol/tocsin_protocol/log/anchor.py",
+        "node/tocsin_node/record/anchors.py",
+        "node/tocsin_node/chain/anchor_blocks.py",
+    ),
+    "replay": (
+        "node/tocsin_node/store/basis.py",
+        "node/tocsin_node/replay/ground.py",
+        "node/tocsin_node/replay/taking.py",
+        "node/tocsin_node/cli/log_replay.py",
+    ),
+    "retention": (
+        "node/tocsin_node/store/pruning.py",
+        "node/tocsin_node/record/exported.py",
+        "node/tocsin_node/store/copies.py",
+        "node/tocsin_node/relay/log_desk.py",
+        "node/tocsin_node/backups.py",
     ),
     "report": (
         "protocol/tocsin_protocol/postmortem/report.py",
         "node/tocsin_node/report/reading.py",
+        "node/tocsin_node/report/files.py",
         "node/tocsin_node/report/page.py",
+        "protocol/tocsin_protocol/postmortem/proofs.py",
+        "protocol/tocsin_protocol/postmortem/signing.py",
+    ),
+    "api": tuple(
+        f"node/tocsin_node/api/{name}.py"
+        for name in (
+            "markings",
+            "access",
+            "rates",
+            "paging",
+            "queries",
+            "index",
+            "context",
+            "sight",
+            *(
+                f"routes/{topic}"
+                for topic in ("signals", "publishers", "actions", "exposure", "risk", "record", "desk", "health")
+            ),
+            "live/events",
+            "live/listeners",
+            "routes/live",
+            "live/outward",
+            "live/delivering",
+            "protocol",
+            "bounds",
+            "app",
+            "server",
+            "web/sessions",
+            "web/pages",
+        )
+    ),
+    "client": tuple(
+        f"node/tocsin_client/{name}.py"
+        for name in ("key", "state", "trust", "sse", "following", "transport", "log", "session")
+    ),
+    "stix": (
+        *(
+            f"protocol/tocsin_protocol/stix/{name}.py"
+            for name in ("naming", "marking", "common", "statements", "incidents", "reading", "drafting", "alerts")
+        ),
+        *(f"node/tocsin_node/api/taxii/{name}.py" for name in ("__main__", "projecting", "objects", "keeping", "wire")),
+        *(f"node/tocsin_node/api/taxii/{name}.py" for name in ("routes", "inbox")),
+        "node/tocsin_node/api/suggestions.py",
+        *(f"node/tocsin_node/api/taxii/{name}.py" for name in ("importing", "pulling")),
+    ),
+    "risk": (
+        *(f"protocol/tocsin_protocol/risk/{n}.py" for n in ("states", "report", "aggregate", "model", "upkeep")),
+        "node/tocsin_node/store/risk_sight.py",
+        "node/tocsin_node/store/risk.py",
+        "node/tocsin_node/relay/risk.py",
+        *(f"node/tocsin_node/{name}.py" for name in ("risk_gather", "risk_push", "risk_carry")),
     ),
     "encoding": (),
     "sync": (),
@@ -167,7 +245,7 @@ RULES = {
 ELSEWHERE = {"outflow"}
 TAG = (
     r"\[(?:REJECT|IGNORE|DROP|FORWARD|FEED|FRESH|ROSTER|INCIDENT|BELIEF|EVIDENCE|EXPOSURE|LADDER|DECIDE|ARM|ACT|LEDGER"
-    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL|LOG|REPORT)\]"
+    r"|APPROVE|RECOVER|CLAIM|SEND|CARE|DRILL|LOG|REPLAY|KEEP|REPORT|API|CLIENT|STIX|TAXII|RISK)\]"
 )
 
 
@@ -235,7 +313,7 @@ def test_constants_are_those_of_the_code(name: str) -> None:
     constants = {key: value for module in modules_of(text) for key, value in own_constants(module).items()}
     assert set(rows) == set(constants)
     for constant, value in constants.items():
-        if isinstance(value, dict | Odds | Lever):
+        if isinstance(value, dict | Odds | Lever | Model):
             assert rows[constant].startswith("see the "), constant
         else:
             assert rows[constant] == shown(value), constant
@@ -329,6 +407,26 @@ def test_words_of_recovery_are_those_of_the_code() -> None:
         assert f"`{word}`" in text
 
 
+def test_states_of_risk_and_their_moves_are_the_table_of_the_code() -> None:
+    rows = [[row[0], row[1], row[3]] for row in table(page("risk"), "number")]
+    assert rows == [
+        [
+            str(int(state)),
+            f"`{state.word}`",
+            " ".join(f"`{after.word}`" for after in sorted(LEGAL.get(state, ())) if after is not state),
+        ]
+        for state in RiskState
+    ]
+
+
+def test_the_default_model_is_that_of_the_code() -> None:
+    rows = {row[0]: row[1] for row in table(page("risk"), "number of the model")}
+    model, severity = DEFAULT_MODEL, DEFAULT_MODEL.severity
+    for name, value in rows.items():
+        assert value == str(getattr(severity if hasattr(severity, name) else model, name)), name
+    assert len(rows) == 9
+
+
 def test_entries_of_a_report_are_the_types_of_the_code() -> None:
     rows = {row[0]: row[2] for row in table(page("report"), "section")}
     types = {f"`{kind.__struct_config__.tag}`": kind for kind in get_args(AnyEntry)}
@@ -340,6 +438,7 @@ def test_entries_of_a_report_are_the_types_of_the_code() -> None:
 
 def test_audit_entries_are_the_enumeration() -> None:
     assert [row[0] for row in table(page("audit-log"), "kind")] == [f"`{kind}`" for kind in EntryKind]
+    assert [row[0] for row in table(page("replay"), "part")] == [f"`{part}`" for part in Part]
 
 
 def test_the_life_cycle_is_drawn_from_the_table() -> None:

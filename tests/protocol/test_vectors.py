@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -15,8 +16,11 @@ import vectors_bytes
 import vectors_claims
 import vectors_log
 import vectors_network
+import vectors_proof
 import vectors_report
+import vectors_risk
 import vectors_roster
+import vectors_stix
 from protocol_kit import DOMAIN
 from tocsin_protocol.admission import Admission, Reason, malformation
 from tocsin_protocol.approval.files import Approval, decode_approval, decode_approval_request
@@ -26,16 +30,25 @@ from tocsin_protocol.approval.request import Request, request_digest
 from tocsin_protocol.body import decode_body, encode_body
 from tocsin_protocol.encoding import decode_canonical, encode_canonical
 from tocsin_protocol.envelope import MAX_BODY_BYTES, decode_envelope, seal_envelope
-from tocsin_protocol.errors import DecodeError, ProtocolError, RosterError, SignatureError
+from tocsin_protocol.errors import DecodeError, ProofError, ProtocolError, RosterError, SignatureError
 from tocsin_protocol.feed import FeedHead, chain_position, verify_equivocation
 from tocsin_protocol.frame import decode_frame, encode_frame
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.heartbeat import decode_heartbeat, encode_heartbeat
 from tocsin_protocol.postmortem.report import decode_report, verify_redaction
+from tocsin_protocol.proof import accused_by, verify_proof
 from tocsin_protocol.recovery.claims import Claim, build_tree, claim_leaf, pro_rata
 from tocsin_protocol.roster import RosterIndex, verify_genesis, verify_successor
 from tocsin_protocol.roster_encoding import decode_roster, decode_signed_roster, encode_roster, roster_hash
 from tocsin_protocol.signing import Domain, address_of_key, public_key_of, recover_key, verify_digest
+from tocsin_protocol.stix.alerts import forta_drafts, monitor_draft
+from tocsin_protocol.stix.common import Statement, wallet_object
+from tocsin_protocol.stix.drafting import draft_of
+from tocsin_protocol.stix.incidents import grow_incident
+from tocsin_protocol.stix.marking import Circle
+from tocsin_protocol.stix.naming import checksum_address, stix_time
+from tocsin_protocol.stix.reading import check_object
+from tocsin_protocol.stix.statements import export_statement
 from tocsin_protocol.sync import (
     decode_heads,
     decode_items,
@@ -44,6 +57,7 @@ from tocsin_protocol.sync import (
     encode_items,
     encode_request,
 )
+from tocsin_protocol.taxonomy import Tlp
 from tocsin_protocol.topics import judge_topic, topic_names
 from vector_kit import VECTORS, check_names, json_bytes, read_vectors, untagged
 
@@ -57,6 +71,7 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "freshness": cache(vectors_body.freshness),
     "feed": cache(vectors_network.feed),
     "sync": cache(vectors_network.sync),
+    "log-proofs": cache(vectors_proof.proof),
     "heartbeat": cache(vectors_network.heartbeat),
     "roster": cache(vectors_roster.roster),
     "admission": cache(vectors_admission.admission),
@@ -66,7 +81,10 @@ GENERATORS: dict[str, Callable[[], dict[str, Any]]] = {
     "log-notes": cache(vectors_log.notes),
     "log-cases": cache(vectors_log.cases),
     "log-witness": cache(vectors_log.witness),
+    "log-anchor": cache(vectors_log.anchor),
     "report": cache(vectors_report.report),
+    "stix": cache(vectors_stix.stix),
+    "risk": cache(vectors_risk.risk),
 }
 
 
@@ -232,6 +250,23 @@ def test_equivocation_is_not_proven(case: dict[str, Any]) -> None:
     expected = {"decode": DecodeError, "signature": SignatureError}[case["error"]]
     with pytest.raises(expected):
         verify_equivocation(DOMAIN, raw(GENERATORS["feed"]()["key"]), raw(case["proof"]))
+
+
+@pytest.mark.parametrize("case", cases_of("log-proofs", "valid"))
+def test_a_split_view_is_proven_by_the_roster(case: dict[str, Any]) -> None:
+    document = GENERATORS["log-proofs"]()
+    index = RosterIndex(decode_roster(raw(document["roster"])))
+    assert (
+        verify_proof(index, raw(case["proof"])) == accused_by(index, raw(case["proof"])) == raw(document["publisher"])
+    )
+
+
+@pytest.mark.parametrize("case", cases_of("log-proofs", "invalid"))
+def test_a_split_view_is_not_proven(case: dict[str, Any]) -> None:
+    index = RosterIndex(decode_roster(raw(GENERATORS["log-proofs"]()["roster"])))
+    errors = {"decode": DecodeError, "signature": SignatureError, "proof": ProofError, "roster": RosterError}
+    with pytest.raises(errors[case["error"]]):
+        verify_proof(index, raw(case["proof"]))
 
 
 SYNC = {
@@ -416,3 +451,53 @@ def test_part_of_a_report(case: dict[str, Any]) -> None:
 
 def test_every_error_is_ours() -> None:
     assert issubclass(DecodeError, ProtocolError)
+
+
+def statement_of(header: dict[str, Any]) -> Statement:
+    octets = {name: raw(header[name]) for name in ("digest", "network", "publisher")}
+    texts = {name: header[name] for name in ("member", "organisation", "lane", "sequence", "incident")}
+    return Statement(**octets, **texts, signal=decode_body(raw(header["body"])))
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "wallets"))
+def test_stix_wallet(case: dict[str, Any]) -> None:
+    assert checksum_address(case["address"]) == case["value"]
+    assert wallet_object(case["value"], Tlp.CLEAR)["id"] == case["id"]
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "times"))
+def test_stix_time(case: dict[str, Any]) -> None:
+    assert stix_time(case["at_ms"]) == case["time"]
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "statements"))
+def test_stix_statement(case: dict[str, Any]) -> None:
+    referred = {said.digest: said for said in map(statement_of, case["referred"])}
+    assert export_statement(statement_of(case), referred) == case["objects"]
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "incidents"))
+def test_stix_incident(case: dict[str, Any]) -> None:
+    incident = None
+    for header in case["statements"]:
+        said = statement_of(header)
+        incident = grow_incident(incident, Circle(case["circle"]), said, case["author"], case["at_ms"])
+    assert incident == case["object"]
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "drafts"))
+def test_stix_draft(case: dict[str, Any]) -> None:
+    draft = draft_of(check_object(case["object"]))
+    assert (None if draft is None else json.loads(json.dumps(asdict(draft)))) == case["draft"]
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "alerts"))
+def test_stix_alert(case: dict[str, Any]) -> None:
+    made = forta_drafts(case["body"]) if case["source"] == "forta" else [monitor_draft(case["body"])]
+    assert [json.loads(json.dumps(asdict(draft))) for draft in made] == case["drafts"]
+
+
+@pytest.mark.parametrize("case", cases_of("stix", "invalid"))
+def test_stix_refuses(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError, match=case["names"]):
+        check_object(case["object"])

@@ -28,10 +28,19 @@ from log_kit import (
 )
 from tocsin_protocol.audit import EntryKind, encode_entry, stand_in
 from tocsin_protocol.encoding import encode_canonical
+from tocsin_protocol.log.anchor import ANCHOR_MAGIC, encode_anchor
 from tocsin_protocol.log.bundle import encode_proof_bundle
 from tocsin_protocol.log.case import encode_case
-from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint
-from tocsin_protocol.log.note import Algorithm, Note, NoteSignature, encode_note, verifier_key
+from tocsin_protocol.log.checkpoint import Checkpoint, encode_checkpoint, origin_of
+from tocsin_protocol.log.note import (
+    MAX_NAME_BYTES,
+    Algorithm,
+    Note,
+    NoteSignature,
+    VerifierKey,
+    encode_note,
+    verifier_key,
+)
 from tocsin_protocol.log.proofs import prove_consistency, prove_inclusion
 from tocsin_protocol.log.split_view import SplitView, encode_split_view
 from tocsin_protocol.log.tiles import encode_bundle, tiles_of
@@ -46,6 +55,7 @@ CLASSIC = [
     for text in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
 ]
 STRANGER = b"\x5a" * 32
+NODE = origin_of(b"\x01" * 32, b"\x02" * 20)
 
 
 def tree() -> dict[str, Any]:
@@ -219,6 +229,12 @@ def cases() -> dict[str, Any]:
         "valid": [
             case("incident", "two signals, a decision and an outcome", file=encode_case(good), entries=[7, 9, 10, 290]),
             case("no-signals", "", file=encode_case(replace(good, signals=())), entries=[7, 9, 10, 290]),
+            case(
+                "unreadable-signal",
+                "what its publisher signed stands against him",
+                file=encode_case(make_case(body=b"\xc1")),
+                entries=[7, 9, 10, 290],
+            ),
         ],
         "invalid": [
             *(case(name, "", file=encode_case(bad)) for name, (bad, _) in bad_cases().items()),
@@ -256,6 +272,44 @@ def witness() -> dict[str, Any]:
     }
 
 
+def anchor() -> dict[str, Any]:
+    """specs/vectors/log-anchor.json"""
+    head = head_of(entries(7))
+    good = encode_anchor(head)
+    first = encode_anchor(replace(head, origin=NODE))
+    second = encode_anchor(replace(head, origin=f"{NODE}/2"))
+    size_at = len(ANCHOR_MAGIC) + 32
+    return {
+        "valid": [
+            _anchor("seven-entries", "", good, head.size, head.root),
+            _anchor("one-entry", "", encode_anchor(head_of(entries(1))), 1, head_of(entries(1)).root),
+            _anchor("largest", "", encode_anchor(Checkpoint(ORIGIN, 2**53 - 1, STRANGER)), 2**53 - 1, STRANGER),
+            _anchor("earlier-name", "the log was begun anew since", second, head.size, head.root, f"{NODE}/3"),
+            _anchor("first-name", "", first, head.size, head.root, f"{NODE}/2"),
+            _anchor("own-name", "", second, head.size, head.root, f"{NODE}/2"),
+        ],
+        "invalid": [
+            _anchor("later-name", "", second, head.size, head.root, NODE),
+            _anchor("no-generation", "not the log of a node", good, head.size, head.root, f"{ORIGIN}/2"),
+            _anchor("nothing", "a transaction without data", b"", head.size, head.root),
+            _anchor("short", "", good[:-1], head.size, head.root),
+            _anchor("long", "nothing follows the root", good + b"\0", head.size, head.root),
+            _anchor("magic", "", b"\0" + good[1:], head.size, head.root),
+            _anchor("version", "", ANCHOR_MAGIC[:-1] + b"\2" + good[len(ANCHOR_MAGIC) :], head.size, head.root),
+            _anchor("empty-log", "", good[:size_at] + bytes(8) + EMPTY_ROOT, 0, EMPTY_ROOT),
+            _anchor("size-too-large", "", good[:size_at] + (2**53).to_bytes(8, "big") + head.root, 2**53, head.root),
+            _anchor("other-origin", "", encode_anchor(replace(head, origin="tocsin/other")), head.size, head.root),
+            _anchor("other-size", "the log tells of another size", good, head.size - 1, head.root),
+            _anchor("other-root", "the log has another root", good, head.size, STRANGER),
+            _anchor("bit", "", good[:-1] + bytes((good[-1] ^ 1,)), head.size, head.root),
+        ],
+    }  # fmt: skip
+
+
+def _anchor(name: str, why: str, data: bytes, size: int, root: bytes, origin: str = ORIGIN) -> Case:
+    return case(name, why, data=data, origin=origin, size=size, root=root)
+
+
 def _with(head: Checkpoint, *lines: NoteSignature, text: str = "") -> bytes:
     note = sign_head(head, LOG_SECRET)
     return encode_note(Note(text or note.text, (*note.signatures, *lines)))
@@ -266,10 +320,9 @@ def _keys() -> Iterator[Case]:
     key = verifier_key(LOG_SECRET, ORIGIN, Algorithm.COSIGNATURE)
     yield case("witness", "another id for another use", secret=LOG_SECRET, key_name=ORIGIN, algorithm=4, id=key.key_id,
                key=str(key))  # fmt: skip
-    key = verifier_key(LOG_SECRET, "località.example", Algorithm.ED25519)
-    yield case(
-        "not-ascii", "", secret=LOG_SECRET, key_name="località.example", algorithm=1, id=key.key_id, key=str(key)
-    )
+    for name, key_name in (("first-and-last", "!~"), ("longest-name", "n" * MAX_NAME_BYTES)):
+        key = verifier_key(LOG_SECRET, key_name, Algorithm.ED25519)
+        yield case(name, "", secret=LOG_SECRET, key_name=key_name, algorithm=1, id=key.key_id, key=str(key))
 
 
 def _bad_keys() -> Iterator[Case]:
@@ -277,12 +330,24 @@ def _bad_keys() -> Iterator[Case]:
     name, key_id, key = text.split("+", 2)
     yield case("no-name", "", key=f"+{key_id}+{key}")
     yield case("space", "", key=f"a b+{key_id}+{key}")
+    for fault, why, other in _bad_names():
+        yield case(fault, why, key=str(VerifierKey(other, Algorithm.ED25519, LOG_KEY.key)))
     yield case("other-name", "the id is of another name", key=f"x{name}+{key_id}+{key}")
     yield case("other-id", "", key=f"{name}+00000000+{key}")
     yield case("upper-case", "the id is lower-case hex", key=f"{name}+{key_id.upper()}+{key}")
     yield case("short", "", key=text[:-4])
     yield case("unknown-algorithm", "2 is ECDSA", key=f"{name}+{key_id}+{'Ag' + key[2:]}")
     yield case("not-base64", "", key=text[:-1] + "*")
+
+
+def _bad_names() -> Iterator[tuple[str, str, str]]:
+    """Names that no key has; the id of each would fit."""
+    yield "name-with-delete", "U+007F", "a\x7fb"
+    yield "name-past-ascii", "U+00E0", "località.example"
+    yield "name-with-wide-space", "U+3000", "a\u3000b"
+    yield "name-with-joiner", "U+200D shows nothing", "a\u200db"
+    yield "name-with-new-letter", "U+1C89, a letter since Unicode 16", "a\u1c89b"
+    yield "name-too-long", "", "n" * (MAX_NAME_BYTES + 1)
 
 
 def _checkpoints() -> Iterator[Case]:
@@ -324,6 +389,8 @@ def _bad_checkpoints() -> Iterator[Case]:
         ("no-padding", "", good.rstrip("=\n") + "\n"),
         ("spare-bits", "a second spelling of the same bytes", _spare_bits(good)),
         ("too-many-signatures", "", good.replace(line, line * 101)),
+        *((fault, why, _with(head, NoteSignature(other, bytes(4), bytes(64))).decode())
+          for fault, why, other in _bad_names()),
     ]  # fmt: skip
     for name, why, data in faults:
         yield case(name, why, checkpoint=data)

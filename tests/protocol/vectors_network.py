@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from log_kit import entries, growth_of, head_of, signed
 from protocol_kit import NETWORK_ID, NOW_MS, OTHER_NETWORK_ID, Feed, bytes_of_label, make_signal, make_standard
 from tocsin_protocol.encoding import encode_canonical
 from tocsin_protocol.envelope import Envelope
 from tocsin_protocol.feed import FeedHead, chain_position, encode_equivocation
-from tocsin_protocol.heartbeat import MAX_CHAINS, Heartbeat, encode_heartbeat
+from tocsin_protocol.heartbeat import MAX_CHAINS, MAX_COSIGNED, MAX_HEAD_BYTES, Heartbeat, encode_heartbeat
+from tocsin_protocol.log.witness import growth_fields
 from tocsin_protocol.sync import (
+    GrowthRequest,
     HeadsRequest,
     HeadsResponse,
     ItemsResponse,
     ProofsRequest,
     RangeRequest,
     RostersRequest,
+    WitnessedRequest,
     encode_heads,
     encode_items,
     encode_request,
@@ -169,6 +174,8 @@ def sync() -> dict[str, Any]:
         case("range-of-one", "", encoded=encode_request(RangeRequest(publisher, 0, 7, 7))),
         case("rosters", "", encoded=encode_request(RostersRequest(3))),
         case("proofs", "", encoded=encode_request(ProofsRequest(0))),
+        case("growth", "", encoded=encode_request(GrowthRequest(7))),
+        case("witnessed", "", encoded=encode_request(WitnessedRequest(publisher))),
     ]
     bad_requests = [
         case("no-kind", "an empty request", encoded=encode_canonical([])),
@@ -182,6 +189,8 @@ def sync() -> dict[str, Any]:
             "range-publisher", "a publisher of 19 bytes", encoded=encode_canonical(["range", publisher[:19], 1, 1, 2])
         ),
         case("rosters-true", "true for 1", encoded=encode_canonical(["rosters", True])),
+        case("growth-text", "a size in text", encoded=encode_canonical(["growth", "7"])),
+        case("witnessed-nobody", "an empty publisher", encoded=encode_canonical(["witnessed", b""])),
         case("a-map", "a map", encoded=encode_canonical({"kind": "heads"})),
         case("too-long", "more than MAX_SYNC_REQUEST_BYTES", encoded=encode_canonical(["x" * 1024])),
     ]
@@ -216,6 +225,10 @@ def heartbeat() -> dict[str, Any]:
     alba = Feed("alba")
     heads = (FeedHead(alba.publisher, 0, 3, bytes_of_label("h0")), FeedHead(alba.publisher, 1, 9, bytes_of_label("h1")))
     full = Heartbeat(NOW_MS, 2, heads, (("eip155:1", 18_573_000),), (Category.ASSET_DRAIN, Category.PRICE_DEPEG))
+    with_logs = replace(
+        full, log=growth_of(7, entries(11)), cosigned=(signed(head_of(entries(3)), "brook"), b"unopened")
+    )
+    growth = growth_fields(growth_of(0, entries(1)))
     fields: dict[str, Any] = {
         "coverage": ["asset.drain"],
         "epoch": 2,
@@ -230,10 +243,18 @@ def heartbeat() -> dict[str, Any]:
     return {
         "valid": [
             case("full", "", encoded=encode_heartbeat(full)),
+            case("logs", "its own log's growth, and two heads that it keeps", encoded=encode_heartbeat(with_logs)),
             case("least", "a node with nothing yet", encoded=encode_heartbeat(Heartbeat(NOW_MS, 0, (), (), ()))),
         ],
         "invalid": [
             bad("unknown-key", "a key that is not in the table", armed=True),
+            bad("log-null", "nothing, which is left out", log=[]),
+            bad("log-head-long", "MAX_HEAD_BYTES + 1", log=[*growth[:2], bytes(MAX_HEAD_BYTES + 1)]),
+            bad("log-path", "a hash of 31 bytes", log=[7, [bytes(31)], growth[2]]),
+            bad("cosigned-empty", "an empty list, which is a second spelling of none", cosigned=[]),
+            bad("cosigned-text", "a head in text", cosigned=["head"]),
+            bad("cosigned-long", "MAX_HEAD_BYTES + 1", cosigned=[bytes(MAX_HEAD_BYTES + 1)]),
+            bad("cosigned-many", "MAX_COSIGNED + 1", cosigned=[b"head"] * (MAX_COSIGNED + 1)),
             bad("coverage-unknown", "a category that is not in the list", coverage=["asset.theft"]),
             bad("coverage-twice", "one category twice", coverage=["asset.drain", "asset.drain"]),
             bad("chain-twice", "one chain twice", heights=[["eip155:1", 1], ["eip155:1", 2]]),

@@ -30,10 +30,17 @@ def roster() -> dict[str, Any]:
     genesis = make_roster()
     body = encode_roster(genesis)
     with_retired = replace(genesis, retired=(bytes_of_label("gone")[:20],))
+    with_log = replace(genesis, members=(make_member("alba", make_publisher("alba", log=bytes_of_label("log"))),))
     return {
         "bodies": {
             "valid": [
                 case("genesis", "four members", body=body, hash=roster_hash(body)),
+                case(
+                    "log",
+                    "a publisher with a log",
+                    body=encode_roster(with_log),
+                    hash=roster_hash(encode_roster(with_log)),
+                ),
                 case(
                     "retired",
                     "a key that left",
@@ -113,6 +120,8 @@ def _bad_bodies(body: bytes, with_retired: Roster) -> list[dict[str, Any]]:
         publisher("revoked-unsorted", "lanes do not rise", revoked=[[1, 5], [0, 9]]),
         publisher("revoked-lane-2", "a lane that does not exist", revoked=[[2, 5]]),
         publisher("detector-vendor", "upper case is a second spelling", detectors=[["outflow", "Tocsin", bytes(32)]]),
+        publisher("log-33", "33 bytes", log=bytes(33)),
+        publisher("log-empty", "an empty one, which is a second spelling of none", log=b""),
         publisher("addresses-too-many", "MAX_LABELS + 1", addresses=["/ip4/192.0.2.1/tcp/1"] * 17),
     ]
 
@@ -147,6 +156,9 @@ def _succession(genesis: Roster) -> list[dict[str, Any]]:
     lowered = _with(alba, revoked=((0, 4),))
     raised = _with(alba, revoked=((0, 6),))
     other_lane = _with(alba, revoked=((0, 5), (1, 100)))
+    logged = follow(genesis, [_with(alba, log=bytes_of_label("log")), brook, cedar, delta])
+    relogged = follow(logged, [_with(alba, log=bytes_of_label("other log")), brook, cedar, delta])
+    unlogged = follow(logged, [alba, brook, cedar, delta])
     good_pairs = list(signed_by(added, *everyone).signatures)
     return [
         step("add-member", "three of four roots", genesis, added, *everyone),
@@ -250,6 +262,9 @@ def _succession(genesis: Roster) -> list[dict[str, Any]]:
             *everyone,
             error="roster",
         ),
+        step("add-log", "a publisher's log gets its key", genesis, logged, *everyone),
+        step("change-log", "another log key", logged, relogged, *everyone, error="roster"),
+        step("remove-log", "no log key any more", logged, unlogged, *everyone, error="roster"),
         step("revoke", "the key's signals count up to a sequence", genesis, revoked, *everyone),
         step(
             "revoke-lower",

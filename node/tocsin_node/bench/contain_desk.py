@@ -16,6 +16,7 @@ from tocsin_node.clock import now_ms
 from tocsin_node.hooks.hook import Hook, Occasion
 from tocsin_node.relay.ledger import Ledger
 from tocsin_node.store.actions import FIRST_STEPS, append_event, insert_intent, set_arm
+from tocsin_node.store.ledger import read_mark
 from tocsin_node.store.writer import Store
 
 DEADLINE_MS = 600_000
@@ -56,11 +57,11 @@ class Desk:
 
     async def record(self, action_id: bytes, event: Event, detail: Detail) -> Action:
         """Journal.record; with the anchor, as in a node, before the first bytes go out."""
-        after = await self._store.writer.submit(
-            lambda connection: append_event(connection, action_id, event, detail, now_ms())
+        after, mark = await self._store.writer.submit(
+            lambda connection: (append_event(connection, action_id, event, detail, now_ms()), read_mark(connection))
         )
         if event in FIRST_STEPS:
-            await self._ledger.reach(action_id)
+            await self._ledger.reach(action_id, mark)
         return after
 
 

@@ -154,7 +154,12 @@ def _member(number: int, secret: bytes) -> Member:
         rpc_groups=(),
         revoked=(),
     )
-    return Member(f"p{number}", f"P {number}", public_key_of(secret), (publisher,))
+    return Member(_name(number), f"P {number}", public_key_of(secrets.token_bytes(32)), (publisher,))
+
+
+def _name(number: int) -> str:
+    """In the order of the numbers, as a roster wants its members."""
+    return f"p{number:03}"
 
 
 def _manifest(number: int) -> Manifest:
@@ -163,10 +168,10 @@ def _manifest(number: int) -> Manifest:
     holding = Holding("funds", HoldingKind.MARKET, (SubjectId(SubjectKind.ACCOUNT, _account(number)),), amount)
     upstream = sorted({n for n in (2 * number + 1, 2 * number + 2, PROTOCOLS - 1) if number < n < PROTOCOLS})
     dependencies = [
-        Dependency("funds", Link.DEPOSIT, SubjectId(SubjectKind.ACCOUNT, _account(n)), f"p{n}", 300_000)
+        Dependency("funds", Link.DEPOSIT, SubjectId(SubjectKind.ACCOUNT, _account(n)), _name(n), 300_000)
         for n in upstream
     ]
-    return Manifest(f"p{number}", (holding,), (), tuple(sorted(dependencies, key=lambda d: (d.link, d.subject))))
+    return Manifest(_name(number), (holding,), (), tuple(sorted(dependencies, key=lambda d: (d.link, d.subject))))
 
 
 def _account(number: int) -> str:

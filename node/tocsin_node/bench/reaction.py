@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 import trio
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.ids import account_of
 from tocsin_protocol.taxonomy import Severity
 
@@ -25,23 +26,44 @@ from tocsin_node.demo.processes import NodeProcess, open_nodes, wait_connected
 from tocsin_node.demo.scenario_chain import Guardians, Scenario, deploy_scenario, unpause
 from tocsin_node.keystore import open_keystore
 from tocsin_node.signal_json import signal_to_json
+from tocsin_node.store.reader import ActionEvent
 
 from .figures import percentile
 from .result import LOWER, Result, measured
 from .workload import sample_signal
 
+# What one publisher's words may set off is bounded, so there is a network for each hundred.
+NETWORKS = 3
 INCIDENTS = 100
 GOAL = (LOWER, 4.0)
 HOOK = "pause"
 START_SECONDS = 90.0
 ROUND_SECONDS = 60.0
 POLL_SECONDS = 0.001
+LOOK_SECONDS = 0.05
 
 _PAUSE = encode_call(parse_function("pause()"))
 
 
 async def bench_reaction(group: str, advance: Callable[[], None], incidents: int = INCIDENTS) -> list[Result]:
     """Both loops in one run, turn by turn, so that a busy moment of the machine hits both."""
+    bare: list[float] = []
+    ours: list[float] = []
+    for _ in range(NETWORKS):
+        await _run_network(advance, incidents, bare, ours)
+    return [
+        measured(group, "bare sign, send, receipt: p50", median(bare), "ms"),
+        measured(group, "signal to pause mined: p50", median(ours), "ms"),
+        measured(group, "signal to pause mined: p99", percentile(ours, 99), "ms"),
+        measured(group, "signal to pause mined over bare: p50", median(ours) / median(bare), "ratio", GOAL),
+        measured(
+            group, "signal to pause mined over bare: p99", percentile(ours, 99) / percentile(bare, 99), "ratio", GOAL
+        ),
+    ]
+
+
+async def _run_network(advance: Callable[[], None], incidents: int, bare: list[float], ours: list[float]) -> None:
+    """Add the times of so many incidents, in ms."""
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as directory:
         async with open_anvil() as anvil:
             homes = create_local_network(Path(directory), ["speaker", "actor"], now_ms())
@@ -64,21 +86,11 @@ async def bench_reaction(group: str, advance: Callable[[], None], incidents: int
                 chain = ChainConfig(chain=scenario.chain, endpoints=[anvil.url])
                 async with open_chain(chain) as client:
                     sender = Sender(client, Guardian(key))
-                    bare, ours = [], []
                     for number in range(incidents):
                         with trio.fail_after(ROUND_SECONDS):
                             bare.append(await _bare_pause(anvil, scenario, client, sender))
                             ours.append(await _published_pause(anvil, scenario, nodes, target, number))
                         advance()
-    return [
-        measured(group, "bare sign, send, receipt: p50", median(bare), "ms"),
-        measured(group, "signal to pause mined: p50", median(ours), "ms"),
-        measured(group, "signal to pause mined: p99", percentile(ours, 99), "ms"),
-        measured(group, "signal to pause mined over bare: p50", median(ours) / median(bare), "ratio", GOAL),
-        measured(
-            group, "signal to pause mined over bare: p99", percentile(ours, 99) / percentile(bare, 99), "ratio", GOAL
-        ),
-    ]
 
 
 async def _bare_pause(anvil: Anvil, scenario: Scenario, client: ChainClient, sender: Sender) -> float:
@@ -103,16 +115,16 @@ async def _published_pause(
     document = signal_to_json(sample_signal(number, now_ms(), severity=Severity.CRITICAL, subject=target))
     began_ms = time.time_ns() / 1e6
     await speaker.ask(Verb.PUBLISH, signals=[document])
-    await actor.wait_status(
-        lambda status: sum(status["actions"].get(state, 0) for state in ("effective", "expiring")) > number
-    )
-    with actor.open_reader() as reader:
-        (row,) = reader.actions(limit=1)
-    mined_ms = next(event.at_ms for event in row.events if event.event.value == "include")
+    event = await _wait_mined(actor, int(began_ms))
     await unpause(anvil, scenario, scenario.vault)
-    return mined_ms - began_ms
+    return event.at_ms - began_ms
 
 
-def _count_held(actions: dict[str, int]) -> int:
-    """The lever's minute may be nearly over for the first while the last is still on its way."""
-    return actions.get("effective", 0) + actions.get("expiring", 0)
+async def _wait_mined(actor: NodeProcess, since_ms: int) -> ActionEvent:
+    """The event of the receipt, read in the database: a node that is asked meanwhile would be measured answering us."""
+    with actor.open_reader() as reader:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            for row in reader.actions(limit=1):
+                if row.action.created_ms >= since_ms and row.action.is_settled:
+                    return next(event for event in row.events if event.event is Event.INCLUDE)

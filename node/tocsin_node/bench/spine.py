@@ -9,7 +9,7 @@ from pathlib import Path
 from .admission import bench_admission
 from .catch_up import bench_catch_up
 from .gossip import bench_gossip
-from .reaction import INCIDENTS, bench_reaction
+from .reaction import INCIDENTS, NETWORKS, bench_reaction
 from .restart import RESTARTS, bench_restart
 from .result import Result
 
@@ -36,7 +36,7 @@ def spine_parts(js_dir: Path) -> list[Part]:
     return [
         Part("admission", 1, admission),
         Part("gossip beside js-libp2p", 6, lambda advance: bench_gossip(GROUP, js_dir, advance)),
-        Part("signal to pause", INCIDENTS, lambda advance: bench_reaction(GROUP, advance)),
+        Part("signal to pause", NETWORKS * INCIDENTS, lambda advance: bench_reaction(GROUP, advance)),
         Part("catching up", 1, lambda advance: bench_catch_up(GROUP, advance)),
         Part("restarts", RESTARTS, lambda advance: bench_restart(GROUP, advance)),
     ]

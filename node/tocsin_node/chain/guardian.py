@@ -1,4 +1,4 @@
-"""The guardian's key: an account that can pause and nothing else."""
+"""The guardian's key: an account that can pause and nothing else. What anchors the log signs the same way."""
 
 from __future__ import annotations
 
@@ -75,12 +75,22 @@ class Guardian:
 
     def has_signed(self, raw: bytes) -> bool:
         """Whether a signed transaction is by this key."""
-        try:
-            return bool(Account.recover_transaction(raw).lower() == self.address)
-        except Exception:  # noqa: BLE001 - eth_keys, rlp and eth_account raise several kinds for what is none
-            return False
+        return read_signer(raw) == self.address
 
     def sign_body(self, body: bytes) -> dict[str, str]:
         """Return the header by which a Flashbots relay knows who asks: EIP-191 over the hex of the body's keccak."""
         signed = self._account.sign_message(encode_defunct(text="0x" + keccak(body).hex()))
         return {"X-Flashbots-Signature": f"{self._account.address}:0x{bytes(signed.signature).hex()}"}
+
+
+def read_signer(raw: bytes) -> str | None:
+    """The account that signed a transaction, as 0x and lower-case hex; None for what is none."""
+    try:
+        return str(Account.recover_transaction(raw).lower())
+    except Exception:  # noqa: BLE001 - eth_keys, rlp and eth_account raise several kinds for what is none
+        return None
+
+
+def transaction_hash(raw: bytes) -> bytes:
+    """The hash by which a chain knows a signed transaction."""
+    return bytes(keccak(raw))

@@ -70,3 +70,11 @@ def choose_nonce(nonces: Sequence[int], floor: int) -> int:
         return floor
     most = max(votes.values())
     return min(nonce for nonce, count in votes.items() if count == most)
+
+
+def find_gap(nonces: Sequence[int], nonce: int, witnesses: int) -> int | None:
+    """Return the nonce that keeps one of ours waiting, by endpoints' counts with their pools; None where none does."""
+    missing = [count for count in nonces if count < nonce]
+    if len(missing) < witnesses or 2 * len(missing) <= len(nonces):
+        return None
+    return choose_nonce(missing, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,15 @@ _INVALID_REQUEST, _NO_SUCH_METHOD = -32600, -32601
 Request = tuple[str, Sequence[Any]]
 
 
+@dataclass(slots=True)
+class Tally:
+    """How an endpoint has answered: exchanges, those without an answer that is JSON, and the seconds that all took."""
+
+    exchanges: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
 class RpcEndpoint:
     """One endpoint of one chain over a kept-alive connection.
 
@@ -45,6 +55,7 @@ class RpcEndpoint:
         self._client = open_client()
         self._last_id = 0
         self._no_batches_until = 0.0
+        self.tally = Tally()
 
     def __repr__(self) -> str:
         return f"RpcEndpoint({self.name})"
@@ -101,6 +112,17 @@ class RpcEndpoint:
         return {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": list(params)}
 
     async def _exchange(self, body: Any) -> Any:
+        began = trio.current_time()
+        self.tally.exchanges += 1
+        try:
+            return await self._ask(body)
+        except RpcUnavailable:
+            self.tally.failures += 1
+            raise
+        finally:
+            self.tally.seconds += trio.current_time() - began
+
+    async def _ask(self, body: Any) -> Any:
         content = json.dumps(body, separators=(",", ":")).encode()
         try:
             with trio.fail_after(self._timeout_s):

@@ -16,7 +16,7 @@ from .errors import RpcRefused, RpcUnavailable
 from .fees import bump_fees, first_fees
 from .guardian import Fees, Guardian
 from .preflight import Objection, Trial, judge_trials, read_revert, read_trial, trial_requests
-from .quotes import REQUESTS, Quote, choose_nonce, merge_quotes, quote_requests, read_quote
+from .quotes import REQUESTS, Quote, choose_nonce, find_gap, merge_quotes, quote_requests, read_quote
 from .raw import read_signed
 from .receipts import Outlook, judge, look
 from .rpc import Request, read_count, read_quantity
@@ -54,6 +54,7 @@ class Sender:
         self._spending = Spending(client.config.max_day_spend_wei)
         self._warm = _Warm((), 0.0)
         self._watched: set[bytes] = set()
+        self._filler: SignedTransaction | None = None
 
     def begin_watch(self, action_id: bytes) -> bool:
         """Note that an action is watched until it is final; False when it is already."""
@@ -93,6 +94,8 @@ class Sender:
         """Remember that a nonce is used up: endpoints may lag behind."""
         # [SEND] No nonce is used again that the ledger shows in a block, or signed for what may still be sent.
         self._next_nonce = max(self._next_nonce, nonce + 1)
+        if self._filler is not None and nonce > self._filler.nonce:
+            self._filler = None
 
     async def run_warm(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep nonce and fees at hand until cancelled, so that an action need not ask; keeps connections open, too.
@@ -237,6 +240,31 @@ class Sender:
             max_fee_wei=self.client.config.max_fee_wei,
         )
         return self._sign(to, calldata, last.nonce, fees)
+
+    async def fill_gap(self, behind: SignedTransaction) -> SignedTransaction | None:
+        """Use up a nonce that is missing before one of ours; returns the bytes that do, None where none is.
+
+        It is left by what was dropped and is too old to be sent again, or by a block that was replaced when nobody
+        watched it any more. Raises CapReached.
+        """
+        quotes, _ = self._read_quotes(await self.client.ask_all(quote_requests(self.guardian.address)))
+        gap = find_gap([quote.nonce for quote in quotes], behind.nonce, self.client.config.witnesses)
+        last = self._filler
+        # What fills it is in the pool, and what waits behind it was bumped.
+        if gap is None and last and last.nonce < behind.nonce and last.max_fee_wei < behind.max_fee_wei:
+            gap = last.nonce
+        if gap is None:
+            return None
+        async with self.nonce_lock:
+            # What is ours and may still be sent comes by itself, and is not to be overtaken.
+            if gap in self._held.values():
+                return None
+            # [SEND] A nonce before ours that most endpoints miss is used up by a call of nothing, at the fees of ours.
+            fees = Fees(behind.max_fee_wei, behind.priority_fee_wei)
+            self._filler = self._sign(self.guardian.address, b"", gap, fees)
+            self._next_nonce = max(self._next_nonce, gap + 1)
+        self.start_broadcast(self._filler)
+        return self._filler
 
     def _sign(self, to: str, calldata: bytes, nonce: int, fees: Fees) -> SignedTransaction:
         config = self.client.config

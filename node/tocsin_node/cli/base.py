@@ -24,6 +24,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 69  # EX_UNAVAILABLE of sysexits(3)
 EXIT_CONFIG = 78  # EX_CONFIG
+EXIT_INTERRUPTED = 130
 EXIT_CODES = (
     "Exit codes: 0 done · 1 failed or refused · 2 wrong usage · 69 no running node in reach · "
     "78 a config, policy, roster or key file is wrong."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..bench.result import Result
 
-GROUPS = ("spine", "decide", "contain", "log")
+GROUPS = ("spine", "decide", "contain", "log", "feed")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -40,6 +40,7 @@ def bench(group: str | None, part: tuple[str, ...], js_dir: Path, out: Output) -
 
     from ..bench.contain import contain_parts
     from ..bench.decide import decide_parts
+    from ..bench.feed import feed_parts
     from ..bench.log import log_parts
     from ..bench.spine import spine_parts
     from ..interpreter import tune_interpreter
@@ -49,7 +50,13 @@ def bench(group: str | None, part: tuple[str, ...], js_dir: Path, out: Output) -
     # As a node does: what is measured in this process is measured as it runs there.
     tune_interpreter()
     results: list[Result] = []
-    groups = {"spine": spine_parts(js_dir), "decide": decide_parts(), "contain": contain_parts(), "log": log_parts()}
+    groups = {
+        "spine": spine_parts(js_dir),
+        "decide": decide_parts(),
+        "contain": contain_parts(),
+        "log": log_parts(),
+        "feed": feed_parts(),
+    }
     parts = [one for name, of_group in groups.items() if group in (None, name) for one in of_group]
     chosen = [p for p in parts if not part or any(text in p.name for text in part)]
     if not chosen:

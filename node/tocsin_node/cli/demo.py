@@ -48,7 +48,7 @@ def demo(keep: Path | None, out: Output) -> None:
     _show(out, disarmed, armed)
     if keep is not None and not out.as_json:
         incident = next((short_hex(m.incident) for m in armed.timeline if "PAUSE MINED" in m.what), "INCIDENT")
-        home = keep / "armed" / "dex"
+        home = keep / "armed" / "lender"
         out.say(f"Look closer: tocsin explain {incident} --home {home}")
         out.say(f"Its post-mortem: tocsin report {incident} --home {home} --public --tlp amber")
     if set(armed.paused) != {"lender", "dex"} or armed.lost_micro_usd >= disarmed.lost_micro_usd:

@@ -61,8 +61,9 @@ def show(path: Path | None, is_read: bool, home: Path, out: Output) -> None:
     """Show a manifest: the node's own, or FILE, which may also be a signed one; its signature is not checked."""
     from tocsin_protocol.exposure.manifest_encoding import decode_manifest
 
+    from ..manifest_json import manifest_view
     from ..signed_manifests import SUFFIX, read_signed_manifest
-    from .manifest_view import manifest_view, show_manifest
+    from .manifest_view import show_manifest
 
     notes: tuple[str, ...] = ()
     if path is not None and path.suffix == SUFFIX:

@@ -9,8 +9,9 @@ import click
 from tocsin_protocol.errors import ProtocolError
 from tocsin_protocol.taxonomy import Tlp
 
+from ..control_verbs import Verb
 from ..errors import ConfigError, NodeError
-from .base import EXIT_CODES, home_option, open_config, output_option
+from .base import EXIT_CODES, ask_node, home_option, open_config, output_option
 from .output import Output
 from .roster_io import FILE
 
@@ -33,7 +34,10 @@ class _ReportGroup(click.Group):
 
 
 @click.group(
-    cls=_ReportGroup, epilog=EXIT_CODES, options_metavar="", subcommand_metavar="INCIDENT | verify FILE [FULL]"
+    cls=_ReportGroup,
+    epilog=EXIT_CODES,
+    options_metavar="",
+    subcommand_metavar="INCIDENT | verify FILE [FULL] | log FILE",
 )
 def report() -> None:
     """Write the post-mortem of INCIDENT (first hex digits of its id): a page, a PDF, and JSON for programs.
@@ -98,17 +102,43 @@ def make(
     if written.without_pdf:
         out.warn(f"no PDF: {written.without_pdf}")
     out.say("Keep the whole report: only with it can anybody check that a public one is a part of it.")
+    out.say("`tocsin report log FILE` has the running node sign its root, and write it to the log.")
+
+
+@report.command(name="log", epilog=EXIT_CODES)
+@click.argument("file", type=FILE)
+@home_option
+@output_option
+def log_root(file: Path, home: Path, out: Output) -> None:
+    """Have the running node sign the root of a report of its own, FILE, and write it to the log."""
+    told = _read(file)
+    config = open_config(home)
+    with _open_record(home, None) as reader:
+        if bytes.fromhex(told.header.publisher) != reader.publisher:
+            raise NodeError(f"{file} is told by 0x{told.header.publisher}, and this node is 0x{reader.publisher.hex()}")
+    answer = ask_node(
+        config, Verb.LOG_REPORT, incident=told.header.incident, root=told.root.hex(), leaves=len(told.leaves)
+    )
+    if out.as_json:
+        out.emit({"root": told.root.hex(), **answer})
+        return
+    out.say(("Logged: ", "bold green"), f"entry {answer['index']} says the root ", (told.root.hex(), "cyan"))
+    out.say(f"`tocsin log entry {answer['index']} --out FILE` proves that to others.")
 
 
 @report.command(epilog=EXIT_CODES)
 @click.argument("public", type=FILE)
 @click.argument("full", type=FILE, required=False)
+@click.option("--key", "log_key", help="The key of its node's log: then its proofs are checked as well.")
 @output_option
-def verify(public: Path, full: Path | None, out: Output) -> None:
+def verify(public: Path, full: Path | None, log_key: str | None, out: Output) -> None:
     """Check a report's JSON: its entries give its root; with FULL also that it is a part of that one."""
+    from tocsin_protocol.log.note import decode_verifier_key
+    from tocsin_protocol.postmortem.proofs import verify_proofs
     from tocsin_protocol.postmortem.report import verify_redaction
 
     shown = _read(public)
+    proven = None if log_key is None else verify_proofs(shown, [decode_verifier_key(log_key)])[1]
     if full is not None:
         try:
             verify_redaction(shown, _read(full))
@@ -123,6 +153,7 @@ def verify(public: Path, full: Path | None, out: Output) -> None:
                 "entries": len(shown.entries),
                 "withheld": shown.withheld,
                 "part_of_full": True if full is not None else None,
+                "proven": proven,
             }
         )
         return
@@ -132,6 +163,8 @@ def verify(public: Path, full: Path | None, out: Output) -> None:
     )
     out.say("  ", (shown.root.hex(), "cyan"))
     out.say(f"  of incident {shown.header.incident[:12]}, as 0x{shown.header.publisher} tells it.")
+    if proven is not None:
+        out.say(f"{proven} entries of its node's log are proven, under a head that the key signed.")
     if full is not None:
         out.say(f"It is a part of {full}: what it shows stands there too, and what it withholds as well.")
     else:

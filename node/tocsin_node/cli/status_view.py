@@ -20,13 +20,16 @@ def show_status(out: Output, answer: dict[str, Any]) -> None:
         "publisher",
         "peer_id",
         "guardian",
+        "anchor_account",
         "network",
         "epoch",
         "members",
         "tolerated_faults",
         "publishing",
         "ledger",
+        "log",
         "doctor",
+        "anchored",
     ):
         if name in answer:
             out.console.print(f"  {name.replace('_', ' '):<16}", styled(_text(answer[name])))

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-NAMES = ("TocsinBreaker", "TocsinGuardianModule", "TocsinSignalGate")
+NAMES = ("CoverPool", "RiskFeed", "RiskOracle", "TocsinBreaker", "TocsinGuardianModule", "TocsinSignalGate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
+from tocsin_protocol.adjudication import Finding
 from tocsin_protocol.containment.life_cycle import Event
+from tocsin_protocol.taxonomy import Category
 
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
@@ -30,7 +32,7 @@ from .cast import (
 )
 from .network import create_local_network
 from .processes import NodeProcess, open_nodes, wait_connected
-from .reopening import Operator, hire_operators, is_lender_open, plan_way_back, reopen_lender
+from .reopening import Operator, Say, hire_operators, is_lender_open, plan_way_back, reopen_lender
 from .rpc_proxy import open_rpc_proxy
 from .scenario_chain import (
     DECIMALS,
@@ -174,8 +176,21 @@ async def _reopen(cast: Cast, operators: tuple[Operator, ...], result: RunResult
 
     stages = await reopen_lender(cast, operators, say)
     is_open = await is_lender_open(cast)
+    await _say_what_it_was(cast, say)
     timeline = tuple(sorted(moments, key=lambda moment: moment.at_ms))
     return replace(result, reopened=stages, is_open_again=is_open, timeline=timeline)
+
+
+async def _say_what_it_was(cast: Cast, say: Say) -> None:
+    """The operators of whoever paused say that it was real: only then does a member's word weigh more or less."""
+    for name in sorted(set(HOOKS) - {UNTOUCHED}):
+        with cast.nodes[name].open_reader() as reader:
+            incidents = [row.action.incident_id for row in reader.actions(limit=1)]
+        for incident in incidents:
+            answer = await cast.nodes[name].ask(
+                Verb.ADJUDICATE, incident=incident.hex(), finding=str(Finding.CONFIRMED), category=Category.ASSET_DRAIN
+            )
+            say(name, f"records that the incident was real; the record of {answer['publishers']} publishers follows")
 
 
 def _lost(before: Holdings, after: Holdings, who: str) -> int:

@@ -19,6 +19,7 @@ from tocsin_node.chain.sender import Sender
 from tocsin_node.clock import now_ms as read_clock
 from tocsin_node.errors import ConfigError
 from tocsin_node.outbound import open_client
+from tocsin_node.webhook_signing import read_secret
 
 from .command import CommandHook
 from .config import (
@@ -35,7 +36,7 @@ from .plugins import open_plugin
 from .routes import ModuleRoute
 from .safe import OwnersRoute, SignDigest
 from .safe_proposal import SafeProposalHook
-from .webhook import WebhookHook, read_secret
+from .webhook import WebhookHook
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,13 @@ async def _read_block_hashes(client: ChainClient, number: int) -> set[str]:
     return {str(results[0].get("hash")) for results in answers.values() if isinstance(results[0], dict)}
 
 
-async def _judge_gas(client: ChainClient, guardian: str, balance: Any) -> Check:
+async def probe_gas(client: ChainClient, account: str, what: str) -> Check:
+    """Whether an account that sends nothing but `what` can pay for some of it."""
+    (balance,) = await ask_agreed(client, [("eth_getBalance", (account, LATEST))])
+    return await _judge_gas(client, account, balance, what)
+
+
+async def _judge_gas(client: ChainClient, guardian: str, balance: Any, what: str = "actions") -> Check:
     try:
         wei = read_quantity(balance)
         base_fee_wei = await _read_base_fee(client)
@@ -129,7 +135,7 @@ async def _judge_gas(client: ChainClient, guardian: str, balance: Any) -> Check:
         return Check("gas", Answer.NOT_KNOWN, f"{guardian} has {_ether(wei)}; no endpoint says what gas costs")
     fees = first_fees(base_fee_wei, 0, min_tip_wei=config.min_priority_fee_wei, max_fee_wei=config.max_fee_wei)
     actions = wei // (fees.max_fee_wei * config.gas_limit)
-    sentence = f"{guardian} has {_ether(wei)}, at today's fee {actions} actions"
+    sentence = f"{guardian} has {_ether(wei)}, at today's fee {actions} {what}"
     if actions < ACTIONS_FUNDED:
         return Check("gas", Answer.NOT_OK, f"{sentence}; {ACTIONS_FUNDED} are wanted: send it ether")
     return Check("gas", Answer.OK, sentence)

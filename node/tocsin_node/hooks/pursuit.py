@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import outcome
 import structlog
 import trio
 from tocsin_protocol.containment.action import Action, SignedTransaction
 from tocsin_protocol.containment.life_cycle import Event, State
 
+from tocsin_node.chain.broadcasts import Broadcast, Sending
 from tocsin_node.chain.errors import CapReached, RpcUnavailable
 from tocsin_node.chain.finality import wait_final
 from tocsin_node.chain.preflight import read_revert
@@ -88,9 +90,10 @@ class Pursuit:
             # [SEND] Private relays alone have it for a bounded time, or until they refuse; then every endpoint.
             if self._sender.client.relays:
                 self._timing.public_at = trio.current_time() + self._config.private_ms / 1_000
-            action = await self._send(action)
-        while not action.is_settled:
+            action, outlook = await self._send_first(action)
+        else:
             outlook = await self._sender.look(action.transactions)
+        while not action.is_settled:
             action = await self._follow(action, outlook)
             if action.is_settled:
                 break
@@ -98,6 +101,7 @@ class Pursuit:
                 return await self._lose(action, outlook)
             await trio.sleep(self._timing.poll_s)
             self._timing.poll_s = min(self._timing.poll_s * 2, self._config.poll_max_ms / 1_000)
+            outlook = await self._sender.look(action.transactions)
         self.watch(action)
         return action
 
@@ -189,6 +193,7 @@ class Pursuit:
         """Send again when it is time, for more when that did not help."""
         # [SEND] Past its deadline an action is sent again only if it was in a block before.
         if not self._may_send(action):
+            self._sender.release_nonce(action.action_id)
             self._refusal = "too old to be sent again"
             if action.state is not State.BROADCAST and outlook.answered >= self._config.witnesses:
                 self._timing.give_up_at = trio.current_time()
@@ -201,38 +206,77 @@ class Pursuit:
         ):
             action = await self._bump(action)
         if now >= self._timing.send_at or action.state is State.SIGNED:
+            if self._is_accepted:
+                await self._fill_gap(action)
             return await self._send(action)
         return action
 
+    async def _fill_gap(self, action: Action) -> None:
+        """What was accepted and is in no block may wait behind a nonce that nobody has."""
+        try:
+            filler = await self._sender.fill_gap(action.transactions[-1])
+        except CapReached as exc:
+            self._cap = str(exc)
+            return
+        if filler is not None:
+            _log.warning("a nonce before ours was missing", action=action.action_id, nonce=filler.nonce)
+
+    async def _send_first(self, action: Action) -> tuple[Action, Outlook]:
+        """Send signed bytes, and look at once what became of them while the try is being noted."""
+        noted: list[outcome.Outcome[Action]] = []
+        looked: list[outcome.Outcome[tuple[Broadcast, Outlook]]] = []
+        sending, in_private = self._start_sending(action)
+
+        async def note() -> None:
+            noted.append(await outcome.acapture(self._journal.record, action.action_id, Event.SEND, {}))
+
+        async def wait_and_look() -> tuple[Broadcast, Outlook]:
+            return await sending.wait(), await self._sender.look(action.transactions)
+
+        # What either of them raises is raised as it is, not in a group.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(note)
+            looked.append(await outcome.acapture(wait_and_look))
+        action = noted[0].unwrap()
+        came, outlook = looked[0].unwrap()
+        return await self._take(action, came, in_private=in_private), outlook
+
     async def _send(self, action: Action) -> Action:
-        """Send signed bytes, the newest first, to every endpoint, and note the try meanwhile."""
+        """Send signed bytes again, or others, and note the try meanwhile."""
+        sending, in_private = self._start_sending(action)
+        action = await self._journal.record(action.action_id, Event.SEND, {})
+        return await self._take(action, await sending.wait(), in_private=in_private)
+
+    def _start_sending(self, action: Action) -> tuple[Sending, bool]:
+        """Begin to send the newest bytes to every endpoint, or to the private relays alone."""
         # SIGN is durable, so SEND may be noted meanwhile: after a crash in between, the receipts are looked at first.
         # After a refusal the one before it has its turn: a bump may ask for more than the guardian has.
         turn = self._refusals % len(action.transactions)
         in_private = trio.current_time() < self._timing.public_at
-        sending = self._sender.start_broadcast(action.transactions[-1 - turn], in_private=in_private)
-        action = await self._journal.record(action.action_id, Event.SEND, {})
-        outcome = await sending.wait()
+        return self._sender.start_broadcast(action.transactions[-1 - turn], in_private=in_private), in_private
+
+    async def _take(self, action: Action, came: Broadcast, *, in_private: bool) -> Action:
+        """Learn from what came of a broadcast."""
         now = trio.current_time()
-        if outcome.is_accepted:
+        if came.is_accepted:
             self._is_accepted, self._refusals, self._refusal = True, 0, ""
             again_at = now + self._config.rebroadcast_ms / 1_000
             self._timing.send_at = min(again_at, self._timing.public_at) if in_private else again_at
             self._timing.poll_s = self._config.poll_min_ms / 1_000
             return action
-        self._refusal = outcome.reason
+        self._refusal = came.reason
         if in_private:  # no relay takes it: in public, then, and at once
             self._timing.public_at = self._timing.send_at = now
             return action
         self._timing.send_at = now + self._timing.resend_s
         self._timing.resend_s = min(self._timing.resend_s * 2, self._config.rebroadcast_ms / 1_000)
-        self._is_underpriced = outcome.is_underpriced
-        if outcome.is_underpriced:
+        self._is_underpriced = came.is_underpriced
+        if came.is_underpriced:
             self._timing.bump_at = min(self._timing.bump_at, self._timing.send_at)
-        self._refusals = self._refusals + 1 if outcome.is_refused_by_all else 0
+        self._refusals = self._refusals + 1 if came.is_refused_by_all else 0
         # [SEND] What every endpoint has refused firmly, time after time, has failed; other refusals end nothing.
         if self._refusals >= MAX_REFUSALS and not self._is_accepted:
-            return await self._record(action, Event.FAIL, reason=f"every endpoint refuses it: {outcome.reason}")
+            return await self._record(action, Event.FAIL, reason=f"every endpoint refuses it: {came.reason}")
         return action
 
     async def _bump(self, action: Action) -> Action:

@@ -1,16 +1,8 @@
-"""A signed request to a service of the operator's own.
-
-Standard Webhooks, symmetric v1 signatures: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-"""
+"""A signed request to a service of the operator's own."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,9 +11,8 @@ from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import Event
 
 from tocsin_node.clock import now_ms as read_clock
-from tocsin_node.errors import ConfigError
 from tocsin_node.outbound import post_json
-from tocsin_node.private_files import read_private_file
+from tocsin_node.webhook_signing import sign_webhook
 
 from .hook import Answer, Check, Journal, Occasion, Proposal
 from .message_config import WebhookHookConfig
@@ -29,32 +20,10 @@ from .messages import content_type_of, write_message
 from .rights import describe_end, probe_right
 from .tries import NOT_KNOWN, Bounds, Tried, run_tries
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the spelling of the standard, not a secret
-MIN_SECRET_BYTES = 24
-MAX_SECRET_BYTES = 64
 MAX_ANSWER_BYTES = 64 * 1024
 """Read, so that the connection can be kept, and dropped; a longer answer closes it."""
 _GONE = 410
 _SERVER_ERROR = 500
-
-
-def read_secret(path: Path) -> bytes:
-    """Return the shared secret of a 0600 file that holds `whsec_` and base64; raises ConfigError."""
-    text = read_private_file(path).decode("ascii", errors="replace").strip()
-    try:
-        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise ConfigError(path, "", "whsec_ and base64 is wanted") from exc
-    if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
-        wanted = f"a secret of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes is wanted, not {len(secret)}"
-        raise ConfigError(path, "", wanted)
-    return secret
-
-
-def sign_webhook(secret: bytes, webhook_id: str, timestamp_s: int, body: bytes) -> str:
-    """Return the value of the `webhook-signature` header."""
-    signed = f"{webhook_id}.{timestamp_s}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
 
 
 class WebhookHook:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from tocsin_protocol.admission import Admission, Reason, Verdict
-from tocsin_protocol.errors import DecodeError, SignatureError
-from tocsin_protocol.feed import MAX_PROOF_BYTES, FeedHead, decode_equivocation, verify_equivocation
+from tocsin_protocol.errors import DecodeError, ProofError, RosterError, SignatureError
+from tocsin_protocol.feed import FeedHead
 from tocsin_protocol.heartbeat import HEARTBEAT_INTERVAL_MS, MAX_HEARTBEAT_BYTES, decode_heartbeat
+from tocsin_protocol.proof import accused_by, verify_proof
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.topics import judge_topic, topic_names
 
@@ -91,23 +92,25 @@ class Judge:
     def _judge_proof(self, origin: str, data: bytes) -> Verdict:
         # [REJECT] A proof is at most MAX_PROOF_BYTES and in canonical form.
         try:
-            if len(data) > MAX_PROOF_BYTES:
-                raise DecodeError("proof is too long")
-            accused = decode_equivocation(self._roster.domain, data)[0].publisher
+            accused = accused_by(self._roster, data)
         except DecodeError:
             return self._refuse(Verdict.REJECT, "proof-malformed")
-        publisher = self._roster.publisher(accused)
+        except RosterError:
+            return self._refuse(Verdict.IGNORE, "proof-unknown-publisher")
         # [IGNORE] A proof is from a roster peer and about a roster publisher.
-        if publisher is None or self._roster.publisher_of_peer(origin) is None:
+        if self._roster.publisher(accused) is None or self._roster.publisher_of_peer(origin) is None:
             return self._refuse(Verdict.IGNORE, "proof-unknown-publisher")
         # [IGNORE] One proof a publisher is enough.
         if accused in self._equivocators or accused in self._proven:
             return self._refuse(Verdict.IGNORE, "proof-nothing-new")
-        # [REJECT] Both signatures of a proof are the publisher's.
+        # [REJECT] Both signatures of a proof are the publisher's, or those of its log, and it proves what it says.
         try:
-            verify_equivocation(self._roster.domain, publisher.key, data)
-        except (DecodeError, SignatureError):
+            verify_proof(self._roster, data)
+        except (DecodeError, SignatureError, ProofError):
             return self._refuse(Verdict.REJECT, "proof-bad-signature")
+        # A roster ahead of ours may have the key of the publisher's log.
+        except RosterError:
+            return self._refuse(Verdict.IGNORE, "proof-unknown-publisher")
         if self._tell_relay(ProofSeen(origin, data)):
             self._proven.add(accused)
         return Verdict.ACCEPT

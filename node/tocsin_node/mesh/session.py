@@ -29,6 +29,8 @@ MAX_READ_BYTES = 1024 * 1024
 # Noise carries at most 65,535 bytes a message, 16 of them the tag.
 MAX_PLAINTEXT_BYTES = 65_535 - 16
 MAX_NONCE = 2**64 - 1
+# What ends one connection and nothing else. Busy: somebody still waits for a descriptor that was closed and given anew.
+_ENDS = (OSError, ValueError, trio.ClosedResourceError, trio.BusyResourceError)
 
 
 class DirectSocket:
@@ -62,7 +64,7 @@ class DirectSocket:
                     continue
                 self._was_full = len(data) == n
                 return data
-        except (OSError, ValueError, trio.ClosedResourceError) as exc:
+        except _ENDS as exc:
             raise ConnectionClosedError("connection closed") from exc
 
     async def write(self, data: bytes) -> None:
@@ -74,7 +76,7 @@ class DirectSocket:
                     sent += os.write(self._sock.fileno(), view[sent:])
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._sock.fileno())
-        except (OSError, ValueError, trio.ClosedResourceError) as exc:
+        except _ENDS as exc:
             raise ConnectionClosedError("connection closed") from exc
 
 

@@ -25,15 +25,16 @@ class LogFault:
     what: str
 
 
-def check_log(files: LogFiles, head: Checkpoint) -> list[LogFault]:
+def check_log(files: LogFiles, head: Checkpoint, pruned: int = 0) -> list[LogFault]:
     """Hash the whole log anew and compare each part with the next; nothing is returned where all agree.
 
-    The head's signatures are for the caller to check. At most MAX_FAULTS are told.
+    Of the first `pruned` entries only the hashes are looked at. The head's signatures are for the caller to check. At
+    most MAX_FAULTS are told.
     """
-    return list(islice(_faults(files, head), MAX_FAULTS))
+    return list(islice(_faults(files, head, pruned), MAX_FAULTS))
 
 
-def _faults(files: LogFiles, head: Checkpoint) -> Iterator[LogFault]:
+def _faults(files: LogFiles, head: Checkpoint, pruned: int) -> Iterator[LogFault]:
     # [LOG] A log is whole where entries fit their leaves, full tiles their hashes in the next level, and all the root.
     below: list[bytes | None] = []
     roots: list[bytes | None] = []
@@ -49,7 +50,7 @@ def _faults(files: LogFiles, head: Checkpoint) -> Iterator[LogFault]:
             continue
         if level:
             yield from _compare_below(tile, hashes, below)
-        else:
+        elif tile.number * TILE_WIDTH >= pruned:
             yield from _compare_entries(files, tile, hashes)
         if tile.width == TILE_WIDTH:
             roots.append(perfect_root(hashes))

@@ -61,11 +61,15 @@ class LogFolder:
 
 
 class LogServer:
-    """A log that somebody serves over HTTP. Close it, or its connections stay open."""
+    """A log that somebody serves over HTTP. Close it, or its connections stay open.
 
-    def __init__(self, url: str) -> None:
+    `key` is one of the feed that serves it, of the operator's: without it a feed shows no entries.
+    """
+
+    def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url.rstrip("/")
-        self._client = httpx.Client(timeout=FETCH_SECONDS, follow_redirects=False)
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        self._client = httpx.Client(timeout=FETCH_SECONDS, follow_redirects=False, headers=headers)
 
     def close(self) -> None:
         """Close the connections."""

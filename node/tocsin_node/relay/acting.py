@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 import trio
 from tocsin_protocol.containment.action import Action, Detail
+from tocsin_protocol.containment.ledger import LedgerMark
 from tocsin_protocol.containment.life_cycle import Event, State
 
 from tocsin_node.hooks.hook import Hook
@@ -26,6 +27,7 @@ from tocsin_node.store.actions import (
     read_signed,
 )
 from tocsin_node.store.arrivals import Filed, Path
+from tocsin_node.store.ledger import read_mark
 from tocsin_node.store.writer import Connection, Store
 
 from .brake import Brake
@@ -73,10 +75,10 @@ class Acting:
         if event in FIRST_STEPS:
             await self._brake.look()
         append = partial(self._append, action_id=action_id, event=event, detail=detail, now_ms=now_ms)
-        after = await self._store.writer.submit(append)
+        after, mark = await self._store.writer.submit(append)
         # [LEDGER] The anchor tells of an action's first step once that is durable, and before its first bytes go out.
         if event in FIRST_STEPS and not after.is_settled:
-            await self._ledger.reach(action_id)
+            await self._ledger.reach(action_id, mark)
         # A step that the operator has taken back is recorded as a lapse, one that he has forbidden as a refusal.
         recorded = _ENDED_BY.get(after.state, event)
         self._metrics.outcomes.labels(recorded.value).inc()
@@ -85,12 +87,14 @@ class Acting:
         self._take_up(after)
         return after
 
-    def _append(self, connection: Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int) -> Action:
+    def _append(
+        self, connection: Connection, action_id: bytes, event: Event, detail: Detail, now_ms: int
+    ) -> tuple[Action, LedgerMark]:
         action = find_action(connection, action_id) if event in FIRST_STEPS else None
         # The config may have changed since an earlier run made the intent.
         if action is not None and action.is_unsigned and (why := self._never.bars(action.target, action.payload)):
-            return append_event(connection, action_id, Event.REFUSE, {"reason": why}, now_ms)
-        return append_event(connection, action_id, event, detail, now_ms)
+            event, detail = Event.REFUSE, {"reason": why}
+        return append_event(connection, action_id, event, detail, now_ms), read_mark(connection)
 
     def start(self, filed: Filed, path: Path) -> None:
         """Take up the actions that a batch set off."""
@@ -178,7 +182,8 @@ class Acting:
                 if not action.is_settled:
                     # What was signed before a fault is sent at once by the next run.
                     if is_again and not action.is_unsigned:
-                        await self._ledger.reach(action.action_id)
+                        mark = await self._store.writer.submit(read_mark)
+                        await self._ledger.reach(action.action_id, mark)
                     action = await hook.run(action, self)
             except Exception:  # noqa: BLE001 - a hook's fault must not stop the node; the journal says where it stands
                 _log.exception("hook failed", hook=action.hook, action=action.action_id)

@@ -95,6 +95,8 @@ class Brake:
         # [CARE] A log that does not agree with itself disarms every hook.
         if self._store.record.fault:
             await self.pull(Cause.RECORD, self._store.record.fault)
+        else:
+            self.release(Cause.RECORD)
 
     def filed(self, filed: Filed, way: Way) -> None:
         """Take statements out of stored signals, whoever carried them: only their own signature counts."""

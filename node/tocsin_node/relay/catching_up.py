@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -11,9 +11,10 @@ import structlog
 import trio
 from tocsin_protocol.admission import Reason
 from tocsin_protocol.envelope import Envelope, decode_envelope
-from tocsin_protocol.errors import DecodeError, ProtocolError, WrongNetworkError
-from tocsin_protocol.feed import FeedHead, decode_equivocation, verify_equivocation
+from tocsin_protocol.errors import DecodeError, ProtocolError, RosterError, WrongNetworkError
+from tocsin_protocol.feed import FeedHead
 from tocsin_protocol.heartbeat import Heartbeat
+from tocsin_protocol.proof import accused_by, verify_proof
 from tocsin_protocol.roster_encoding import decode_signed_roster
 from tocsin_protocol.sync import (
     MAX_PROOFS,
@@ -68,7 +69,7 @@ class CatchingUp:
         supervisor: MeshSupervisor,
         metrics: Metrics,
         now_ms: Callable[[], int],
-        own_feed_shown: Callable[[str], None],
+        own_feed_shown: Callable[[str], Awaitable[None]],
         proof_found: Callable[[bytes], None],
     ) -> None:
         self._store = store
@@ -140,7 +141,7 @@ class CatchingUp:
                 if not await self._fetch_feed(peer_id, head, last, held.get((head.publisher, head.lane))):
                     unfinished.add(head.publisher)
         if own not in unfinished:
-            self._own_feed_shown(peer_id)
+            await self._own_feed_shown(peer_id)
         return not unfinished
 
     async def _keep_exchanging(self, peer_id: str, scope: trio.CancelScope) -> None:
@@ -270,7 +271,7 @@ class CatchingUp:
                 return
             self._proofs_seen[peer_id] += len(items)
             for item in items:
-                await self._admit_proof(item)
+                await self.admit_proof(item)
 
     def offer_proof(self, proof: bytes) -> None:
         """Queue a proof from gossip; one that does not fit comes again by sync."""
@@ -280,19 +281,22 @@ class CatchingUp:
     async def _run_proofs(self) -> None:
         async for proof in self._waiting_proofs:
             try:
-                await self._admit_proof(proof)
+                await self.admit_proof(proof)
             except ProtocolError as exc:
                 _log.warning("proof of equivocation does not hold", why=str(exc))
                 self._metrics.dropped.labels("proof-broken").inc()
 
-    async def _admit_proof(self, proof: bytes) -> bool:
-        """Verify a proof of equivocation and keep it; returns whether it is new. Raises DecodeError, SignatureError."""
+    async def admit_proof(self, proof: bytes) -> bool:
+        """Verify a proof against a publisher and keep it; returns whether it is new. Raises as `verify_proof`."""
         index, now_ms = self._network.index, self._now_ms()
-        publisher = decode_equivocation(index.domain, proof)[0].publisher
-        entry = index.publisher(publisher)
-        if entry is None:
+        publisher = accused_by(index, proof)
+        if index.publisher(publisher) is None:
             return False
-        verify_equivocation(index.domain, entry.key, proof)
+        try:
+            verify_proof(index, proof)
+        except RosterError:
+            # A roster ahead of ours has the key; with it the proof comes again.
+            return False
         is_new = await self._store.writer.submit(lambda connection: insert_proof(connection, publisher, proof, now_ms))
         if is_new:
             _log.error("a publisher has told two histories", publisher=publisher)

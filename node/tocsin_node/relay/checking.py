@@ -25,6 +25,8 @@ from .metrics import Metrics
 # Incidents that wait to be checked; of more the oldest is left out, and comes again with its next signal.
 MAX_WAITING_INCIDENTS = 256
 CHECKING_TASKS = 4
+# For what acts to be on its way.
+ACTING_SECONDS = 0.1
 # What no endpoint can tell yet (a block not reached, or not settled) is asked again after these.
 RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -56,7 +58,16 @@ class Checking:
 
     def filed(self, filed: Filed, path: Path) -> None:
         """A batch is on disk."""
-        for incident in filed.touching:
+        # What acts goes first: a check cannot hasten it, and asks the same database and endpoints.
+        if self._nursery is not None and any(decided.actions for decided in filed.decided):
+            self._nursery.start_soon(self._check_later, filed.claiming)
+            return
+        for incident in filed.claiming:
+            self._wait_for(incident, 0)
+
+    async def _check_later(self, incidents: Sequence[bytes]) -> None:
+        await trio.sleep(ACTING_SECONDS)
+        for incident in incidents:
             self._wait_for(incident, 0)
 
     async def run_checking(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

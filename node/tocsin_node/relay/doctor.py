@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from tocsin_node.chain.client import ChainClient
-from tocsin_node.hooks.hook import Answer, Check, Hook
+from tocsin_node.hooks.hook import Answer, Check
 from tocsin_node.hooks.probing import probe_endpoints
 from tocsin_node.store.doctor import write_doctor
 from tocsin_node.store.ledger import describe_anchor, read_mark
@@ -39,6 +39,9 @@ MIN_GOOD_FREE_BYTES = 1024 * 1024 * 1024
 _PRIVATE_BITS = 0o077
 _DAY_MS = 24 * 60 * 60 * 1000
 
+Probe = Callable[[], Awaitable[tuple[Check, ...]]]
+"""A look at a lever, or at another part that needs a chain."""
+
 _log = structlog.get_logger("tocsin.doctor")
 
 
@@ -62,7 +65,7 @@ class Doctor:
         supervisor: MeshSupervisor,
         publishing: Publishing,
         rules: RulesInForce,
-        hooks: Mapping[str, Hook],
+        probes: Mapping[str, Probe],
         clients: Mapping[str, ChainClient],
         private_files: tuple[Path, ...],
         now_ms: Callable[[], int],
@@ -74,7 +77,7 @@ class Doctor:
         self._supervisor = supervisor
         self._publishing = publishing
         self._rules = rules
-        self._hooks = hooks
+        self._probes = probes
         self._clients = clients
         self._private_files = private_files
         self._now_ms = now_ms
@@ -104,7 +107,7 @@ class Doctor:
     async def examine(self) -> list[Found]:
         """Every check, all at once; what does not answer within PROBE_SECONDS is not known."""
         now_ms = self._now_ms()
-        looks: dict[str, Callable[[], Any]] = {name: hook.probe for name, hook in self._hooks.items()}
+        looks: dict[str, Callable[[], Any]] = dict(self._probes)
         looks |= {chain: partial(_look_at_chain, client, now_ms) for chain, client in self._clients.items()}
         looks |= {
             "node": self._look_at_node,

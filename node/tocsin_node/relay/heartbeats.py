@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -10,6 +10,7 @@ import trio
 from tocsin_protocol.errors import DecodeError
 from tocsin_protocol.feed import FeedHead
 from tocsin_protocol.heartbeat import HEARTBEAT_INTERVAL_MS, Heartbeat, decode_heartbeat, encode_heartbeat
+from tocsin_protocol.log.witness import Growth
 from tocsin_protocol.taxonomy import Category
 
 from tocsin_node.meshlink import HeartbeatSeen, PublishHeartbeat
@@ -43,6 +44,7 @@ class Heartbeats:
         now_ms: Callable[[], int],
         heights: Callable[[], Sequence[tuple[str, int]]],
         coverage: Sequence[Category],
+        logs: Callable[[], Awaitable[tuple[Growth | None, tuple[bytes, ...]]]],
     ) -> None:
         self._store = store
         self._network = network
@@ -51,6 +53,8 @@ class Heartbeats:
         self._now_ms = now_ms
         self._heights = heights
         self._coverage = tuple(coverage)
+        # What the next heartbeat shows of our log and the others'.
+        self._logs = logs
         self._hurry = trio.Event()
         self.heard: dict[bytes, Heard] = {}
 
@@ -84,12 +88,15 @@ class Heartbeats:
             await self._supervisor.up.wait()
             own = self._store.publisher
             feeds = [feed for feed in await self._store.writer.submit(read_feeds) if feed.publisher == own]
+            log, cosigned = await self._logs()
             beat = Heartbeat(
                 sent_ms=self._now_ms(),
                 epoch=self._network.index.roster.epoch,
                 heads=tuple(FeedHead(f.publisher, f.lane, f.head, f.head_digest) for f in feeds if f.head),
                 heights=tuple(sorted(self._heights())),
                 coverage=self._coverage,
+                log=log,
+                cosigned=cosigned,
             )
             self._supervisor.send(PublishHeartbeat(encode_heartbeat(beat)))
             with trio.move_on_after(HEARTBEAT_INTERVAL_MS / 1000):

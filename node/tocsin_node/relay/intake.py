@@ -107,14 +107,14 @@ class Intake:
         self._now_ms = now_ms
         self._threads = trio.CapacityLimiter(INTAKE_TASKS)
         # A lane each: whatever floods the one, the other is heard.
-        self._lanes = {lane: trio.open_memory_channel[Admitted](MAX_WAITING_FRAMES) for lane in LANES}
+        self._lanes = {lane: trio.open_memory_channel[tuple[Admitted, float]](MAX_WAITING_FRAMES) for lane in LANES}
         self.listeners: list[FiledListener] = []
 
     def offer(self, frame: Admitted) -> None:
         """Queue a frame from the mesh in its lane; when the queue is full, sync fetches it later."""
         send, _ = self._lanes[lane_hint(frame)]
         try:
-            send.send_nowait(frame)
+            send.send_nowait((frame, trio.current_time()))
         except trio.WouldBlock:
             self._metrics.dropped.labels("intake-queue-full").inc()
 
@@ -126,8 +126,10 @@ class Intake:
                     nursery.start_soon(self._admit_frames, waiting.clone())
             task_status.started()
 
-    async def admit(self, items: Sequence[bytes], path: Path) -> tuple[Verified, Filed]:
-        """Verify and store a batch; returns when it is on disk."""
+    async def admit(self, items: Sequence[bytes], path: Path, since: float | None = None) -> tuple[Verified, Filed]:
+        """Verify and store a batch that was in hand `since` (trio's clock; now, if not given); returns when it is on
+        disk."""
+        since = trio.current_time() if since is None else since
         rules, now_ms = self._rules(), self._now_ms()
         if len(items) >= THREAD_BATCH:
             verified = await trio.to_thread.run_sync(verify_batch, rules.roster, items, now_ms, limiter=self._threads)
@@ -139,11 +141,16 @@ class Intake:
             filed = await self._store.writer.submit(
                 lambda connection: file_arrivals(connection, rules, verified.opened, path, now_ms)
             )
-            self.announce(filed, path)
+            self.announce(filed, path, since)
         return verified, filed
 
-    def announce(self, filed: Filed, path: Path) -> None:
-        """Count and pass on what a transaction filed."""
+    def announce(self, filed: Filed, path: Path, since: float | None = None) -> None:
+        """Pass on and count what a transaction filed; `since` as for `admit`, None for what no signal set off."""
+        # First of all: what acts is among the listeners.
+        for listener in self.listeners:
+            listener(filed, path)
+        if filed.decided and since is not None:
+            self._metrics.decision_seconds.labels(path.value).observe(trio.current_time() - since)
         self._metrics.stored.labels(path.value).inc(len(filed.stored))
         for standing, count in Counter(opened.standing for opened in filed.stored).items():
             self._metrics.standing.labels(standing.value).inc(count)
@@ -151,27 +158,25 @@ class Intake:
         for decided in filed.decided:
             self._metrics.decisions.labels("yes" if decided.actions else "no").inc()
             _log.info("decided", incident=decided.incident, sentence=decided.sentence, actions=len(decided.actions))
-        for listener in self.listeners:
-            listener(filed, path)
 
-    async def _admit_frames(self, waiting: trio.MemoryReceiveChannel[Admitted]) -> None:
-        async for frame in waiting:
+    async def _admit_frames(self, waiting: trio.MemoryReceiveChannel[tuple[Admitted, float]]) -> None:
+        async for frame, since in waiting:
             items = [*frame.envelopes, *frame.doubtful]
             while len(items) < MAX_BATCH:
                 try:
-                    frame = waiting.receive_nowait()
+                    frame, _ = waiting.receive_nowait()
                 except trio.WouldBlock:
                     break
                 items += [*frame.envelopes, *frame.doubtful]
-            await self._admit_each(items)
+            await self._admit_each(items, since)
 
-    async def _admit_each(self, items: Sequence[bytes]) -> None:
+    async def _admit_each(self, items: Sequence[bytes], since: float) -> None:
         """Admit a batch; where it holds something that we stumble over, the rest of it all the same."""
         try:
-            await self.admit(items, Path.GOSSIP)
+            await self.admit(items, Path.GOSSIP, since)
         except Exception:  # noqa: BLE001 - what strangers send must not end the relay; the log has the traceback
             _log.exception("batch could not be admitted", signals=len(items))
             self._metrics.dropped.labels("intake-fault").inc()
             if len(items) > 1:
                 for item in items:
-                    await self._admit_each([item])
+                    await self._admit_each([item], since)

@@ -43,26 +43,34 @@ class Ledger:
         await self.write_anchor()
         self.confirmed.set()
 
+    def doubted(self, why: str) -> None:
+        """The ledger came into doubt while running: what is on disk says so already, and nothing acts by it."""
+        if not self.doubt:
+            _log.error("the ledger is in doubt: no hook acts until `tocsin ledger confirm`", why=why)
+            self.doubt = why
+            self.confirmed = trio.Event()
+
     async def write_anchor(self) -> None:
         """Make the anchor tell of all that was on disk when this was called; raises OSError or ConfigError."""
-        async with self._lock:
-            await self._write()
+        await self._reach(await self._store.writer.submit(read_mark))
 
-    async def reach(self, action_id: bytes) -> None:
-        """Return once the anchor tells of an action's first step, which is on disk; raises OSError or ConfigError."""
-        if action_id in self._anchored:
-            return
-        async with self._lock:
-            if action_id not in self._anchored:
-                await self._write()
-                self._anchored.add(action_id)
+    async def reach(self, action_id: bytes, mark: LedgerMark) -> None:
+        """Return once the anchor tells of an action's first step, which is on disk as `mark` has it.
 
-    async def _write(self) -> None:
-        mark = await self._store.writer.submit(read_mark)
-        # [LEDGER] The anchor of a ledger in doubt is left as it is: it is what the operator has to go by.
-        if mark != self._written and not self.doubt:
-            await trio.to_thread.run_sync(write_anchor, self._store.data_dir, mark)
-            self._written = mark
+        Raises OSError or ConfigError.
+        """
+        if action_id not in self._anchored:
+            await self._reach(mark)
+            self._anchored.add(action_id)
+
+    async def _reach(self, mark: LedgerMark) -> None:
+        async with self._lock:
+            # Who was committed later may have been here first: counts rise, and the anchor never goes back.
+            is_told = self._written is not None and self._written.sequence >= mark.sequence
+            # [LEDGER] The anchor of a ledger in doubt is left as it is: it is what the operator has to go by.
+            if not is_told and not self.doubt:
+                await trio.to_thread.run_sync(write_anchor, self._store.data_dir, mark)
+                self._written = mark
 
     def forget(self, action_id: bytes) -> None:
         """An action is settled: nobody will ask for it again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
-from tocsin_protocol.feed import decode_equivocation
+from tocsin_protocol.proof import accused_by
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import encode_roster
 
@@ -69,7 +69,7 @@ class MeshState:
 
     def proof_found(self, proof: bytes) -> None:
         """Gossip a new proof and carry its publisher no more."""
-        self._equivocators.add(decode_equivocation(self._network.index.domain, proof)[0].publisher)
+        self._equivocators.add(accused_by(self._network.index, proof))
         self.send(PublishProof(proof), UseEquivocators(sorted(self._equivocators)))
 
     async def run_heads(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -24,6 +24,7 @@ from tocsin_node.policy_file import LoadedPolicy
 from tocsin_node.signal_json import draft_signal
 from tocsin_node.store.actions import Arm, count_actions_by_state, read_arms, read_expiring
 from tocsin_node.store.adjudications import Records, adjudicate, read_records
+from tocsin_node.store.anchors import AnchorStatus, read_anchor_status
 from tocsin_node.store.audit import append_audit
 from tocsin_node.store.doctor import read_doctor
 from tocsin_node.store.feeds import read_feeds
@@ -41,6 +42,7 @@ from .publishing import Publishing, Speech
 from .rules_in_force import RulesInForce
 from .supervisor import MeshSupervisor
 from .waiting import read_waiting
+from .witnessing import Witnessing
 
 MAX_WATCHER_SILENCE_MS = 60_000
 # An endpoint may answer every poll with the same old block. No chain that is worth watching is this slow.
@@ -61,6 +63,7 @@ class Operator:
         supervisor: MeshSupervisor,
         publishing: Publishing,
         heartbeats: Heartbeats,
+        witnessing: Witnessing,
         brake: Brake,
         about_us: AboutUs,
         hooks: Mapping[str, Hook],
@@ -78,6 +81,7 @@ class Operator:
         self._supervisor = supervisor
         self._publishing = publishing
         self._heartbeats = heartbeats
+        self._witnessing = witnessing
         self._brake = brake
         self._about_us = about_us
         self._hooks = hooks
@@ -89,13 +93,14 @@ class Operator:
         self._load_policy = load_policy
         self._now_ms = now_ms
         self._started_ms = now_ms()
+        # When the watchdog last asked, None before that.
+        self.watched_ms: int | None = None
 
     def handlers(self) -> dict[str, Handler]:
         """The verbs and who answers them."""
         return {
             Verb.STATUS: self.status,
             Verb.HEALTH: self.health,
-            Verb.METRICS: self.metrics,
             Verb.PUBLISH: self.publish,
             Verb.RELOAD_POLICY: self.reload_policy,
             Verb.ADJUDICATE: self.adjudicate,
@@ -119,6 +124,7 @@ class Operator:
             standstills,
             examined,
             decided,
+            anchored,
         ) = await self._store.writer.submit(
             lambda c: (
                 read_feeds(c),
@@ -130,9 +136,10 @@ class Operator:
                 read_standstills(c),
                 read_doctor(c),
                 c.execute("SELECT at_ms FROM decisions ORDER BY id DESC LIMIT 1").fetchone(),
+                read_anchor_status(c),
             )
         )
-        members = len(roster.members)
+        members, log = len(roster.members), await self._witnessing.describe()
         health = await self.health({})
         warnings = [_standstill_warning(standstill, now_ms) for standstill in standstills]
         warnings += [f"nothing may be armed: {sentence}" for sentence in self._brake.holding.values()]
@@ -140,9 +147,16 @@ class Operator:
         if examined is not None and not examined[1]:
             warnings.append("the doctor found something wrong: see `tocsin doctor`")
         warnings += [*waiting, *(_expiry_warning(action, now_ms) for action in expiring)]
+        is_anchored = "anchor_account" in self._identity
+        if is_anchored and anchored.trouble:
+            warnings.append(f"the log is not anchored: {anchored.trouble}")
         if members < _MIN_MEMBERS_FOR_TOLERANCE:
             warnings.append(f"{members} members: below {_MIN_MEMBERS_FOR_TOLERANCE} nothing Byzantine is tolerated")
         warnings += [f"publisher 0x{p.hex()} has told two histories: its signals weigh nothing" for p in equivocators]
+        unproven = sorted(self._witnessing.unproven)
+        warnings += [
+            f"the log of 0x{p.hex()} shows no path between its heads: does it show others another?" for p in unproven
+        ]
         return {
             **self._identity,
             "network": roster.network_id.hex(),
@@ -152,9 +166,11 @@ class Operator:
             "tolerated_faults": tolerated_faults(members),
             "publishing": f"{self._publishing.speech}: {self._publishing.why}",
             "ledger": f"in doubt: {self._ledger.doubt}" if self._ledger.doubt else "confirmed",
+            "log": log,
             "last_decision_ms": decided[0] if decided else None,
             "standstills": [f"{s.cause}: {s.sentence}" for s in standstills],
             "doctor": _doctor_text(examined, now_ms),
+            **({"anchored": _anchor_text(anchored, self._store.record.edge.size, now_ms)} if is_anchored else {}),
             "mesh": {
                 "up": self._supervisor.up.is_set(),
                 "listen": ", ".join(self._supervisor.listen),
@@ -178,7 +194,9 @@ class Operator:
         }
 
     async def health(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Whether the node can hear, speak and write, and what stands in the way."""
+        """Whether the node can hear, speak and write, and what stands in the way; the watchdog says that it asks."""
+        if arguments.get("watchdog") is True:
+            self.watched_ms = self._now_ms()
         reasons = []
         if self._ledger.doubt:
             reasons.append(f"no hook acts: {self._ledger.doubt}; see `tocsin ledger show`")
@@ -195,10 +213,6 @@ class Operator:
             elif (age_ms := watcher.head_age_ms(now_ms)) > MAX_HEAD_AGE_MS:
                 reasons.append(f"watcher {name}: the newest block of {watcher.endpoint} is {age_ms // 1000} s old")
         return {"healthy": not reasons, "reasons": reasons}
-
-    async def metrics(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The text that Prometheus reads."""
-        return {"text": self._metrics.render()}
 
     async def publish(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Sign and send signals; raises DecodeError naming the field that is wrong."""
@@ -238,10 +252,11 @@ class Operator:
             loaded = self._load_policy()
         except ConfigError as exc:
             raise ControlError("config", f"{exc}; the policy in force stays") from exc
-        self._rules.use_policy(loaded)
         now_ms = self._now_ms()
         detail = {"verb": "reload-policy", "policy": loaded.hash, "by": "operator"}
+        # In the log before the first decision by it, so that a replay knows why it changed.
         await self._store.writer.submit(lambda c: append_audit(c, now_ms, EntryKind.OPERATOR, b"", detail))
+        self._rules.use_policy(loaded)
         return {"policy": loaded.hash.hex(), "warnings": list(loaded.warnings)}
 
     async def resume(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -302,7 +317,8 @@ class Operator:
         }
 
     def _counters(self) -> dict[str, int]:
-        samples = (sample for family in self._metrics.registry.collect() for sample in family.samples)
+        families = (family for family in self._metrics.registry.collect() if family.type != "histogram")
+        samples = (sample for family in families for sample in family.samples)
         return {
             " ".join([sample.name, *sample.labels.values()]): int(min(sample.value, MAX_UINT))
             for sample in samples
@@ -321,6 +337,13 @@ def _doctor_text(examined: tuple[int, bool] | None, now_ms: int) -> str:
     at_ms, is_healthy = examined
     hours = max(0, now_ms - at_ms) // _HOUR_MS
     return f"{'all right' if is_healthy else 'not all right'}, {hours} h ago"
+
+
+def _anchor_text(status: AnchorStatus, size: int, now_ms: int) -> str:
+    if status.newest is None:
+        return f"nothing of {size} entries"
+    minutes = max(0, now_ms - status.newest.anchor.created_ms) // _MINUTE_MS
+    return f"{status.newest.size} of {size} entries on {status.newest.chain}, {minutes} min ago"
 
 
 def _expiry_warning(action: Action, now_ms: int) -> str:

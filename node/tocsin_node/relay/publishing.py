@@ -16,8 +16,8 @@ import trio
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.envelope import Envelope
-from tocsin_protocol.feed import decode_equivocation
 from tocsin_protocol.model import Signal
+from tocsin_protocol.proof import accused_by
 from tocsin_protocol.roster import tolerated_faults
 from tocsin_protocol.taxonomy import LANES
 
@@ -25,6 +25,7 @@ from tocsin_node.errors import ControlError
 from tocsin_node.meshlink import Publish, Published
 from tocsin_node.store.arrivals import Filed, Path
 from tocsin_node.store.audit import append_audit
+from tocsin_node.store.copies import Held, go_on, why_feed_waits
 from tocsin_node.store.decisions import Decided
 from tocsin_node.store.drafts import file_draft, take_drafts
 from tocsin_node.store.outbox import OWN_KEY_EXCLUDED, OwnKeyExcluded, clear_outbox, publish_signals, read_outbox
@@ -90,6 +91,8 @@ class Publishing:
         # What the running mesh was given and has not confirmed.
         self._offered: dict[int, set[int]] = {lane: set() for lane in LANES}
         self._offer_now = trio.Event()
+        # An earlier run may have left some.
+        self._has_drafts = True
         self._receipts, self._waiting_receipts = trio.open_memory_channel[Published](MAX_WAITING_RECEIPTS)
         self.speech = Speech.RESUMING
         self.why = "waiting for peers to show us our own feed"
@@ -116,6 +119,8 @@ class Publishing:
         """The operator says that this database is the newest copy: publishing may go on."""
         if await self._is_proven():
             raise ControlError("equivocated", OWN_KEY_EXCLUDED)
+        if self._others and (waits := await self._store.writer.submit(why_feed_waits)):
+            raise ControlError("backup", waits)
         await self._open(why)
 
     def settle(self, peer_id: str) -> None:
@@ -128,8 +133,7 @@ class Publishing:
         task_status.started()
         if await self._is_proven():
             self._fall_silent(OWN_KEY_EXCLUDED)
-        index = self._rules().roster
-        others = len(index.publishers.keys() - {self._publisher})
+        index, others = self._rules().roster, self._others
         # So many may lie or be behind; below four members none, and one peer's word has to do.
         enough = min(others, tolerated_faults(len(index.roster.members)) + 1)
         while self.speech is Speech.RESUMING and len(self._settled) < enough:
@@ -138,7 +142,13 @@ class Publishing:
             while self.speech is Speech.RESUMING and len(self._settled) < others:
                 await self._wait_changed()
         if self.speech is Speech.RESUMING:
+            await self._store.writer.submit(lambda connection: go_on(connection, Held.FEED))
             await self._open(f"{len(self._settled)} of {others} peers have shown us our feed")
+
+    @property
+    def _others(self) -> int:
+        """How many publishers there are beside us."""
+        return len(self._rules().roster.publishers.keys() - {self._publisher})
 
     async def _wait_changed(self) -> None:
         self._changed = trio.Event()
@@ -203,7 +213,7 @@ class Publishing:
                 waiting.add(sequence)
 
     async def _seal(self, rules: Rules, signals: Sequence[Signal], *, with_drafts: bool) -> list[Envelope]:
-        now_ms = self._now_ms()
+        now_ms, since = self._now_ms(), trio.current_time()
         envelopes, filed = await self._store.writer.submit(
             lambda connection: publish_signals(
                 connection,
@@ -217,21 +227,23 @@ class Publishing:
         for envelope in envelopes:
             self._first_sealed.setdefault(envelope.lane, envelope.sequence)
         self._send((e.lane, e.sequence, e.encoded) for e in envelopes)
-        self._intake.announce(filed, Path.OWN)
+        self._intake.announce(filed, Path.OWN, since)
         return envelopes
 
     async def _keep_drafts(self, rules: Rules, signals: Sequence[Signal]) -> Sealing:
-        now_ms = self._now_ms()
+        now_ms, since = self._now_ms(), trio.current_time()
         decided: list[Decided | None] = await self._store.writer.submit(
             lambda connection: [file_draft(connection, rules, signal, now_ms) for signal in signals]
         )
-        filed = Filed(decided=[d for d in decided if d], touching=[d.incident for d in decided if d])
-        self._intake.announce(filed, Path.OWN)
+        self._has_drafts = True
+        claiming = [d.incident for d, signal in zip(decided, signals, strict=True) if d and signal.evidence]
+        filed = Filed(decided=[d for d in decided if d], claiming=claiming)
+        self._intake.announce(filed, Path.OWN, since)
         return Sealing((), len(signals))
 
     def proof_found(self, proof: bytes) -> None:
         """A proof of equivocation came to light; one against ourselves ends our publishing."""
-        if decode_equivocation(self._rules().roster.domain, proof)[0].publisher == self._publisher:
+        if accused_by(self._rules().roster, proof) == self._publisher:
             self._fall_silent(OWN_KEY_EXCLUDED)
 
     async def _is_proven(self) -> bool:
@@ -241,11 +253,18 @@ class Publishing:
         return self.speech is Speech.OPEN and self._rules().roster.publisher(self._publisher) is not None
 
     async def _seal_drafts(self) -> None:
-        if self._may_seal():
-            try:
-                await self._seal(self._rules(), (), with_drafts=True)
-            except OwnKeyExcluded as exc:
-                self._fall_silent(str(exc))
+        if not self._has_drafts or not self._may_seal():
+            return
+        # One that is kept while these are sealed counts as new.
+        self._has_drafts = False
+        is_sealed = False
+        try:
+            await self._seal(self._rules(), (), with_drafts=True)
+            is_sealed = True
+        except OwnKeyExcluded as exc:
+            self._fall_silent(str(exc))
+        finally:
+            self._has_drafts |= not is_sealed
 
     async def _audit(self, speech: Speech, why: str) -> None:
         detail = {"publishing": speech.value, "why": why}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tocsin_protocol.belief.outcomes import Tally
-from tocsin_protocol.taxonomy import Category
-
 from tocsin_node.exposure import Exposure
 from tocsin_node.hooks.hook import Hook
 from tocsin_node.policy_file import LoadedPolicy
@@ -39,8 +36,7 @@ class RulesInForce:
         self._own = own
         self._trusted = trusted
         self._now_ms = now_ms
-        self._tallies: Mapping[tuple[bytes, Category], Tally] = {}
-        self._delays: Mapping[tuple[bytes, Category], int] = {}
+        self._records = Records({}, {}, 0, {})
         self._watching: Watching = no_watching
         self._rules: Rules | None = None
         self._made_ms = 0
@@ -57,18 +53,21 @@ class RulesInForce:
                 roster=self._network.index,
                 exposure=self._exposure,
                 own=self._own,
-                tallies=self._tallies,
+                tallies=self._records.tallies,
                 trusted=self._trusted,
                 people=self._policy.people,
-                delays=self._delays,
+                delays=self._records.delays,
                 watching=self._watching,
+                policy_text=self._policy.text,
+                tallied_ms=self._records.at_ms,
+                since=self._records.since,
             )
             self._rules, self._made_ms = rules, now_ms
         return rules
 
     def use_records(self, records: Records) -> None:
         """What was adjudicated counts from the next decision on."""
-        self._tallies, self._delays, self._rules = records.tallies, records.delays, None
+        self._records, self._rules = records, None
 
     def use_watching(self, watching: Watching) -> None:
         """Whose heartbeats say that they watch for what."""

@@ -11,6 +11,7 @@ from tocsin_protocol.sync import (
     MAX_RANGE_BYTES,
     MAX_RANGE_ENVELOPES,
     MAX_ROSTERS_PER_RESPONSE,
+    GrowthRequest,
     HeadsRequest,
     HeadsResponse,
     ItemsResponse,
@@ -18,6 +19,7 @@ from tocsin_protocol.sync import (
     RangeRequest,
     Request,
     RostersRequest,
+    WitnessedRequest,
     decode_request,
     encode_heads,
     encode_items,
@@ -80,4 +82,8 @@ def answer_request(reader: Reader, request: Request) -> bytes:
             items = reader.rosters(first_epoch, MAX_ROSTERS_PER_RESPONSE)
         case ProofsRequest(skip):
             items = reader.proofs(skip, MAX_PROOFS)
+        case GrowthRequest(old):
+            items = reader.log_growth(old)
+        case WitnessedRequest(publisher):
+            items = reader.witnessed(publisher)
     return encode_items(ItemsResponse(tuple(items)))

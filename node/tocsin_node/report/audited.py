@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tocsin_protocol.adjudication import Finding
+from tocsin_protocol.adjudication import decode_adjudication
 from tocsin_protocol.audit import AuditEntry, EntryKind
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.evidence.answers import Answer, Doubt
@@ -14,7 +14,7 @@ from tocsin_protocol.postmortem.entries import Answered, Asked, Check, Claim, Ea
 from tocsin_protocol.postmortem.lessons import INTERNAL
 from tocsin_protocol.postmortem.report import strictest
 from tocsin_protocol.roster import RosterIndex
-from tocsin_protocol.taxonomy import Category, Tlp
+from tocsin_protocol.taxonomy import Tlp
 
 from ..store.decision_detail import MAX_DETAIL_BYTES
 from ..store.reader import ActionRow, SignalRow
@@ -154,11 +154,10 @@ def _recovered(entry: AuditEntry, detail: dict[str, Any]) -> Recovered:
 
 
 def _found(entry: AuditEntry, detail: dict[str, Any]) -> Found:
-    _, category, finding, at_ms = decode_canonical(detail["body"], max_bytes=MAX_DETAIL_BYTES)
+    found, _ = decode_adjudication(detail["body"])
     return Found(
         tlp=Tlp.CLEAR,
-        at_ms=at_ms,
-        category=Category(category),
-        finding=Finding(finding),
-        signature=detail["signature"].hex(),
+        at_ms=found.at_ms,
+        category=found.category,
+        finding=found.finding,
     )

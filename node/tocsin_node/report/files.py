@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tocsin_protocol.postmortem.entries import AnyEntry
-from tocsin_protocol.postmortem.report import SALT_BYTES, Report, build_report, encode_report, redact_report
+from tocsin_protocol.postmortem.report import SALT_BYTES, Report, build_report, encode_report, redact_report, strictness
 from tocsin_protocol.taxonomy import Tlp
 
 from ..errors import ConfigError
@@ -29,8 +29,11 @@ class Written:
 
 
 def make_report(entries: Sequence[AnyEntry]) -> Report:
-    """The whole report of these entries, with fresh salts."""
-    return build_report(entries, [secrets.token_bytes(SALT_BYTES) for _ in entries])
+    """The whole report of these entries, the header first, with fresh salts."""
+    # [REPORT] Entries stand in the order of their labels: the place of one that is withheld tells nothing of it.
+    header, *others = entries
+    ordered = [header, *sorted(others, key=lambda entry: strictness(entry.tlp))]
+    return build_report(ordered, [secrets.token_bytes(SALT_BYTES) for _ in ordered])
 
 
 def write_report(folder: Path, whole: Report, allowed: Tlp | None) -> Written:

@@ -117,7 +117,7 @@ def _cards(entries: Sequence[AnyEntry], stages: Sequence[Stages], *, is_whole: b
     if believed:
         cards.append(_card(f"{max(believed) / 10_000:.3g} %", "the highest belief, before evidence"))
     if used := sorted({entry.hook for entry in entries if isinstance(entry, Acted)}):
-        cards.append(_card(str(len(used)), f"set off of our levers: {', '.join(used)}"))
+        cards.append(_card(str(len(used)), f"of our levers set off: {', '.join(used)}"))
     found = [entry.finding.value for entry in entries if isinstance(entry, Found)]
     cards.append(_card(found[-1] if found else "not yet", "is what its operator found it to be"))
     return f'<div class="cards">{"".join(cards)}</div>'

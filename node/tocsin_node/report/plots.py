@@ -45,7 +45,7 @@ def _axis(moments: Sequence[int]) -> _Axis:
 
 def plot_belief(entries: Sequence[AnyEntry]) -> str:
     """What was believed at each decision, with who spoke, what was checked, and what took effect; "" without any."""
-    points = [entry for entry in entries if isinstance(entry, Believed)]
+    points = sorted((e for e in entries if isinstance(e, Believed)), key=lambda e: e.decision)
     if not points:
         return ""
     said, checks = reports_of(entries), [entry for entry in entries if isinstance(entry, Check)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin_protocol.audit import AuditEntry, EntryKind
@@ -15,6 +15,7 @@ from tocsin_protocol.postmortem.entries import (
     Believed,
     Claim,
     Decided,
+    Head,
     Header,
     Heard,
     Journal,
@@ -75,7 +76,7 @@ def read_entries(reader: RecordReader, id_prefix: str, made_ms: int) -> list[Any
         entries += _acted(thread, action)
     entries += [*audited.requests, *audited.recovery, *audited.findings]
     entries += audited.outcomes(reader, thread.incident.id, thread.roster)
-    entries += lessons_of(entries) + _cut(thread, audited)
+    entries += lessons_of(entries) + _cut(thread, audited) + _pruned(reader, audited)
     entries += _proofs(reader, thread, audited)
     return entries
 
@@ -130,6 +131,15 @@ def _cut(thread: Thread, audited: Audited) -> list[Lesson]:
         for count, most, what in counts
         if count >= most
     ]
+
+
+def _pruned(reader: RecordReader, audited: Audited) -> list[Lesson]:
+    """What the log alone tells is not told where its entries have gone; the first is that the incident was opened."""
+    pruned = reader.pruned()
+    if not pruned or any(entry.kind is EntryKind.INCIDENT for entry in audited.entries):
+        return []
+    fact = f"The first {pruned:,} entries of the audit log were pruned: what they tell of it does not stand here."
+    return [Lesson(tlp=INTERNAL, kind="pruned", fact=fact, question="What do they say? Their export has them.")]
 
 
 def _header(reader: RecordReader, thread: Thread, made_ms: int) -> Header:
@@ -283,14 +293,16 @@ def _acted(thread: Thread, row: ActionRow) -> Iterable[AnyEntry]:
     )
 
 
-def _proofs(reader: RecordReader, thread: Thread, audited: Audited) -> list[Proof]:
+def _proofs(reader: RecordReader, thread: Thread, audited: Audited) -> Iterator[Head | Proof]:
     labels = {row.envelope.digest: label_of(row) for row in thread.signals}
 
     def label(entry: AuditEntry) -> Tlp:
+        # [REPORT] A proof is amber+strict or red: it holds hashes of entries beside its own, which have no salt.
+        drawn_on = thread.label_at(entry.at_ms)
         if entry.kind is EntryKind.SIGNAL:
-            return labels.get(entry.reference, Tlp.RED)
-        if entry.kind is EntryKind.ADJUDICATION:
-            return Tlp.CLEAR
-        return strictest((INTERNAL, thread.label_at(entry.at_ms)))
+            drawn_on = labels.get(entry.reference, Tlp.RED)
+        elif entry.kind is EntryKind.ADJUDICATION:
+            drawn_on = Tlp.CLEAR
+        return strictest((INTERNAL, drawn_on))
 
     return proofs_of(reader, audited.entries, label)

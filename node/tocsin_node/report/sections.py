@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tocsin_protocol.log.note import decode_note
 from tocsin_protocol.postmortem.entries import (
     Acted,
     AnyEntry,
@@ -11,6 +12,7 @@ from tocsin_protocol.postmortem.entries import (
     Decided,
     Earned,
     Found,
+    Head,
     Lesson,
     Proof,
     Recovered,
@@ -28,6 +30,8 @@ _SUMS = ("before anybody spoke", "others report", "our own detector", "others di
 # Decisions shown in full; more stand in the timeline with their sentence, and in the JSON.
 MAX_DECISIONS_SHOWN = 40
 MAX_SUBJECTS_SHOWN = 4
+# Origin, size, root, and the first signatures.
+MAX_HEAD_LINES = 12
 
 
 def said_html(entries: Sequence[AnyEntry]) -> str:
@@ -44,7 +48,8 @@ def said_html(entries: Sequence[AnyEntry]) -> str:
             what = f"{safe(told.category)}, {told.severity}, {told.confidence} %"
             what += f"<br>{money_text(told.observed_micro_usd)} lost" if told.observed_micro_usd else ""
             what += f"<br>{money_text(told.at_risk_micro_usd)} at risk" if told.at_risk_micro_usd else ""
-            what += f"<br>{len(told.claims)} claims to check" if told.claims else ""
+            claims = "1 claim" if len(told.claims) == 1 else f"{len(told.claims)} claims"
+            what += f"<br>{claims} to check" if told.claims else ""
         rows.append(
             (
                 time_text(entry.received_ms)[11:],
@@ -78,7 +83,7 @@ def stages_html(entries: Sequence[AnyEntry], stages: Sequence[Stages]) -> str:
 
 def decisions_html(entries: Sequence[AnyEntry]) -> str:
     """Each decision: its sentence, the arithmetic of belief, the levers, and what would have used them."""
-    decisions = [entry for entry in entries if isinstance(entry, Decided)]
+    decisions = sorted((e for e in entries if isinstance(e, Decided)), key=lambda e: e.number)
     parts = [_decision(decision) for decision in decisions[:MAX_DECISIONS_SHOWN]]
     if len(decisions) > MAX_DECISIONS_SHOWN:
         parts.append(f'<p class="faint">… and {len(decisions) - MAX_DECISIONS_SHOWN} more in the JSON.</p>')
@@ -149,8 +154,7 @@ def outcome_html(entries: Sequence[AnyEntry]) -> str:
     """The operator's finding, and what each publisher earned by it."""
     found = [entry for entry in entries if isinstance(entry, Found)]
     parts = [
-        f"<p><b>{entry.finding.value}</b> ({safe(entry.category)}), said at {time_text(entry.at_ms)} and signed by the"
-        f" node's publisher: {code(entry.signature)}</p>"
+        f"<p><b>{entry.finding.value}</b> ({safe(entry.category)}), said at {time_text(entry.at_ms)}</p>"
         for entry in found
     ]
     earned = [entry for entry in entries if isinstance(entry, Earned)]
@@ -163,7 +167,7 @@ def outcome_html(entries: Sequence[AnyEntry]) -> str:
             )
             for entry in earned
         ]
-        parts.append(table(("member", "earned", "after the first report of anybody"), rows, "--n"))
+        parts.append(table(("member", "earned", "after the first word"), rows, "--n"))
     return "".join(parts)
 
 
@@ -185,11 +189,31 @@ def proofs_html(report: Report) -> str:
         " FILE</code> computes the root again, <code>tocsin report verify PUBLIC FULL</code> says whether one is a part"
         " of the other. specs/report.md has the rules for any other program.</p>"
     )
-    proofs = [entry for entry in report.entries if isinstance(entry, Proof)]
+    proofs = sorted((e for e in report.entries if isinstance(e, Proof)), key=lambda e: e.sequence)
     if not proofs:
-        return root
+        more = (
+            "<p>The paths from here into the node's audit log are withheld: they hold hashes of what stands beside.</p>"
+        )
+        return root + (more if report.withheld else "")
     rows = [
-        (f"{proof.sequence:,}", time_text(proof.at_ms)[11:], safe(proof.kind), code(proof.digest)) for proof in proofs
+        # By its index, which `tocsin log entry` asks for.
+        (f"{proof.sequence - 1:,}", time_text(proof.at_ms)[11:], safe(proof.kind), code(proof.digest))
+        for proof in proofs
     ]
     said = "<h3>What it stands on in the node's audit log</h3>"
-    return root + said + table(("entry", "UTC", "kind", "SHA-256"), rows, "ntw-")
+    heads = [entry for entry in report.entries if isinstance(entry, Head)]
+    proven = (
+        "<p>Each entry has a path to the root of this signed head; <code>tocsin report verify FILE --key KEY</code>,"
+        " with the key of the node's log, checks them all.</p>" + "".join(map(_head, heads))
+        if heads
+        else "<p>This database has no signed head of its log, so nothing here can be proven by it.</p>"
+    )
+    return root + said + proven + table(("entry", "UTC", "kind", "leaf"), rows, "ntw-")
+
+
+def _head(head: Head) -> str:
+    lines = "<br>".join(map(code, head.note.splitlines()[:MAX_HEAD_LINES]))
+    # Of its signatures the first is the log's own.
+    others = len(decode_note(head.note.encode()).signatures) - 1
+    said = {0: "No other node has cosigned it.", 1: "One other node has cosigned it."}
+    return f"<p>{lines}</p><p>{said.get(others, f'{others} other nodes have cosigned it.')}</p>"

@@ -45,7 +45,7 @@ def stages_of(entries: Sequence[AnyEntry]) -> list[Stages]:
     """One row for each action, as far as its entries are shown."""
     heard = {entry.action: entry for entry in entries if isinstance(entry, Heard)}
     rows = []
-    for action in (entry for entry in entries if isinstance(entry, Acted)):
+    for action in sorted((e for e in entries if isinstance(e, Acted)), key=lambda e: e.decided_ms):
         known: list[tuple[str, int]] = []
         if before := heard.get(action.action):
             known = [("detected", before.detected_ms), ("issued", before.issued_ms), ("arrived", before.received_ms)]

@@ -95,8 +95,10 @@ def _check(entry: Check, own: str) -> Iterable[Moment]:
 
 
 def _believed(entry: Believed, own: str) -> Iterable[Moment]:
-    groups = "1 independent group" if entry.groups == 1 else f"{entry.groups} independent groups"
-    what = f"decides; belief {entry.belief_ppm / 10_000:.3g} % by {groups}"
+    # Our own detector is none of them, and may be all that was heard.
+    groups = "1 independent group of others" if entry.groups == 1 else f"{entry.groups} independent groups of others"
+    counted = groups if entry.groups else "nobody else's word"
+    what = f"decides; belief {entry.belief_ppm / 10_000:.3g} %, with {counted}"
     yield Moment(entry.at_ms, own, what + ("; a lever is used" if entry.acts else ""), "acts" if entry.acts else "")
 
 

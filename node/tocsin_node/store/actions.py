@@ -87,7 +87,13 @@ def insert_intent(connection: sqlite3.Connection, action: Action, now_ms: int) -
                 action.state.value,
             ),
         )
-        detail = {"hook": action.hook, "target": action.target, "epoch": action.arm_epoch, "state": str(action.state)}
+        detail = {
+            "decision": action.decision_id,
+            "epoch": action.arm_epoch,
+            "hook": action.hook,
+            "state": str(action.state),
+            "target": action.target,
+        }
         append_audit(connection, now_ms, EntryKind.ACTION, action.action_id, detail)
     return verdict
 

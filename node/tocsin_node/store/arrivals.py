@@ -43,14 +43,14 @@ class Opened:
 
 @dataclass(slots=True)
 class Filed:
-    """What a batch changed; `touching` are the incidents in which something new touches us."""
+    """What a batch changed; `claiming` are the incidents in which something new that touches us brings evidence."""
 
     stored: list[Opened] = field(default_factory=list)
     refused: Counter[Reason] = field(default_factory=Counter)
     proofs: list[bytes] = field(default_factory=list)
     feeds: list[FeedState] = field(default_factory=list)
     decided: list[Decided] = field(default_factory=list)
-    touching: list[bytes] = field(default_factory=list)
+    claiming: list[bytes] = field(default_factory=list)
 
 
 def file_arrivals(
@@ -64,7 +64,7 @@ def file_arrivals(
     new, proofs = place_envelopes(connection, rules.roster.domain, (a.envelope for a in by_digest.values()))
     filed.refused[Reason.DUPLICATE] += len(by_digest) - len(new) - len(proofs)
     filed.stored = [by_digest[envelope.digest] for envelope in new]
-    touched, filed.touching = _insert_signals(connection, rules, filed.stored, path, received_ms)
+    touched, filed.claiming = _insert_signals(connection, rules, filed.stored, path, received_ms)
     if filed.stored:
         advance_feeds(connection, new)
         filed.feeds = [_feed(connection, *feed) for feed in {(e.publisher, e.lane) for e in new}]
@@ -93,9 +93,9 @@ def insert_proof(connection: sqlite3.Connection, publisher: bytes, proof: bytes,
 def _insert_signals(
     connection: sqlite3.Connection, rules: Rules, stored: Sequence[Opened], path: Path, received_ms: int
 ) -> tuple[list[bytes], list[bytes]]:
-    """Insert signals with their audit entries; returns the incidents that need a decision, and those that touch us."""
+    """Insert signals with their audit entries; returns the incidents to be decided, and those with claims to check."""
     touched: dict[bytes, None] = {}
-    touching: dict[bytes, None] = {}
+    claiming: dict[bytes, None] = {}
     rows, entries = [], []
     incidents = OpenIncidents(connection, [o.signal for o in stored if o.signal is not None], received_ms)
     by_path = path.value
@@ -106,8 +106,8 @@ def _insert_signals(
             mark = mark_of(rules.exposure, opened.signal)
             if is_new or mark:
                 touched[incident] = None
-            if mark:
-                touching[incident] = None
+            if mark and opened.signal.evidence:
+                claiming[incident] = None
         standing = opened.standing.value
         rows.append(
             (
@@ -125,12 +125,12 @@ def _insert_signals(
         )
         entries.append((received_ms, _SIGNAL_KIND, envelope.digest, _detail(by_path, standing)))
     incidents.write()
-    connection.executemany(_INSERT_SIGNAL, rows)
+    connection.executemany(INSERT_SIGNAL, rows)
     append_audits(connection, entries)
-    return list(touched), list(touching)
+    return list(touched), list(claiming)
 
 
-_INSERT_SIGNAL = (
+INSERT_SIGNAL = (
     "INSERT INTO signals (digest, publisher, lane, sequence, encoded, received_ms, path, standing, incident, matters)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )

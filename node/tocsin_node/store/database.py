@@ -6,6 +6,8 @@ import fcntl
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -62,6 +64,19 @@ def prepare_writer(connection: sqlite3.Connection, path: Path, publisher: bytes,
     _check_owner(connection, path, publisher, network_id)
 
 
+@contextmanager
+def held_alone(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory as a running node does; raises StoreError while one runs."""
+    try:
+        lock = _lock(data_dir / LOCK_NAME, secrets.token_bytes(INSTANCE_BYTES))
+    except OSError as exc:
+        raise StoreError(f"{data_dir}: cannot be used as the data directory ({exc.strerror})") from exc
+    try:
+        yield
+    finally:
+        lock.close()
+
+
 def open_reader(data_dir: Path) -> sqlite3.Connection:
     """Open the database read-only; raises StoreError when there is none or it is of a newer schema."""
     path = data_dir / DATABASE_NAME
@@ -75,6 +90,15 @@ def open_reader(data_dir: Path) -> sqlite3.Connection:
         connection.close()
         raise StoreError(f"{path}: schema {found} where this program reads {SCHEMA_VERSION}")
     return connection
+
+
+def file_id(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that was put in its place; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _lock(path: Path, instance: bytes) -> IO[bytes]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
 
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.containment.action import Action, IntentVerdict, new_action
@@ -18,6 +20,7 @@ from ..hooks.hook import Hook, Occasion
 from .actions import insert_intent, read_arms
 from .asking import ask_operators, window_of
 from .audit import append_audit
+from .basis import log_basis
 from .decision_detail import MAX_SENTENCE_CHARS, decode_detail, encode_detail, is_kept_by_arming, shape_of
 from .evidence_checks import load_exhibits
 from .ledger import read_mark
@@ -42,7 +45,10 @@ class Decided:
 def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: bytes, now_ms: int) -> Decided | None:
     """Judge an incident and record the answer; None when nothing of note has changed since the last one."""
     sightings = load_sightings(connection, rules.roster, rules.exposure.watched, incident, now_ms)
-    world, states = rules.world, read_lever_states(connection, rules.policy, incident, now_ms)
+    # Who is heard may change while we decide: what was decided on is what is logged.
+    witnesses_of = cache(rules.witnesses_of)
+    world = replace(rules.world, witnesses_of=witnesses_of)
+    states = read_lever_states(connection, rules.policy, incident, now_ms)
     charges = read_charges(connection, now_ms)
     exhibits = load_exhibits(connection, rules, sightings)
     judgement = weigh_incident(world, incident, sightings, exhibits, states, charges, now_ms)
@@ -59,11 +65,19 @@ def decide_incident(connection: sqlite3.Connection, rules: Rules, incident: byte
     ]
     if not actions and _last_shape(connection, incident) == shape:
         return None
+    detail = encode_detail(judgement, rules.policy_hash)
     connection.execute(
         "INSERT INTO decisions (id, incident, at_ms, acts, shape, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (number, incident, now_ms, len(actions), shape, encode_detail(judgement, rules.policy_hash)),
+        (number, incident, now_ms, len(actions), shape, detail),
     )
-    short = {"decision": decision_id, "policy": rules.policy_hash, "sentence": judgement.sentence[:MAX_SENTENCE_CHARS]}
+    witnesses = witnesses_of(judgement.category)
+    short = {
+        "basis": log_basis(connection, rules, sightings, exhibits, states, charges, witnesses, now_ms),
+        "decision": decision_id,
+        "detail": sha256(detail).digest(),
+        "policy": rules.policy_hash,
+        "sentence": judgement.sentence[:MAX_SENTENCE_CHARS],
+    }
     append_audit(connection, now_ms, EntryKind.DECISION, incident, short)
     return Decided(incident, judgement.sentence, tuple(actions))
 

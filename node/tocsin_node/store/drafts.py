@@ -26,15 +26,15 @@ def file_draft(connection: sqlite3.Connection, rules: Rules, signal: Signal, now
     """
     body = encode_body(signal)
     digest = keccak256(body)
+    # Before it joins an incident: what is not logged must not keep one open.
+    if connection.execute("SELECT 1 FROM drafts WHERE digest = ?", (digest,)).fetchone():
+        return None
     incidents = OpenIncidents(connection, (signal,), now_ms)
     incident, _ = incidents.join(digest, signal)
     incidents.write()
-    row = connection.execute(
-        "INSERT OR IGNORE INTO drafts (digest, body, at_ms, incident) VALUES (?, ?, ?, ?)",
-        (digest, body, now_ms, incident),
+    connection.execute(
+        "INSERT INTO drafts (digest, body, at_ms, incident) VALUES (?, ?, ?, ?)", (digest, body, now_ms, incident)
     )
-    if row.rowcount == 0:
-        return None
     append_audit(connection, now_ms, EntryKind.SIGNAL, digest, {"path": "draft"})
     _make_room(connection, now_ms)
     return decide_incident(connection, rules, incident, now_ms)

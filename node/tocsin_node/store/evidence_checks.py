@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import islice, zip_longest
 
 from tocsin_protocol.admission import Reason
@@ -29,9 +29,16 @@ MAX_KEYS_KEPT = 4096
 
 def load_exhibits(connection: sqlite3.Connection, rules: Rules, sightings: Sequence[Sighting]) -> list[Exhibit]:
     """The checked claims of every signal that counts."""
+    return find_exhibits(rules, sightings, partial(_read, connection))
+
+
+def find_exhibits(
+    rules: Rules, sightings: Sequence[Sighting], read: Callable[[Predicate], Checked | None]
+) -> list[Exhibit]:
+    """The same, from wherever `read` has the answers."""
     exhibits = []
     for sighting, predicates in _qualifying(rules, sightings):
-        checked = tuple(found for p in predicates if (found := _read(connection, p)) is not None)
+        checked = tuple(found for p in predicates if (found := read(p)) is not None)
         if checked:
             member = rules.roster.member(sighting.publisher)
             exhibits.append(Exhibit(sighting.digest, member.name if member else "", checked))
@@ -54,6 +61,11 @@ def unchecked_predicates(
     return list(islice(unknown, MAX_ASKED))
 
 
+def _said(checked: Checked) -> tuple[Answer, bool]:
+    """What of an answer can change a decision."""
+    return checked.answer, checked.is_disagreement
+
+
 def _is_unknown(checked: Checked | None) -> bool:
     return checked is None or checked.answer is Answer.UNKNOWN
 
@@ -64,14 +76,19 @@ def insert_checks(connection: sqlite3.Connection, checks: Iterable[Checked], now
         before = _read(connection, checked.predicate)
         if before is not None and before.answer is not Answer.UNKNOWN and checked.answer is Answer.UNKNOWN:
             continue
-        claim = _key(checked.predicate)
+        claim = claim_key(checked.predicate)
         doubt = "" if checked.doubt is None else checked.doubt.value
         connection.execute(
             "INSERT OR REPLACE INTO evidence_checks VALUES (?, ?, ?, ?, ?)",
             (claim, checked.answer.value, doubt, checked.is_disagreement, now_ms),
         )
-        if before is None or before.answer is not checked.answer:
-            detail = {"claim": claim, "answer": checked.answer.value, "doubt": doubt}
+        if before is None or _said(before) != _said(checked):
+            detail = {
+                "claim": claim,
+                "answer": checked.answer.value,
+                "doubt": doubt,
+                "disagrees": checked.is_disagreement,
+            }
             append_audit(connection, now_ms, EntryKind.EVIDENCE, b"", detail)
 
 
@@ -90,7 +107,7 @@ def _touches_us(rules: Rules, subject: Subject) -> bool:
 
 def _read(connection: sqlite3.Connection, predicate: Predicate) -> Checked | None:
     row = connection.execute(
-        "SELECT answer, doubt, disagrees FROM evidence_checks WHERE claim = ?", (_key(predicate),)
+        "SELECT answer, doubt, disagrees FROM evidence_checks WHERE claim = ?", (claim_key(predicate),)
     ).fetchone()
     if row is None:
         return None
@@ -98,6 +115,7 @@ def _read(connection: sqlite3.Connection, predicate: Predicate) -> Checked | Non
 
 
 @lru_cache(MAX_KEYS_KEPT)
-def _key(predicate: Predicate) -> bytes:
+def claim_key(predicate: Predicate) -> bytes:
+    """A claim in canonical bytes, by which its answers are kept and logged."""
     claim = encode_predicate(predicate)
     return encode_canonical([claim.kind.value, claim.chain, claim.block, claim.reference, claim.detail])

@@ -10,6 +10,7 @@ from tocsin_protocol.containment.life_cycle import Event
 
 from .actions import append_event, read_arms, read_open_actions, set_arm
 from .audit import append_audit
+from .copies import Held, go_on, why_ledger_waits
 from .ledger import LedgerError, doubt_ledger, read_doubt, read_mark, renew_ledger
 
 _WHY = {
@@ -22,6 +23,9 @@ _WHY = {
 
 def judge_found(connection: sqlite3.Connection, anchor: LedgerMark | None, fault: str, now_ms: int) -> str:
     """Put the ledger in doubt where its anchor speaks against it; returns the doubt in force, or nothing."""
+    if why := why_ledger_waits(connection):
+        raise_doubt(connection, why, now_ms)
+        go_on(connection, Held.LEDGER)
     standing = judge_ledger(anchor, read_mark(connection))
     if fault or standing not in MAY_ACT:
         raise_doubt(connection, fault or _WHY[standing], now_ms)
@@ -53,6 +57,13 @@ def confirm_ledger(connection: sqlite3.Connection, anchor: LedgerMark | None, ne
     for hook, epoch in mark.epochs:
         connection.execute("INSERT OR REPLACE INTO arms VALUES (?, ?, 0, ?)", (hook, epoch, now_ms))
     renew_ledger(connection, mark.ledger, mark.sequence)
-    detail = {"verb": "confirm-ledger", "doubt": doubt, "ledger": new_id, "sequence": mark.sequence, "by": "operator"}
+    detail = {
+        "verb": "confirm-ledger",
+        "by": "operator",
+        "doubt": doubt,
+        "epochs": [list(item) for item in mark.epochs],
+        "ledger": new_id,
+        "sequence": mark.sequence,
+    }
     append_audit(connection, now_ms, EntryKind.OPERATOR, b"", detail)
     return mark

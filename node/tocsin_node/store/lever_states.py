@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import WITHOUT_EFFECT, State
@@ -27,7 +29,10 @@ def read_lever_states(
 ) -> dict[str, LeverState]:
     """The state of every lever of the policy, by hook, for a decision about an incident."""
     arms = read_arms(connection)
-    return {lever.hook: _state(connection, lever, arms.get(lever.hook), incident, now_ms) for lever in policy.levers}
+    return {
+        lever.hook: state_of(lever, arms.get(lever.hook), _read_uses(connection, lever.hook), incident, now_ms)
+        for lever in policy.levers
+    }
 
 
 def action_target(lever: Lever, target: str, incident: bytes) -> str:
@@ -35,23 +40,39 @@ def action_target(lever: Lever, target: str, incident: bytes) -> str:
     return f"{target} {incident.hex()[:_INCIDENT_CHARS]}" if lever.tier is Tier.NOTIFY else target
 
 
-def _state(connection: sqlite3.Connection, lever: Lever, arm: Arm | None, incident: bytes, now_ms: int) -> LeverState:
-    rows = connection.execute(
-        "SELECT arm_epoch, created_ms, state, target FROM actions WHERE hook = ? ORDER BY created_ms DESC LIMIT ?",
-        (lever.hook, MAX_BUCKET),
-    ).fetchall()
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A use of a lever: in which arm epoch, when it was decided (UTC ms), what became of it, and on what."""
+
+    arm_epoch: int
+    created_ms: int
+    state: State
+    target: str
+
+
+def state_of(lever: Lever, arm: Arm | None, uses: Sequence[Use], incident: bytes, now_ms: int) -> LeverState:
+    """What a lever's uses, latest first, come to for a decision about an incident."""
+    uses = uses[:MAX_BUCKET]
     suffix = action_target(lever, "", incident)
     return LeverState(
         is_armed=arm is not None and arm.armed,
-        is_spent=arm is not None and any(epoch == arm.epoch and on.endswith(suffix) for epoch, _, _, on in rows),
+        is_spent=arm is not None and any(use.arm_epoch == arm.epoch and use.target.endswith(suffix) for use in uses),
         is_in_effect=any(
-            State(state) not in _NOT_IN_EFFECT and now_ms - created_ms < lever.minutes * _MINUTE_MS
+            use.state not in _NOT_IN_EFFECT and now_ms - use.created_ms < lever.minutes * _MINUTE_MS
             # Who arms it anew says that it may be used again.
-            for epoch, created_ms, state, _ in rows
-            if arm is not None and epoch == arm.epoch
+            for use in uses
+            if arm is not None and use.arm_epoch == arm.epoch
         ),
-        uses_ms=tuple(created_ms for _, created_ms, state, _ in rows if State(state) not in WITHOUT_EFFECT),
+        uses_ms=tuple(use.created_ms for use in uses if use.state not in WITHOUT_EFFECT),
     )
+
+
+def _read_uses(connection: sqlite3.Connection, hook: str) -> list[Use]:
+    rows = connection.execute(
+        "SELECT arm_epoch, created_ms, state, target FROM actions WHERE hook = ? ORDER BY created_ms DESC LIMIT ?",
+        (hook, MAX_BUCKET),
+    )
+    return [Use(epoch, created_ms, State(state), target) for epoch, created_ms, state, target in rows]
 
 
 def read_charges(connection: sqlite3.Connection, now_ms: int) -> list[Charge]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tocsin_protocol.correlation import Tie
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError
+from tocsin_protocol.log.witness import encode_growth
 from tocsin_protocol.model import Signal
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_encoding import decode_roster, encode_signed_roster
@@ -24,11 +26,14 @@ from tocsin_protocol.signing import Domain
 
 from .actions import MAX_EVENT_BYTES, Arm, find_action, read_arms
 from .audit import read_audit
-from .database import StoreError, open_reader
+from .database import DATABASE_NAME, StoreError, file_id, open_reader
 from .decision_detail import Detail, decode_detail
 from .drills import read_records
 from .feeds import FeedState, read_feeds, read_range
+from .risk_rows import read_risk_reports
 from .rosters import read_equivocators, read_proofs, read_rosters
+from .shown_heads import read_growth
+from .witnessing import read_kept_head
 
 MAX_PAGE = 1000
 MIN_PREFIX_CHARS = 4
@@ -115,6 +120,9 @@ class Reader:
 
     def __init__(self, data_dir: Path) -> None:
         """Open; raises StoreError when there is no database or it is of another schema."""
+        self._path = data_dir / DATABASE_NAME
+        # before it is opened: a file that is put there in between is not taken for this one
+        self._file = file_id(self._path)
         self._connection = open_reader(data_dir)
         self.publisher, self.network_id = self._connection.execute("SELECT publisher, network FROM node").fetchone()
         self._domain = Domain(self.network_id)
@@ -130,6 +138,10 @@ class Reader:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def is_current(self) -> bool:
+        """Whether what is read is the file that is there now: another is put in its place when a backup is restored."""
+        return file_id(self._path) == self._file
 
     def epoch(self) -> int:
         """The epoch in force; raises StoreError when the node has no roster yet."""
@@ -164,6 +176,16 @@ class Reader:
         """Publishers proven to have told two histories."""
         return read_equivocators(self._connection)
 
+    def log_growth(self, old: int) -> list[bytes]:
+        """How our own log has grown since, encoded, up to the head shown last; nothing where it shows none so large."""
+        growth = read_growth(self._connection, old)
+        return [] if growth is None else [encode_growth(growth)]
+
+    def witnessed(self, publisher: bytes) -> list[bytes]:
+        """The head that we keep of a publisher's log."""
+        head = read_kept_head(self._connection, publisher)
+        return [] if head is None else [head]
+
     def arms(self) -> dict[str, Arm]:
         """Arm states of hooks ever armed."""
         return read_arms(self._connection)
@@ -193,6 +215,23 @@ class Reader:
             "SELECT id, encoded, received_ms, path, standing, incident FROM signals WHERE digest = ?", (digest,)
         ).fetchone()
         return self._signal_row(row) if row else None
+
+    def signals_of(self, ids: Sequence[int]) -> list[SignalRow]:
+        """The signals at these places, in their order; at most MAX_PAGE."""
+        found = {row[0]: self._signal_row(row) for row in self._encoded_of(ids)}
+        return [found[number] for number in ids if number in found]
+
+    def _encoded_of(self, ids: Sequence[int]) -> list[tuple[int, bytes, int, str, str, bytes | None]]:
+        marks = ", ".join("?" * len(ids[:MAX_PAGE]))
+        return self._connection.execute(
+            "SELECT id, encoded, received_ms, path, standing, incident FROM signals"  # noqa: S608 - marks only
+            f" WHERE id IN ({marks})",
+            tuple(ids[:MAX_PAGE]),
+        ).fetchall()
+
+    def count_rows(self, ids: Sequence[int]) -> int:
+        """How many of these places have a signal, read and not looked at: what the database alone takes."""
+        return len(self._encoded_of(ids))
 
     def incidents(self, *, before: tuple[int, bytes] | None = None, limit: int = 50) -> list[IncidentRow]:
         """Incidents, latest begun first; `before` is (first_ms, id) of the last one seen."""
@@ -238,22 +277,33 @@ class Reader:
         )
         return [TieRow(Tie(tie), bool(is_reverse), other) for tie, is_reverse, other in rows]
 
-    def decisions(self, incident: bytes, *, limit: int = 50) -> list[DecisionRow]:
-        """Decisions about an incident, newest first."""
+    def decisions(
+        self, incident: bytes | None = None, *, before: int | None = None, limit: int = 50
+    ) -> list[DecisionRow]:
+        """Decisions, of all incidents or of one, newest first below `before`."""
+        about = "" if incident is None else "incident = ? AND "
         rows = self._connection.execute(
-            "SELECT id, incident, at_ms, acts, detail FROM decisions WHERE incident = ? ORDER BY id DESC LIMIT ?",
-            (incident, _page(limit)),
+            "SELECT id, incident, at_ms, acts, detail FROM decisions"  # noqa: S608 - fixed parts
+            f" WHERE {about}id < ? ORDER BY id DESC LIMIT ?",
+            (*(() if incident is None else (incident,)), 2**62 if before is None else before, _page(limit)),
         )
         return [_decision_row(row) for row in rows]
 
     def actions(
-        self, *, incident: bytes | None = None, before: tuple[int, bytes] | None = None, limit: int = 50
+        self,
+        *,
+        incident: bytes | None = None,
+        having: Sequence[Event] = (),
+        before: tuple[int, bytes] | None = None,
+        limit: int = 50,
     ) -> list[ActionRow]:
-        """Actions, latest first; `before` is (created_ms, id) of the last one seen."""
+        """Actions, latest first, or those that any event of `having` happened to; `before` is (created_ms, id)."""
+        marks = ", ".join("?" * len(having))
+        happened = f"EXISTS (SELECT 1 FROM action_events WHERE action = a.id AND event IN ({marks}))"  # noqa: S608
         rows = self._connection.execute(
-            "SELECT id FROM actions WHERE (created_ms, id) < (?1, ?2) AND (?3 IS NULL OR incident = ?3)"
-            " ORDER BY created_ms DESC, id DESC LIMIT ?4",
-            (*(before or (2**62, b"")), incident, _page(limit)),
+            "SELECT id FROM actions a WHERE (created_ms, id) < (?1, ?2) AND (?3 IS NULL OR incident = ?3)"  # noqa: S608
+            f" AND {happened if having else '1'} ORDER BY created_ms DESC, id DESC LIMIT ?",
+            (*(before or (2**62, b"")), incident, *(event.value for event in having), _page(limit)),
         ).fetchall()
         return [self._action_row(action_id) for (action_id,) in rows]
 
@@ -274,10 +324,25 @@ class Reader:
         """Signed records of drills (body, signature), newest first."""
         return list(read_records(self._connection, limit))
 
+    def risk_reports(self, limit: int) -> list[tuple[str, str, bytes]]:
+        """Our latest report about each subject for each oracle: oracle, subject, the signed report's bytes."""
+        return read_risk_reports(self._connection, limit)
+
     def audit_head(self) -> int:
         """The sequence of the newest audit entry; 0 without one."""
         head: int = self._connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM audit").fetchone()[0]
         return head
+
+    def last_signal(self) -> int:
+        """The place of the newest signal; 0 without one."""
+        place: int = self._connection.execute("SELECT COALESCE(MAX(id), 0) FROM signals").fetchone()[0]
+        return place
+
+    def received_after(self, place: int) -> int | None:
+        """When the first signal above a place was received (UTC ms); None where there is none."""
+        query = "SELECT received_ms FROM signals WHERE id > ? ORDER BY id LIMIT 1"
+        row = self._connection.execute(query, (place,)).fetchone()
+        return None if row is None else int(row[0])
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed."""

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from tocsin_protocol.audit import encode_entry
 from tocsin_protocol.errors import ProofError, ProtocolError
-from tocsin_protocol.log.checkpoint import sign_checkpoint, verify_checkpoint
-from tocsin_protocol.log.note import Signer, encode_note
+from tocsin_protocol.log.checkpoint import (
+    MAX_GENERATION,
+    decode_checkpoint,
+    name_generation,
+    read_origin,
+    sign_checkpoint,
+    verify_checkpoint,
+)
+from tocsin_protocol.log.note import Signer, VerifierKey, decode_note, encode_note
 from tocsin_protocol.log.tiles import TILE_WIDTH, RightEdge, grow_edge, read_edge, split_tile
 from tocsin_protocol.log.tree import leaf_hash
+
+from .copies import why_log_waits
 
 MAX_ENTRIES_AT_ONCE = 4096
 
@@ -19,12 +29,14 @@ MAX_ENTRIES_AT_ONCE = 4096
 class Record:
     """The tree's right edge in memory. The writer alone adds to it; anybody may ask for `fault`."""
 
-    def __init__(self, connection: sqlite3.Connection, origin: str, secret: bytes) -> None:
+    def __init__(self, connection: sqlite3.Connection, first_origin: str, secret: bytes) -> None:
         """Read the edge from the tiles, and add the entries that an older version left out of the tree."""
-        self._signer = Signer(secret, origin)
-        self.key = self._signer.key
-        # Why the log grows no more, or nothing.
-        self.fault = ""
+        self._first_origin = first_origin
+        self._secret = secret
+        self._signer = Signer(secret, self._name(connection))
+        # Why the log does not agree with itself, or nothing; and why that of a copied database waits.
+        self._broken = ""
+        self.waits = self._waits_next = self._why_waits(connection)
         # What is on disk.
         self.edge = RightEdge()
         try:
@@ -36,9 +48,21 @@ class Record:
         connection.execute("COMMIT")
         self.keep(edge)
 
+    @property
+    def key(self) -> VerifierKey:
+        """The key that signs the heads, under the name that the log has now."""
+        return self._signer.key
+
+    @property
+    def fault(self) -> str:
+        """Why the log grows no more, or nothing."""
+        return self._broken or self.waits
+
     def integrate(self, connection: sqlite3.Connection) -> RightEdge:
         """Add the entries of the open transaction; returns what to `keep` once it is committed."""
-        if self.fault:
+        # Whoever lets it go on, or stops it, does so in the open transaction, which may yet be taken back.
+        self._waits_next = self._why_waits(connection)
+        if self._broken or self._waits_next:
             return self.edge
         connection.execute("SAVEPOINT log")
         try:
@@ -52,11 +76,23 @@ class Record:
 
     def keep(self, edge: RightEdge) -> None:
         """What was integrated is on disk."""
-        self.edge = edge
+        self.edge, self.waits = edge, self._waits_next
+
+    def _name(self, connection: sqlite3.Connection) -> str:
+        generation = read_generation(connection)
+        # What stands still for good keeps the name under which its head was signed.
+        if why_spent(generation) and (note := read_head(connection)) is not None:
+            with suppress(ProtocolError):
+                named = read_origin(decode_checkpoint(decode_note(note).text).origin)
+                generation = generation if named is None else named.generation
+        return name_generation(self._first_origin, generation)
+
+    def _why_waits(self, connection: sqlite3.Connection) -> str:
+        return why_spent(read_generation(connection)) or why_log_waits(connection)
 
     def _fail(self, exc: ProtocolError) -> None:
         # [LOG] A log that does not agree with itself grows no more; whatever else a node does goes on.
-        self.fault = f"the log does not agree with itself: {exc}; see `tocsin log fsck`"
+        self._broken = f"the log does not agree with itself: {exc}; see `tocsin log fsck`"
 
     def _grow(self, connection: sqlite3.Connection) -> RightEdge:
         # [LOG] An entry, its tiles and the signed head over them are on disk together, before its writer is answered.
@@ -67,6 +103,9 @@ class Record:
                 "INSERT OR REPLACE INTO log_tiles VALUES (?, ?, ?)",
                 [(tile.level, tile.number, hashes) for tile, hashes in changed],
             )
+        origin = self._name(connection)
+        if origin != self._signer.key.name:
+            self._signer = Signer(self._secret, origin)
         if edge.size != self.edge.size or not edge.size:
             note = sign_checkpoint(self._signer, edge.size, edge.root)
             connection.execute("INSERT OR REPLACE INTO log_head VALUES (1, ?, ?)", (str(self.key), encode_note(note)))
@@ -100,6 +139,22 @@ def _check_last_entries(connection: sqlite3.Connection, size: int) -> None:
             raise ProofError(f"entry {index} is not the one that was logged")
     if len(found) != len(wanted):
         raise ProofError(f"it has {first + len(found)} entries where its head has {size}")
+
+
+def read_generation(connection: sqlite3.Connection) -> int:
+    """How often the log was begun anew, and one."""
+    generation: int = connection.execute("SELECT generation FROM log_generation").fetchone()[0]
+    return generation
+
+
+def why_spent(generation: int) -> str:
+    """Why a log of this generation stands still for good, or nothing."""
+    if generation < MAX_GENERATION:
+        return ""
+    return (
+        f"the name of this log is used up: heads of it are signed up to generation {MAX_GENERATION - 1}. Have the"
+        " roster give this node a new publisher and a new log key, and start it with them in a new home"
+    )
 
 
 def read_head(connection: sqlite3.Connection) -> bytes | None:

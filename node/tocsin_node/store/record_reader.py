@@ -12,7 +12,10 @@ from tocsin_protocol.belief.outcomes import Verdict
 from tocsin_protocol.taxonomy import Tlp
 
 from .database import DATABASE_NAME, StoreError
+from .pruning import read_pruned
 from .reader import MAX_PAGE, Reader, SignalRow
+from .record import read_tile
+from .shown_heads import read_witnessed
 
 # Of one incident; whoever wants more has the database.
 MAX_SIGNALS = 5_000
@@ -63,6 +66,18 @@ class RecordReader(Reader):
             (incident, MAX_PAGE),
         )
         return [OutcomeRow(publisher, Verdict(verdict), delay_ms) for publisher, verdict, delay_ms in rows]
+
+    def log_head(self, least: int) -> bytes | None:
+        """A signed head over the first `least` entries, if possible; None in a database that never had any."""
+        return read_witnessed(self._connection, least)
+
+    def log_tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile of the log under that head; raises ProofError without any."""
+        return read_tile(self._connection, level, number)
+
+    def pruned(self) -> int:
+        """How many entries of the log, from the first, are kept elsewhere only."""
+        return read_pruned(self._connection)
 
     def all_audit(self) -> Iterator[AuditEntry]:
         """Every audit entry, oldest first."""

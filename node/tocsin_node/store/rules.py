@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from tocsin_protocol.belief.independence import labels_of
 from tocsin_protocol.belief.outcomes import Tally
 from tocsin_protocol.belief.reputation import Standing, Vouch, assess_standing
 from tocsin_protocol.belief.terms import Speaker, Witness
+from tocsin_protocol.decision.basis import Part, RulesBasis, encode_rules_basis
 from tocsin_protocol.decision.judge import World
 from tocsin_protocol.decision.policy import Policy
 from tocsin_protocol.evidence.relevance import Vantage
 from tocsin_protocol.roster import RosterIndex
+from tocsin_protocol.roster_encoding import encode_roster
 from tocsin_protocol.taxonomy import Category
 
 from ..conditions import holds
@@ -35,7 +38,8 @@ class Rules:
 
     `own` is our publisher, `trusted` are contracts whose word evidence may rest on beside those our manifest names.
     `delays` are reporting delays (ms) as far as they are known, `watching` says who declares to watch for a category
-    now, and when it was last heard (UTC ms).
+    now, and when it was last heard (UTC ms). The tallies were counted at `tallied_ms`, of hours from `since` on.
+    `policy_text` is the file that the policy was read from.
     """
 
     policy: Policy
@@ -49,7 +53,11 @@ class Rules:
     people: People = field(default_factory=People)
     delays: Mapping[tuple[bytes, Category], int] = field(default_factory=dict)
     watching: Watching = no_watching
+    policy_text: str = ""
+    tallied_ms: int = 0
+    since: Mapping[bytes, int] = field(default_factory=dict)
     _speakers: dict[Category, dict[bytes, Speaker]] = field(default_factory=dict)
+    _parts: list[tuple[Part, bytes]] = field(default_factory=list, init=False, compare=False)
 
     @property
     def vantage(self) -> Vantage:
@@ -71,6 +79,27 @@ class Rules:
             witnesses_of=self.witnesses_of,
             holds=lambda values: holds(self.policy.condition, dict(values)),
         )
+
+    @property
+    def parts(self) -> Sequence[tuple[Part, bytes]]:
+        """What the log keeps of it; the last names the others by their SHA-256."""
+        if not self._parts:
+            policy, roster = self.policy_text.encode(), encode_roster(self.roster.roster)
+            basis = RulesBasis(
+                own=self.own,
+                protocol=self.exposure.own.protocol,
+                policy=sha256(policy).digest(),
+                manifests=tuple(sha256(body).digest() for body in self.exposure.bodies),
+                roster=sha256(roster).digest(),
+                trusted=tuple(self.trusted),
+                tallies=self.tallies,
+                tallied_ms=self.tallied_ms,
+                since=self.since,
+            )
+            self._parts.extend([(Part.POLICY, policy), (Part.ROSTER, roster)])
+            self._parts.extend((Part.MANIFEST, body) for body in self.exposure.bodies)
+            self._parts.append((Part.RULES, encode_rules_basis(basis)))
+        return self._parts
 
     def speakers_of(self, category: Category) -> Mapping[bytes, Speaker]:
         """Every foreign publisher with what its word is worth in a category."""

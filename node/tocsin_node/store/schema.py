@@ -321,6 +321,73 @@ MIGRATIONS = (
     -- What was too large for an entry, by the SHA-256 that stands there.
     CREATE TABLE large_details (sha256 BLOB PRIMARY KEY, detail BLOB NOT NULL) STRICT;
     """,
+    """
+    -- Of each other publisher's log the largest signed head that we have seen, and cosign. What proves that one has
+    -- split is in the table of equivocations.
+    DROP TABLE witnessed;
+    CREATE TABLE witnessed (publisher BLOB PRIMARY KEY, note BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+    -- How often our own log was begun anew, which is in its name.
+    CREATE TABLE log_generation (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        generation INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO log_generation VALUES (1, 1);
+
+    -- Our own heads that others were shown last, with the cosignatures that came back.
+    CREATE TABLE shown_heads (size INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT;
+    """,
+    """
+    -- What decisions stand on and the log has already.
+    CREATE TABLE logged_parts (sha256 BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+    -- How many entries of the log, from the first, are kept elsewhere only.
+    CREATE TABLE log_pruned (only INTEGER PRIMARY KEY CHECK (only = 1), entries INTEGER NOT NULL) STRICT;
+    INSERT INTO log_pruned VALUES (1, 0);
+
+    -- In a copy: what waits until somebody who knows more has spoken, and when the copy was made.
+    CREATE TABLE copied (waits TEXT PRIMARY KEY, made_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+    """
+    -- Heads of the log that were written to a chain: payload is the transaction's data, account whose key signed it.
+    CREATE TABLE anchors (
+        id BLOB PRIMARY KEY,
+        chain TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        account TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        created_ms INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        UNIQUE (chain, size)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE anchor_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        anchor BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        detail BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX anchor_events_by_anchor ON anchor_events (anchor, id);
+    -- What keeps the log from being anchored, until an anchor holds.
+    CREATE TABLE anchor_trouble (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        cause TEXT NOT NULL,
+        sentence TEXT NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+    """,
+    """
+    -- The risk reports that we signed, by oracle contract and subject (CAIP-10): the last few hours of them.
+    -- since_ms: since when the subject stands as it does.
+    CREATE TABLE risk_reports (
+        oracle TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        encoded BLOB NOT NULL,
+        since_ms INTEGER NOT NULL,
+        PRIMARY KEY (oracle, subject, epoch)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -83,8 +83,7 @@ def load_sightings(
             if in_incident != incident and not _speaks_about(signal, shared):
                 continue
             standing = Reason.EQUIVOCATOR if publisher_id in equivocators else Reason(stored)
-            if standing in _BY_THE_CLOCK:
-                standing = _standing_now(envelope, signal, publisher, received_ms, now_ms)
+            standing = stand_now(envelope, signal, publisher, standing, received_ms, now_ms)
             sightings.append(Sighting(envelope.digest, publisher_id, signal, standing, received_ms))
     return sightings + _load_drafts(connection, incident, now_ms)
 
@@ -117,8 +116,12 @@ def _open(domain: Domain, encoded: bytes) -> tuple[Envelope, Signal]:
     return envelope, decode_body(envelope.body)
 
 
-def _standing_now(envelope: Envelope, signal: Signal, publisher: Publisher, received_ms: int, now_ms: int) -> Reason:
+def stand_now(
+    envelope: Envelope, signal: Signal, publisher: Publisher, standing: Reason, received_ms: int, now_ms: int
+) -> Reason:
     """Whether a stored signal may act by today's roster: a revoked key takes back what it said past the end."""
+    if standing not in _BY_THE_CLOCK:
+        return standing
     if envelope.sequence > publisher.last_accepted(envelope.lane):
         return Reason.KEY_REVOKED
     if not may_publish(publisher, envelope.lane):

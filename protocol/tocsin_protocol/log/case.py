@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,14 +12,13 @@ from ..envelope import Envelope, decode_envelope
 from ..errors import DecodeError, ProofError, SignatureError
 from ..fields import bytes_of, list_of, uint_of
 from ..signing import Domain, address_of_key, recover_key
-from .checkpoint import SignedHead
+from .checkpoint import SignedHead, read_origin
 from .proofs import MAX_PROOF_HASHES, verify_inclusion
 from .tree import HASH_BYTES, leaf_hash
 from .trust import TrustPolicy, judge_head
 
 MAX_CASE_BYTES = 64 * 1024 * 1024
 MAX_CASE_ENTRIES = 4096
-_ORIGIN = re.compile(r"tocsin/([0-9a-f]{64})/0x([0-9a-f]{40})\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def verify_case(case: Case, trust: TrustPolicy) -> Judged:
     """Check a case file step by step; raises DecodeError, SignatureError or ProofError at the first that fails."""
     # [LOG] 1. The head of a case file is one that the verifier's policy takes, and its origin that of a node.
     head = judge_head(case.checkpoint, trust)
-    named = _ORIGIN.match(head.checkpoint.origin)
+    named = read_origin(head.checkpoint.origin)
     if named is None:
         raise ProofError(f"{head.checkpoint.origin} is not the log of a node")
     # [LOG] 2. Its entries are under that head, each once, in their order.
@@ -82,14 +80,14 @@ def verify_case(case: Case, trust: TrustPolicy) -> Judged:
         verify_inclusion(item.index, head.checkpoint.size, leaf_hash(item.entry), item.path, head.checkpoint.root)
     entries = tuple(decode_entry(item.index, item.entry) for item in case.entries)
     # [LOG] 3. Its signals are signed by the keys of their publishers in the network of the origin.
-    domain = Domain(bytes.fromhex(named[1]))
+    domain = Domain(named.network_id)
     signals = tuple(_open_signal(domain, data) for data in case.signals)
     # [LOG] 4. Each signal is one that an entry of kind `signal` is about: the log has it in that place.
     logged = {entry.reference for entry in entries if entry.kind is EntryKind.SIGNAL}
     for signal in signals:
         if signal.digest not in logged:
             raise ProofError(f"the signal {signal.digest.hex()} is in no entry of the case")
-    return Judged(head, bytes.fromhex(named[2]), entries, signals)
+    return Judged(head, named.publisher, entries, signals)
 
 
 def _open_signal(domain: Domain, data: bytes) -> Envelope:

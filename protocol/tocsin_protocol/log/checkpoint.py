@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..encoding import MAX_UINT
 from ..errors import DecodeError, SignatureError
@@ -22,13 +23,39 @@ from .note import (
 )
 from .tree import EMPTY_ROOT, HASH_BYTES
 
+FIRST_GENERATION = 1
+MAX_GENERATION = 999
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z")
+_NODE_ORIGIN = re.compile(r"tocsin/([0-9a-f]{64})/0x([0-9a-f]{40})(?:/([1-9][0-9]{0,2}))?\Z")
 
 
-def origin_of(network_id: bytes, publisher: bytes) -> str:
+class NodeLog(NamedTuple):
+    """What the origin of a node's log says."""
+
+    network_id: bytes
+    publisher: bytes
+    generation: int
+
+
+def origin_of(network_id: bytes, publisher: bytes, generation: int = FIRST_GENERATION) -> str:
     """The name of a node's log."""
     # [LOG] The origin of a node's log is `tocsin/`, the network's id, `/0x` and the publisher's address, in hex.
-    return f"tocsin/{network_id.hex()}/0x{publisher.hex()}"
+    return name_generation(f"tocsin/{network_id.hex()}/0x{publisher.hex()}", generation)
+
+
+def name_generation(first_origin: str, generation: int) -> str:
+    """The name of a log that was begun anew so often."""
+    # [LOG] A log that was begun anew has `/` and its generation after that; the first generation, 1, is not written.
+    return first_origin if generation == FIRST_GENERATION else f"{first_origin}/{generation}"
+
+
+def read_origin(origin: str) -> NodeLog | None:
+    """What an origin says of the log, None where it is not that of a node."""
+    named = _NODE_ORIGIN.match(origin)
+    if named is None or named[3] == str(FIRST_GENERATION):
+        return None
+    generation = FIRST_GENERATION if named[3] is None else int(named[3])
+    return NodeLog(bytes.fromhex(named[1]), bytes.fromhex(named[2]), generation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,6 +24,8 @@ ED25519_SIGNATURE_BYTES = 64
 _KEY_ID_BYTES = 4
 _TIMESTAMP_BYTES = 8
 _DASH = "\u2014 "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_NOT_OF_NAMES = re.compile(r"[^!-*,-~]")
 
 
 class Algorithm(IntEnum):
@@ -106,11 +109,11 @@ def decode_verifier_key(text: str) -> VerifierKey:
 
 def check_name(name: str) -> str:
     """Return the name of a key; raises DecodeError where no note could carry it."""
-    # [LOG] A name is 1 to MAX_NAME_BYTES bytes of UTF-8 without spaces, control characters and the plus sign.
-    if not name.isprintable() or any(c == "+" or c.isspace() for c in name):
-        raise DecodeError(f"the name {name[:80]!r} has a space, a control character or a plus sign")
-    if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
-        raise DecodeError(f"a name of {len(name.encode())} bytes where 1…{MAX_NAME_BYTES} are wanted")
+    # [LOG] A name is 1 to MAX_NAME_BYTES characters of ASCII, from `!` to `~`, without the plus sign.
+    if _NOT_OF_NAMES.search(name):
+        raise DecodeError(f"the name {name[:80]!r} has a character that is not ASCII, a space or a plus sign")
+    if not 1 <= len(name) <= MAX_NAME_BYTES:
+        raise DecodeError(f"a name of {len(name)} bytes where 1…{MAX_NAME_BYTES} are wanted")
     return name
 
 
@@ -128,7 +131,7 @@ def decode_note(data: bytes) -> Note:
     except UnicodeDecodeError as exc:
         raise DecodeError("a note is not UTF-8") from exc
     # [LOG] A note is text of UTF-8 without control characters, an empty line, and 1 to MAX_NOTE_SIGNATURES signatures.
-    if any(c < " " and c != "\n" for c in whole):
+    if _CONTROL.search(whole):
         raise DecodeError("a note has a control character")
     text, gap, tail = whole.rpartition("\n\n")
     if not gap or not tail.endswith("\n"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..encoding import decode_canonical, encode_canonical
 from ..errors import DecodeError, ProofError
@@ -45,12 +45,22 @@ class Judgement(NamedTuple):
 
 def encode_growth(growth: Growth) -> bytes:
     """The canonical bytes of what a log sends to a witness."""
-    return encode_canonical([growth.old, list(growth.path), growth.checkpoint])
+    return encode_canonical(growth_fields(growth))
+
+
+def growth_fields(growth: Growth) -> list[object]:
+    """A growth as it stands in other messages."""
+    return [growth.old, list(growth.path), growth.checkpoint]
 
 
 def decode_growth(data: bytes) -> Growth:
     """Parse what a log sends; raises DecodeError. Nothing of it counts before `judge_growth`."""
-    old, path, checkpoint = list_of("growth", decode_canonical(data, max_bytes=MAX_GROWTH_BYTES), 3, 3)
+    return growth_of_fields(decode_canonical(data, max_bytes=MAX_GROWTH_BYTES))
+
+
+def growth_of_fields(fields: Any) -> Growth:
+    """Read a growth out of another message; raises DecodeError."""
+    old, path, checkpoint = list_of("growth", fields, 3, 3)
     if type(checkpoint) is not bytes:
         raise DecodeError("checkpoint of a growth is not bytes")
     hashes = list_of("path", path, 0, MAX_PROOF_HASHES)

@@ -10,6 +10,8 @@ from ..adjudication import Finding
 from ..belief.outcomes import Verdict
 from ..encoding import MAX_UINT
 from ..evidence.answers import Answer
+from ..log.note import MAX_NOTE_BYTES
+from ..log.proofs import MAX_PROOF_HASHES
 from ..taxonomy import Category, Relation, Severity, Stage, Tlp
 
 MAX_TEXT_CHARS = 16_384
@@ -250,12 +252,11 @@ class Recovered(Entry, frozen=True, tag="recovery"):
 
 
 class Found(Entry, frozen=True, tag="adjudication"):
-    """What the operator found the incident to have been, with the publisher's signature over it."""
+    """What the operator found the incident to have been."""
 
     at_ms: _Uint
     category: Category
     finding: Finding
-    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
 
 
 class Earned(Entry, frozen=True, tag="outcome"):
@@ -267,14 +268,21 @@ class Earned(Entry, frozen=True, tag="outcome"):
     delay_ms: _Uint | None = None
 
 
-class Proof(Entry, frozen=True, tag="proof"):
-    """An entry of the audit log that this report stands on: its place, and the SHA-256 of its bytes."""
+class Head(Entry, frozen=True, tag="head"):
+    """The signed head of the audit log, as the note that it is."""
 
-    sequence: _Uint
+    note: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
+
+
+class Proof(Entry, frozen=True, tag="proof"):
+    """An entry of the audit log that this report stands on: its place, its leaf's hash, the path to the head's root."""
+
+    sequence: Annotated[int, Meta(ge=1, le=MAX_UINT)]
     at_ms: _Uint
     kind: _Text
     about: Annotated[str, Meta(pattern=r"^([0-9a-f]{2}){0,64}\Z")]
     digest: _Hash
+    path: Annotated[tuple[_Hash, ...], Meta(max_length=MAX_PROOF_HASHES)] = ()
 
 
 class Lesson(Entry, frozen=True, tag="lesson"):
@@ -299,6 +307,7 @@ AnyEntry = (
     | Recovered
     | Found
     | Earned
+    | Head
     | Proof
     | Lesson
 )

@@ -101,7 +101,7 @@ def redact_report(report: Report, allowed: Tlp) -> Report:
 
     def shown(leaf: Leaf) -> Leaf:
         # [REPORT] Of an entry above the allowed label only the hash is shown; the root stays the same.
-        is_open = leaf.entry is not None and _ORDER.index(leaf.entry.tlp) <= _ORDER.index(allowed)
+        is_open = leaf.entry is not None and strictness(leaf.entry.tlp) <= strictness(allowed)
         return leaf if is_open or isinstance(leaf.entry, Header) else Leaf(leaf.hash)
 
     return replace(report, leaves=tuple(shown(leaf) for leaf in report.leaves))
@@ -116,10 +116,15 @@ def verify_redaction(public: Report, full: Report) -> None:
         raise CommitmentError(f"the roots differ: {public.root.hex()} and {full.root.hex()}")
 
 
+def strictness(label: Tlp) -> int:
+    """The place of a label from what is open to all to what is open to nobody else."""
+    return _ORDER.index(label)
+
+
 def strictest(labels: Iterable[Tlp]) -> Tlp:
     """The label that what draws on all of these stands under; CLEAR where it draws on nothing."""
     # [REPORT] What draws on several signals stands under the strictest of their labels.
-    return max(labels, key=_ORDER.index, default=Tlp.CLEAR)
+    return max(labels, key=strictness, default=Tlp.CLEAR)
 
 
 def encode_report(report: Report) -> bytes:

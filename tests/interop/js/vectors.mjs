@@ -16,6 +16,7 @@ import { checkActionable } from './lib/freshness.mjs'
 import { decodeHeartbeat, encodeHeartbeat } from './lib/heartbeat.mjs'
 import { DecodeError, decode, encode } from './lib/msgpack.mjs'
 import { isPart, readReport } from './lib/report.mjs'
+import * as risk from './lib/risk.mjs'
 import { decodeRoster, decodeSignedRoster, rosterHash, verifyGenesis, verifySuccessor } from './lib/roster.mjs'
 import { Domain, SignatureError, addressOfKey, publicKeyOf, recoverKey, verifyDigest } from './lib/signing.mjs'
 import * as sync from './lib/sync.mjs'
@@ -216,6 +217,30 @@ const CHECKS = {
     },
     invalid: ({ text }) => refused(() => readReport(text)),
     parts: (vector) => equal(isPart(vector.public, vector.full), vector.is_part)
+  },
+  risk: {
+    signers: ({ secret, address }) => equal(addressOfKey(publicKeyOf(raw(secret))), address),
+    'reports.valid': riskReport,
+    'reports.invalid': ({ report }) => refused(() => risk.decodeReport(raw(report))),
+    moves: ({ before, after, same, legal }) => equal(risk.isLegal(before, after, same), legal),
+    several: riskReports
+  }
+}
+
+function riskReport ({ oracle, fields, signed, digest, signer }, file) {
+  const one = risk.openReport(oracle, raw(signed))
+  equal(one.digest, digest, 'digest')
+  equal(one.signer, signer, 'signer')
+  for (const [name, value] of Object.entries(fields)) equal(String(one.report[name]), value, name)
+  const secret = file.signers.find(({ address }) => address === signer).secret
+  equal(risk.signReport(oracle, raw(secret), raw(signed).subarray(0, -64)), signed.slice(-128), 'signature')
+}
+
+function riskReports (vector, file) {
+  const found = risk.aggregate(vector.reports.map((signed) => risk.openReport(file.oracle, raw(signed))), vector)
+  equal(risk.STATES[found.state], vector.state, 'state')
+  for (const name of Object.keys(found).filter((name) => name !== 'state')) {
+    equal(typeof found[name] === 'bigint' ? String(found[name]) : found[name], vector[name], name)
   }
 }
 

@@ -1,12 +1,15 @@
 // The checks of the log's vectors, in the form of those in vectors.mjs.
 
 import { equal, raw, refused } from './lib/expect.mjs'
-import { hex } from './lib/fields.mjs'
-import { judgeGrowth, verifyCase, verifySplitView } from './lib/log_cases.mjs'
+import { hex, same } from './lib/fields.mjs'
+import { verifyAnchor } from './lib/log_anchor.mjs'
+import { judgeGrowth, splitLog, verifyCase, verifySplitView } from './lib/log_cases.mjs'
+import { logKey } from './lib/log_members.mjs'
 import { decodeKey, keyText, verifyHead } from './lib/log_notes.mjs'
 import * as tree from './lib/log_tree.mjs'
 import { decodePolicy, isQuorate, verifyProof } from './lib/log_trust.mjs'
 import { DecodeError } from './lib/msgpack.mjs'
+import { decodeRoster } from './lib/roster.mjs'
 import { SignatureError } from './lib/signing.mjs'
 
 const refuses = (check) => (vector, file) =>
@@ -54,6 +57,15 @@ const proof = ({ proof: file }, { proofs }) => verifyProof(Buffer.from(file), po
 const splitView = ({ proof: data }, { split_views: { log } }) => verifySplitView(raw(data), decodeKey(log))
 const caseFile = ({ file: data }, file) => verifyCase(raw(data), policyOf(file))
 
+// By the key that the roster has of the publisher.
+function logProof ({ proof: data }, { roster, network, publisher }) {
+  const log = splitLog(raw(data))
+  const entry = decodeRoster(raw(roster)).members.flatMap((m) => m.publishers).find(({ id }) => same(id, log.publisher))
+  if (hex(log.network) !== network || entry?.log === undefined) throw new DecodeError('the roster has no such log')
+  verifySplitView(raw(data), logKey(log, entry.log))
+  equal(log.publisher, publisher)
+}
+
 function growthVector ({ kept, growth, answer }, { log }) {
   const judge = () => judgeGrowth(kept === null ? null : Buffer.from(kept), raw(growth), decodeKey(log))
   if (answer === null) {
@@ -65,6 +77,8 @@ function growthVector ({ kept, growth, answer }, { log }) {
   // What it answers with has to convince others.
   if (answer === 'split') verifySplitView(found.proof, decodeKey(log))
 }
+
+const anchor = ({ data, origin, size, root }) => verifyAnchor(raw(data), { origin, size, root: raw(root) })
 
 export const LOG_CHECKS = {
   'log-tree': {
@@ -105,5 +119,7 @@ export const LOG_CHECKS = {
     valid: (vector, file) => equal(caseFile(vector, file), vector.entries),
     invalid: refuses(caseFile)
   },
-  'log-witness': { cases: growthVector }
+  'log-proofs': { valid: logProof, invalid: refuses(logProof) },
+  'log-witness': { cases: growthVector },
+  'log-anchor': { valid: anchor, invalid: refuses(anchor) }
 }

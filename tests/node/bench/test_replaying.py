@@ -18,7 +18,8 @@ async def test_every_length_is_measured(monkeypatch: pytest.MonkeyPatch) -> None
         "replay of 800",
         "replay: exponent of time over signals",
     ]
-    assert all(result.value > 0 for result in results)
+    # The slope of two short flights is the machine's, and may be below zero.
+    assert all(result.value > 0 for result in results[:-1])
 
 
 def test_a_slope_of_one_is_linear_and_of_two_quadratic() -> None:

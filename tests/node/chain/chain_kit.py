@@ -208,6 +208,21 @@ class Proxy(RpcProxy):
         return super().answer(request, reply)
 
 
+class Killer(trio.abc.Instrument):
+    """Cancels a scope when a task has been scheduled so many times: at every await in turn, from test to test."""
+
+    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, at_step: int) -> None:
+        self._task = task
+        self._scope = scope
+        self._left = at_step
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task:
+            self._left -= 1
+            if self._left <= 0:
+                self._scope.cancel()
+
+
 @asynccontextmanager
 async def open_proxy(anvil: Anvil) -> AsyncIterator[Proxy]:
     proxy = Proxy(anvil.url)
@@ -234,6 +249,7 @@ __all__ = [
     "GUARDIAN_KEYS",
     "OCCASION",
     "Bench",
+    "Killer",
     "MemoryJournal",
     "Proxy",
     "State",

@@ -74,6 +74,17 @@ async def test_a_silent_endpoint_is_left_in_time() -> None:
         await ask(sleep, timeout_ms=50)
 
 
+async def test_what_was_asked_and_what_failed_is_counted() -> None:
+    async with serve_http(answering(b"<html>", 502)) as url:
+        endpoint = RpcEndpoint(url, timeout_ms=30_000)
+        for _ in range(2):
+            with pytest.raises(RpcUnavailable):
+                await endpoint.call("eth_chainId")
+        await endpoint.aclose()
+    assert (endpoint.tally.exchanges, endpoint.tally.failures) == (2, 2)
+    assert endpoint.tally.seconds > 0
+
+
 async def test_a_refused_connection_is_unavailable() -> None:
     async with serve_http(answering({})) as url:
         pass

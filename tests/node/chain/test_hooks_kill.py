@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from chain_kit import DEADLINE_S, Bench
+from chain_kit import DEADLINE_S, Bench, Killer
 from tocsin_node.demo.scenario_chain import is_paused
 from tocsin_protocol.containment.action import Action
 from tocsin_protocol.containment.life_cycle import State
@@ -11,21 +11,6 @@ from tocsin_protocol.containment.life_cycle import State
 MAX_STEPS = 400
 """More than a run has; the loop ends with the first run that is over before its death."""
 MAX_DEATHS_IN_A_ROW = 40
-
-
-class Killer(trio.abc.Instrument):
-    """Cancels a scope when a task has been scheduled so many times: at every await in turn, from test to test."""
-
-    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, at_step: int) -> None:
-        self._task = task
-        self._scope = scope
-        self._left = at_step
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._task:
-            self._left -= 1
-            if self._left <= 0:
-                self._scope.cancel()
 
 
 async def run_until_killed(bench: Bench, action: Action, at_step: int, *urls: str) -> bool:

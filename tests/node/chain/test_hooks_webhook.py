@@ -17,8 +17,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tocsin_node.clock import now_ms
 from tocsin_node.errors import ConfigError
 from tocsin_node.hooks.config import WebhookHookConfig
-from tocsin_node.hooks.webhook import WebhookHook, read_secret
+from tocsin_node.hooks.webhook import WebhookHook
 from tocsin_node.outbound import open_client
+from tocsin_node.webhook_signing import read_secret
 from tocsin_protocol.containment.action import Action, new_action
 from tocsin_protocol.containment.life_cycle import Event, State
 

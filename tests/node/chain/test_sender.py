@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 import trio
-from chain_kit import DEADLINE_S, GUARDIAN_KEYS, Bench, open_late, open_proxy
+from chain_kit import DEADLINE_S, FAR_MS, GUARDIAN_KEYS, Bench, open_late, open_proxy
 from tocsin_node.chain.abi import encode_call, parse_function
 from tocsin_node.chain.client import open_chain
 from tocsin_node.chain.config import ChainConfig
 from tocsin_node.chain.errors import CapReached, RpcUnavailable
 from tocsin_node.chain.guardian import Guardian
 from tocsin_node.chain.preflight import Objection, Trial, judge_trials, read_trial
-from tocsin_node.chain.quotes import Quote
+from tocsin_node.chain.quotes import Quote, find_gap
 from tocsin_node.chain.sender import FRESH_ROUNDS, Sender, _Warm
 from tocsin_node.chain.spending import DAY_S, Spending
+from tocsin_node.clock import now_ms
 from tocsin_node.hooks.evm import EvmHook
 from tocsin_protocol.containment.life_cycle import Event, State
 from trio.testing import MockClock
@@ -351,3 +352,109 @@ async def test_hooks_of_one_guardian_share_what_is_warm(bench: Bench) -> None:
         second = await hooks[1].run(bench.intend(epoch=2), bench.journal)
     assert [first.state, second.state] == [State.EFFECTIVE, State.EFFECTIVE]
     assert [first.transactions[0].nonce, second.transactions[0].nonce] == [0, 1]
+
+
+async def test_a_pause_does_not_wait_behind_a_nonce_that_was_dropped_and_is_too_old(bench: Bench) -> None:
+    """Two levers of one guardian; the first is lost from the pool, and past its deadline nobody sends it again."""
+    await bench.anvil.call("evm_setAutomine", False)
+    is_late = False
+
+    def clock() -> int:
+        return now_ms() + (2 * FAR_MS if is_late else 0)
+
+    first, second = bench.intend(epoch=1), bench.intend(epoch=2, for_ms=4 * FAR_MS)
+    async with open_sender(bench, rebroadcast_ms=200) as sender, trio.open_nursery() as nursery:
+        hooks = [EvmHook(bench.hook_config(name=name), sender, clock) for name in ("one", "two")]
+        nursery.start_soon(hooks[0].run, first, bench.journal)
+        await bench.wait_for(lambda: bool(bench.journal.actions[first.action_id].transactions))
+        nursery.start_soon(hooks[1].run, second, bench.journal)
+        await bench.wait_for(lambda: bool(bench.journal.actions[second.action_id].transactions))
+        is_late = True
+        (lost,) = bench.journal.actions[first.action_id].transactions
+        (waiting,) = bench.journal.actions[second.action_id].transactions
+        assert (lost.nonce, waiting.nonce) == (0, 1)
+        await bench.anvil.call("anvil_dropAllTransactions")
+        await bench.wait_pooled(waiting)
+        with trio.fail_after(DEADLINE_S):
+            while bench.journal.actions[second.action_id].state is not State.EFFECTIVE:
+                await bench.anvil.mine()
+                await trio.sleep(0.05)
+        await bench.wait_for(lambda: bench.journal.actions[first.action_id].is_settled)
+        nursery.cancel_scope.cancel()
+    assert bench.journal.actions[first.action_id].state is State.FAILED
+    assert await bench.count_sent() == 2
+    assert await bench.count_pauses() == 1
+
+
+async def test_a_nonce_of_a_block_that_was_replaced_unseen_is_filled_before_it_holds_back_a_pause(bench: Bench) -> None:
+    before = await bench.anvil.snapshot()
+    async with open_sender(bench, rebroadcast_ms=200) as sender:
+        hook = EvmHook(bench.hook_config(), sender)
+        # Of what is no action, so that nothing watches its block.
+        filler = sender.sign_first(bench.scenario.dex, b"", Quote(0, 10**9, 10**9))
+        await sender.start_broadcast(filler).wait()
+        # Accepted is not mined yet.
+        with trio.fail_after(DEADLINE_S):
+            while not await bench.count_sent():  # noqa: ASYNC110 - a chain sets no event
+                await trio.sleep(0.01)
+        sender.note_mined(0)
+        await bench.anvil.restore(before)
+        done = await hook.run(bench.intend(), bench.journal)
+    assert (done.state, done.transactions[0].nonce) == (State.EFFECTIVE, 1)
+    assert await bench.count_sent() == 2
+    assert await bench.count_pauses() == 1
+
+
+async def test_a_nonce_of_an_action_that_may_still_be_sent_is_not_filled(bench: Bench) -> None:
+    async with open_sender(bench) as sender:
+        behind = sender.sign_first(bench.scenario.dex, b"", Quote(1, 10**9, 10**9))
+        sender.hold_nonce(b"a", 0)
+        assert await sender.fill_gap(behind) is None
+        sender.release_nonce(b"a")
+        filler = await sender.fill_gap(behind)
+        assert filler is not None
+        assert (filler.nonce, filler.max_fee_wei) == (0, behind.max_fee_wei)
+
+
+async def test_what_fills_a_gap_is_bumped_with_what_waits_behind_it(bench: Bench) -> None:
+    await bench.anvil.call("evm_setAutomine", False)
+    async with open_sender(bench) as sender:
+        behind = sender.sign_first(bench.scenario.dex, b"", Quote(1, 10**9, 10**9))
+        filler = await sender.fill_gap(behind)
+        assert filler is not None
+        await bench.wait_pooled(filler)
+        assert await sender.fill_gap(behind) is None
+        bumped = await sender.sign_bump(bench.scenario.dex, b"", behind)
+        again = await sender.fill_gap(bumped)
+        assert again is not None
+        assert (again.nonce, again.max_fee_wei) == (0, bumped.max_fee_wei)
+        await bench.wait_pooled(again)
+        sender.note_mined(1)
+        assert await sender.fill_gap(await sender.sign_bump(bench.scenario.dex, b"", bumped)) is None
+
+
+async def test_a_gap_is_not_filled_beyond_the_spend_cap(bench: Bench) -> None:
+    async with open_sender(bench) as sender:
+        behind = sender.sign_first(bench.scenario.dex, b"", Quote(1, 10**9, 10**9))
+        cap = behind.max_fee_wei * sender.client.config.gas_limit * 3 // 2
+    async with open_sender(bench, max_day_spend_wei=cap) as sender:
+        sender.sign_first(bench.scenario.dex, b"", Quote(1, 10**9, 10**9))
+        with pytest.raises(CapReached, match="max_day_spend_wei"):
+            await sender.fill_gap(behind)
+
+
+@pytest.mark.parametrize(
+    ("nonces", "witnesses", "gap"),
+    [
+        ([], 1, None),
+        ([0], 1, 0),
+        ([1], 1, None),
+        ([0], 2, None),
+        ([0, 1], 2, None),
+        ([0, 0, 99], 2, 0),
+        ([0, 1, 1], 2, None),
+        ([0, 0, 1, 1], 2, None),
+    ],
+)
+def test_most_endpoints_tell_that_a_nonce_is_missing(nonces: list[int], witnesses: int, gap: int | None) -> None:
+    assert find_gap(nonces, 1, witnesses) == gap

@@ -128,16 +128,22 @@ def run_node(directory: Path, policy: str) -> Iterator[RunningNode]:
     secret.chmod(0o600)
     signed = create_genesis((home.entry for home in homes), secrets.token_bytes(32))
     pin_genesis(homes[0].config_path, signed, genesis_hash(signed))
-    with (directory / "log").open("wb") as log:
+    with run_home(directory / "lender", directory / "log") as running:
+        yield running
+
+
+@contextmanager
+def run_home(home: Path, log_path: Path) -> Iterator[RunningNode]:
+    with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tocsin_node.cli", "run", "--home", str(directory / "lender")],
+            [sys.executable, "-m", "tocsin_node.cli", "run", "--home", str(home)],
             stdout=log,
             stderr=log,
             env={**os.environ, "PYTHONWARNINGS": "default"},
         )
-        running = RunningNode(directory / "lender", process)
+        running = RunningNode(home, process)
         try:
-            wait_until_it_answers(running, directory / "log")
+            wait_until_it_answers(running, log_path)
             yield running
         finally:
             process.send_signal(signal.SIGTERM)
@@ -146,6 +152,13 @@ def run_node(directory: Path, policy: str) -> Iterator[RunningNode]:
             finally:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture
+def start_home() -> Iterator[Callable[[Path, Path], RunningNode]]:
+    """Starts a node on a home that is there, until the end of the test."""
+    with ExitStack() as stack:
+        yield lambda home, log_path: stack.enter_context(run_home(home, log_path))
 
 
 def wait_until_it_answers(running: RunningNode, log: Path) -> None:

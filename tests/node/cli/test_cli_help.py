@@ -56,6 +56,8 @@ def test_help_lists_all_commands_and_exit_codes(tocsin: Any) -> None:
         "approve new-key", "recover", "recover plan", "recover approve", "recover opened", "recover claims",
         "ledger", "ledger show", "ledger confirm", "ledger lifted", "ledger settle",
         "log", "log key", "log fsck", "log verify", "log prove", "log entry", "log export",
+        "feed", "feed key", "feed key add", "feed key list", "feed key revoke", "feed hook", "feed hook add",
+        "feed hook list", "feed hook remove", "feed hook resume", "feed hook dead",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(tocsin: Any, command: str) -> None:

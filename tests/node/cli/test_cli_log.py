@@ -119,6 +119,9 @@ def test_an_incident_is_proven_with_all_that_belongs_to_it(
     (shown,) = lines(tocsin("log", "verify", tmp_path / "a.tocsin-case", "--key", key, "--json"))
     kinds = [entry["kind"] for entry in shown["entries"]]
     assert {"signal", "incident", "decision"} <= set(kinds)
+    # what each decision stood on, and what that names: rules, charges, policy, roster, manifest
+    assert kinds.count("basis") >= kinds.count("decision") + 5
+    assert kinds.index("basis") < kinds.index("decision")
     assert {entry["about"] for entry in shown["entries"] if entry["kind"] == "decision"} == {incident}
     assert len(shown["signals"]) == kinds.count("signal")
 
@@ -149,19 +152,24 @@ def test_an_id_that_nothing_is_about_is_said(tocsin: Any, at: Any, tmp_path: Pat
     assert (result.exit_code, "no entry of the log is about" in result.stderr) == (1, True)
 
 
-def test_fsck_tells_what_was_changed_behind_the_nodes_back(
-    tocsin: Any, lines: Any, node: Any, exported: Path, tmp_path: Path
-) -> None:
-    """On a copy: the running node keeps its own."""
-    copy = tmp_path / "copy"
+def copy_of(home: Path, copy: Path) -> tuple[Path, Path]:
+    """A node's files at another place, and the database among them."""
     copy.mkdir(mode=0o700)
-    for path in node.home.rglob("*"):
+    for path in home.rglob("*"):
         if path.is_file():
-            target = copy / path.relative_to(node.home)
+            target = copy / path.relative_to(home)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
             target.chmod(0o600)
     (database,) = copy.rglob(DATABASE_NAME)
+    return copy, database
+
+
+def test_fsck_tells_what_was_changed_behind_the_nodes_back(
+    tocsin: Any, lines: Any, node: Any, exported: Path, tmp_path: Path
+) -> None:
+    """On a copy: the running node keeps its own."""
+    copy, database = copy_of(node.home, tmp_path / "copy")
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE audit SET at_ms = at_ms + 1 WHERE sequence = 1")
     result = tocsin("log", "fsck", "--json", "--home", copy)
@@ -169,3 +177,66 @@ def test_fsck_tells_what_was_changed_behind_the_nodes_back(
     assert result.exit_code == 1
     assert [fault["where"] for fault in report["faults"]] == ["entry 0"]
     assert "entry 0: is not the one" in tocsin("log", "fsck", "--home", copy).stdout
+
+
+def test_what_a_node_decided_and_found_is_taken_again(tocsin: Any, lines: Any, at: Any, node: Any) -> None:
+    assert tocsin("publish", *SIGNAL, *at).exit_code == 0
+    incident = lines(tocsin("incidents", "--json", *at))[0]["id"]
+    assert tocsin("adjudicate", incident[:12], "confirmed", "--yes", *at).exit_code == 0
+    result = tocsin("log", "replay", "--incident", incident[:12], "--json", *at)
+    (told,) = lines(result)
+    assert (result.exit_code, told["differs"], told["not-replayable"], told["told"]) == (0, 0, 0, [])
+    assert told["equal"] >= 2
+    assert "The same." in tocsin("log", "replay", *at).stdout
+
+
+def test_nothing_is_taken_again_from_a_log_that_was_changed(tocsin: Any, node: Any, tmp_path: Path) -> None:
+    copy = copy_of(node.home, tmp_path / "copy")
+    with closing(sqlite3.connect(copy[1])) as connection, connection:
+        connection.execute("UPDATE audit SET at_ms = at_ms + 1 WHERE sequence = 1")
+    result = tocsin("log", "replay", "--home", copy[0])
+    assert (result.exit_code, "the log is not whole" in result.stderr) == (1, True)
+
+
+def test_a_decision_that_comes_out_differently_is_shown(tocsin: Any, at: Any, node: Any, tmp_path: Path) -> None:
+    assert tocsin("publish", *SIGNAL, *at).exit_code == 0
+    copy = copy_of(node.home, tmp_path / "copy")
+    with closing(sqlite3.connect(copy[1])) as connection, connection:
+        connection.execute("DELETE FROM signals")
+    result = tocsin("log", "replay", "--home", copy[0])
+    assert result.exit_code == 1
+    assert "cannot be taken again" in result.stdout
+    assert "is not kept" in result.stdout
+    assert "0 come out differently" in result.stdout
+
+
+def test_an_export_is_taken_again_without_the_node(tocsin: Any, lines: Any, at: Any, key: str, tmp_path: Path) -> None:
+    assert tocsin("publish", *SIGNAL, *at).exit_code == 0
+    whole, bare = tmp_path / "whole", tmp_path / "bare"
+    assert tocsin("log", "export", whole, "--whole", *at).exit_code == 0
+    assert {path.stat().st_mode & 0o777 for path in whole.glob("signals/*/*")} == {0o600}
+    elsewhere = ("--home", tmp_path / "nowhere")
+    result = tocsin("log", "replay", "--from", whole, "--key", key, "--json", *elsewhere)
+    (told,) = lines(result)
+    assert (result.exit_code, told["differs"], told["not-replayable"]) == (0, 0, 0), told
+    assert told["equal"] >= 1
+    assert tocsin("log", "verify", whole, "--key", key).exit_code == 0
+    # without what stands beside the tiles nothing counts as equal
+    assert tocsin("log", "export", bare, *at).exit_code == 0
+    result = tocsin("log", "replay", "--from", bare, "--key", key, *elsewhere)
+    assert (result.exit_code, "signals/000" in result.stdout) == (1, True)
+    other = tocsin("log", "replay", "--from", whole, "--key", key[:-4] + "AAA=", *elsewhere)
+    assert other.exit_code == 1
+    assert tocsin("log", "replay", "--from", whole, *elsewhere).exit_code == 2
+    assert tocsin("log", "replay", "--key", key, *at).exit_code == 2
+    none = tocsin("log", "replay", "--incident", "00" * 32, *at)
+    assert (none.exit_code, "no decision and no finding" in none.stderr) == (1, True)
+
+
+def test_a_policy_names_the_log_and_its_witnesses(tocsin: Any, at: Any, exported: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    policy.write_text(tocsin("log", "policy", "--least", 0, *at).stdout)
+    assert tocsin("log", "verify", exported, "--policy", policy).exit_code == 0
+    refused = tocsin("log", "policy", "--least", 9, *at)
+    assert refused.exit_code == 1
+    assert "9 members are to cosign" in refused.stderr

@@ -184,6 +184,9 @@ async def open_bench(
                 mesh_state.proof_found(proof)
                 publishing.proof_found(proof)
 
+            async def own_feed_shown(peer_id: str) -> None:
+                publishing.settle(peer_id)
+
             catching_up = CatchingUp(
                 store,
                 network,
@@ -191,7 +194,7 @@ async def open_bench(
                 mesh,  # type: ignore[arg-type]
                 metrics,
                 now_ms,
-                publishing.settle,
+                own_feed_shown,
                 proof_found,
             )
             intake.listeners += [acting.start, mesh_state.filed]

@@ -11,25 +11,33 @@ import trio
 from protocol_kit import NAMES, NOW_MS, VAULT, Feed, follow, make_roster, make_signal, make_standard, signed_by
 from relay_kit import Bench, open_bench
 from store_kit import OWN, arm, make_rules
+from tocsin_node.hooks.pursuit import sign_detail
 from tocsin_node.relay import verdicts
+from tocsin_node.relay.log_desk import LogDesk
 from tocsin_node.relay.publishing import Speech
 from tocsin_node.relay.verdicts import run_verdicts
 from tocsin_node.store.actions import end_due
 from tocsin_node.store.adjudications import adjudicate
+from tocsin_node.store.anchors import append_anchor_event, begin_anchor, read_unanchored
 from tocsin_node.store.arrivals import Path
 from tocsin_node.store.audit import read_audit
 from tocsin_node.store.evidence_checks import insert_checks
+from tocsin_node.store.writer import Connection
 from tocsin_protocol.adjudication import Adjudication, Finding
 from tocsin_protocol.audit import AuditEntry, EntryKind
+from tocsin_protocol.containment.action import SignedTransaction
+from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.evidence.answers import Answer, Checked
 from tocsin_protocol.evidence.predicates import TxIncluded
 from tocsin_protocol.ids import NO_DIGEST
+from tocsin_protocol.log.note import VerifierKey
 from tocsin_protocol.taxonomy import Category
 
 PAGE = FilePath(__file__).parents[3] / "specs" / "audit-log.md"
 MAX_DETAIL_BYTES = 256 * 1024
 LEVER_MS = 15 * 60_000
+CHAIN = "eip155:1"
 MAX_ENTRIES = 1000
 
 
@@ -41,6 +49,23 @@ def words_of(kind: EntryKind) -> set[str]:
 
 async def entries_of(bench: Bench) -> list[AuditEntry]:
     return await bench.store.writer.submit(partial(read_audit, after=0, limit=MAX_ENTRIES))
+
+
+def anchor_log(key: VerifierKey, connection: Connection) -> None:
+    """As if the log's head had gone to a chain and were in a block."""
+    head = read_unanchored(connection, key, CHAIN)
+    assert head is not None
+    hash_ = b"\x07" * 32
+    signed = SignedTransaction(b"raw", hash_, 0, 10, 1)
+    account = "0x" + "11" * 20
+    anchor = begin_anchor(connection, head, account, CHAIN, signed, sign_detail(signed), NOW_MS)
+    included = {"block_number": 9, "block_hash": b"\x03" * 32, "hash": hash_}
+    for event, detail in (
+        (Event.INCLUDE, included),
+        (Event.CONFIRM, {"reason": ""}),
+        (Event.REORG, {"reason": "gone"}),
+    ):
+        append_anchor_event(connection, anchor.action_id, event, detail, NOW_MS)
 
 
 async def live_through_everything(bench: Bench) -> None:
@@ -61,6 +86,10 @@ async def live_through_everything(bench: Bench) -> None:
     rules, secret = make_rules(roster=bench.network.index), Feed(OWN).secret
     ruling = Adjudication(feed.seal().digest, Category.ASSET_DRAIN, Finding.CONFIRMED, NOW_MS)
     await bench.store.writer.submit(lambda connection: adjudicate(connection, rules, secret, ruling, ()))
+    (incident,) = await bench.store.writer.submit(lambda c: c.execute("SELECT id FROM incidents").fetchone())
+    told = {"incident": incident.hex(), "root": "ab" * 32, "leaves": 3}
+    await LogDesk(bench.store, secret, lambda: NOW_MS, lambda: True).log_report(told)
+    await bench.store.writer.submit(partial(anchor_log, bench.store.record.key))
     genesis = make_roster()
     await bench.network.apply(signed_by(follow(genesis, genesis.members), *NAMES))
 

@@ -135,5 +135,5 @@ async def test_the_queue_of_incidents_is_bounded(tmp_path: FilePath) -> None:
             lambda: bench.clock[0],
             bench.intake.announce,
         )
-        task.filed(Filed(touching=[bytes([n % 256, n // 256]) for n in range(MAX_WAITING_INCIDENTS + 3)]), Path.GOSSIP)
+        task.filed(Filed(claiming=[bytes([n % 256, n // 256]) for n in range(MAX_WAITING_INCIDENTS + 3)]), Path.GOSSIP)
         assert bench.counted("tocsin_dropped", reason="evidence-queue-full") == 3

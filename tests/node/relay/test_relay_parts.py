@@ -120,7 +120,12 @@ def make_heartbeats(store: Store, network: Network, mesh: Hand, metrics: Metrics
         lambda: NOW_MS,
         lambda: [("eip155:1", 7)],
         [Category.ASSET_DRAIN],
+        no_logs,
     )
+
+
+async def no_logs() -> tuple[None, tuple[bytes, ...]]:
+    return None, ()
 
 
 async def test_a_new_roster_is_durable_used_and_told_to_the_mesh(tmp_path: FilePath) -> None:

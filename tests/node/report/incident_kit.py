@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from protocol_kit import NETWORK_ID, NOW_MS, Feed, make_signal, signed_by
-from store_kit import OWN, arm, file, independent_roster, make_rules
+from store_kit import LOG_SECRET, OWN, arm, file, independent_roster, make_rules
 from tocsin_node.report.reading import read_entries
 from tocsin_node.store.actions import append_event
 from tocsin_node.store.adjudications import adjudicate
 from tocsin_node.store.database import open_writer
 from tocsin_node.store.evidence_checks import insert_checks
+from tocsin_node.store.record import Record
 from tocsin_node.store.record_reader import RecordReader
 from tocsin_node.store.rosters import load_rosters
 from tocsin_protocol.adjudication import Adjudication, Finding
 from tocsin_protocol.containment.life_cycle import Event
 from tocsin_protocol.evidence.answers import Answer, Checked, Doubt
 from tocsin_protocol.evidence.grammar import decode_predicate
+from tocsin_protocol.log.checkpoint import origin_of
+from tocsin_protocol.log.note import VerifierKey
 from tocsin_protocol.model import Evidence, Loss
 from tocsin_protocol.postmortem.entries import AnyEntry
 from tocsin_protocol.taxonomy import Category, EvidenceKind, Tlp
@@ -66,6 +69,10 @@ class Scene:
         """The operator finds it to have been real; delta watched, and said nothing."""
         ruling = Adjudication(self.incident, Category.ASSET_DRAIN, Finding.CONFIRMED, NOW_MS + 9_000)
         adjudicate(self.connection, make_rules(), Feed(OWN).secret, ruling, [Feed("delta").publisher])
+
+    def log(self) -> VerifierKey:
+        """Bring what happened into the log; returns its key."""
+        return Record(self.connection, origin_of(NETWORK_ID, Feed(OWN).publisher), LOG_SECRET).key
 
     def entries(self) -> list[AnyEntry]:
         """What a report of it says."""

@@ -8,13 +8,14 @@ from html.parser import HTMLParser
 
 import pytest
 from incident_kit import SECOND_WORDS, Scene
+from msgspec import structs
 from protocol_kit import NOW_MS
 from report_kit import acted, decided, header, incident, said, salts
 from tocsin_node.report.files import make_report
 from tocsin_node.report.markup import MAX_SHOWN_CHARS, MAX_TABLE_ROWS, safe, short, time_text
 from tocsin_node.report.page import build_page
 from tocsin_node.report.pdf import PACKAGES, PdfError, print_page
-from tocsin_protocol.postmortem.entries import Ruled
+from tocsin_protocol.postmortem.entries import Believed, Proof, Ruled
 from tocsin_protocol.postmortem.report import build_report, redact_report
 from tocsin_protocol.taxonomy import Tlp
 
@@ -102,6 +103,32 @@ def test_a_public_page_says_how_much_is_withheld_and_shows_none_of_it(scene: Sce
     assert full.root.hex() in page
     for hidden in ("treasurer", "cedar", "28.00M", "one more", "disagreement"):
         assert hidden not in page, hidden
+
+
+def test_a_public_page_says_that_its_paths_into_the_log_are_withheld(scene: Scene) -> None:
+    scene.happen()
+    full = make_report(scene.entries())
+    said = "The paths from here into the node's audit log are withheld"
+    assert said in build_page(redact_report(full, Tlp.CLEAR))
+    assert said not in build_page(full)
+
+
+def test_a_belief_that_our_own_detector_made_alone_is_not_told_as_of_no_group() -> None:
+    belief = Believed(tlp=Tlp.AMBER, decision=1, at_ms=NOW_MS, belief_ppm=8_920, groups=0, acts=1)
+    beliefs = [structs.replace(belief, groups=groups) for groups in (0, 1, 2)]
+    page = build_page(build_report([header(), *beliefs], salts(1 + len(beliefs))))
+    for told in (
+        ", with nobody else&#x27;s word",
+        ", with 1 independent group of others",
+        ", with 2 independent groups",
+    ):
+        assert told in page or told.replace("&#x27;", "'") in page, told
+
+
+def test_proven_entries_are_told_by_the_index_that_the_log_is_asked_for(page: str, scene: Scene) -> None:
+    proofs = [entry for entry in make_report(scene.entries()).entries if isinstance(entry, Proof)]
+    for proof in proofs:
+        assert f"{proof.sequence - 1}</td><td>{time_text(proof.at_ms)[11:]}" in re.sub(r"<td[^>]*>", "<td>", page)
 
 
 def test_a_page_of_withheld_actions_does_not_say_that_there_were_none() -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, TypeVar
 
 import pytest
 from incident_kit import REASON, SECOND_WORDS, Scene
+from msgspec import structs
 from protocol_kit import NOW_MS, Feed
 from store_kit import HOOK, OWN
 from tocsin_node.report import reading
 from tocsin_node.report.files import make_report
 from tocsin_node.report.reading import read_entries
+from tocsin_node.report.sections import proofs_html
 from tocsin_node.report.stages import stages_of
 from tocsin_node.store import record_reader
 from tocsin_node.store.database import StoreError
 from tocsin_node.store.record_reader import RecordReader
-from tocsin_protocol.encoding import encode_canonical
+from tocsin_protocol.audit import EntryKind, encode_entry
+from tocsin_protocol.encoding import decode_canonical
 from tocsin_protocol.envelope import seal_envelope
+from tocsin_protocol.errors import ProofError, SignatureError
 from tocsin_protocol.ids import NO_DIGEST
+from tocsin_protocol.log.note import Algorithm, verifier_key
+from tocsin_protocol.log.tiles import MAX_ENTRY_BYTES
+from tocsin_protocol.log.tree import leaf_hash
 from tocsin_protocol.model import Subject
 from tocsin_protocol.postmortem.entries import (
     About,
@@ -29,13 +35,15 @@ from tocsin_protocol.postmortem.entries import (
     Decided,
     Earned,
     Found,
+    Head,
     Header,
     Journal,
     Lesson,
     Proof,
     Said,
 )
-from tocsin_protocol.postmortem.report import decode_report, encode_report, redact_report
+from tocsin_protocol.postmortem.proofs import verify_proofs
+from tocsin_protocol.postmortem.report import Report, decode_report, encode_report, redact_report
 from tocsin_protocol.taxonomy import Role, SubjectKind, Tlp
 
 T = TypeVar("T", bound=AnyEntry)
@@ -119,17 +127,79 @@ def test_a_lever_that_never_took_effect_is_told_to_nobody_else(scene: Scene) -> 
     assert of(scene.entries(), Journal)[0].tlp is Tlp.AMBER_STRICT
 
 
-def test_each_audit_entry_about_it_is_named_by_its_place_and_digest(scene: Scene) -> None:
+def test_each_audit_entry_about_it_is_proven_under_the_head_of_the_log(scene: Scene) -> None:
     scene.happen()
+    scene.judge()
+    key = scene.log()
     with RecordReader(scene.data_dir) as reader:
         logged = {entry.sequence: entry for entry in reader.all_audit()}
     proofs = of(scene.entries(), Proof)
-    assert {proof.kind for proof in proofs} == {"incident", "signal", "evidence", "decision", "action", "outcome"}
+    kinds = {"incident", "signal", "evidence", "decision", "action", "outcome", "adjudication"}
+    assert {proof.kind for proof in proofs} == kinds
     for proof in proofs:
         entry = logged[proof.sequence]
-        fields = [entry.sequence, entry.at_ms, entry.kind.value, entry.reference, entry.detail]
-        assert proof.digest == hashlib.sha256(encode_canonical(fields)).hexdigest()
-    assert {proof.tlp for proof in proofs if proof.kind == "signal"} == {Tlp.CLEAR, Tlp.AMBER}
+        assert proof.digest == leaf_hash(encode_entry(entry.at_ms, entry.kind, entry.reference, entry.detail)).hex()
+    assert {proof.tlp for proof in proofs} == {Tlp.AMBER_STRICT}
+    report = make_report(scene.entries())
+    assert verify_proofs(report, [key])[1] == len(proofs)
+    assert verify_proofs(redact_report(report, Tlp.AMBER), [key])[1] == 0
+
+
+def test_no_hash_without_salt_and_no_signature_tells_the_public_what_is_withheld(scene: Scene) -> None:
+    scene.happen()
+    scene.judge()
+    scene.log()
+    text = encode_report(redact_report(make_report(scene.entries()), Tlp.GREEN)).decode()
+    with RecordReader(scene.data_dir) as reader:
+        for entry in reader.all_audit():
+            leaf = leaf_hash(encode_entry(entry.at_ms, entry.kind, entry.reference, entry.detail))
+            assert leaf.hex() not in text, entry.kind
+            if entry.kind is EntryKind.ADJUDICATION:
+                signature = decode_canonical(entry.detail, max_bytes=MAX_ENTRY_BYTES)["signature"]
+                assert signature.hex() not in text
+
+
+@pytest.mark.parametrize("allowed", Tlp)
+def test_the_place_of_what_is_withheld_tells_nothing(scene: Scene, allowed: Tlp) -> None:
+    scene.happen(first=Tlp.RED, second=Tlp.CLEAR)
+    leaves = redact_report(make_report(scene.entries()), allowed).leaves
+    shown = [leaf.entry is not None for leaf in leaves]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_a_report_whose_proofs_do_not_hold_is_refused(scene: Scene) -> None:
+    scene.happen()
+    key = scene.log()
+    entries = scene.entries()
+    (head,) = of(entries, Head)
+    proof = next(proof for proof in of(entries, Proof) if len(proof.path) > 1)
+
+    def changed(old: AnyEntry, new: AnyEntry | None) -> Report:
+        kept = (new if entry is old else entry for entry in entries)
+        return make_report([entry for entry in kept if entry is not None])
+
+    for wrong in (
+        structs.replace(proof, path=proof.path[1:]),
+        structs.replace(proof, digest="ab" * 32),
+        structs.replace(proof, sequence=proof.sequence + 1),
+    ):
+        with pytest.raises(ProofError, match="entry "):
+            verify_proofs(changed(proof, wrong), [key])
+    with pytest.raises(ProofError, match="0 heads"):
+        verify_proofs(changed(head, None), [key])
+    with pytest.raises(SignatureError):
+        verify_proofs(make_report(entries), [verifier_key(bytes(32), key.name, Algorithm.ED25519)])
+    header = of(entries, Header)[0]
+    with pytest.raises(ProofError, match="the report is of"):
+        verify_proofs(changed(header, structs.replace(header, publisher="ab" * 20)), [key])
+
+
+def test_a_database_without_a_head_is_told_of_without_proofs(scene: Scene) -> None:
+    scene.happen()
+    entries = scene.entries()
+    assert of(entries, Head) == []
+    assert {proof.path for proof in of(entries, Proof)} == {()}
+    assert "has no signed head of its log" in proofs_html(make_report(entries))
 
 
 def test_another_incident_is_left_out(scene: Scene) -> None:
@@ -203,3 +273,13 @@ def test_a_report_is_of_one_moment_whatever_is_written_meanwhile(scene: Scene) -
         scene.say("delta", NOW_MS + 900)
         assert read_entries(reader, scene.incident.hex(), NOW_MS) == before
     assert len(scene.entries()) > len(before)
+
+
+def test_what_was_pruned_of_it_is_said(scene: Scene) -> None:
+    scene.happen()
+    scene.log()
+    scene.connection.execute("UPDATE log_pruned SET entries = 256")
+    assert [lesson.kind for lesson in of(scene.entries(), Lesson) if lesson.kind == "pruned"] == []
+    scene.connection.execute("DELETE FROM audit WHERE sequence <= 5")
+    (lesson,) = (lesson for lesson in of(scene.entries(), Lesson) if lesson.kind == "pruned")
+    assert (lesson.fact[:21], lesson.tlp) == ("The first 256 entries", Tlp.AMBER_STRICT)

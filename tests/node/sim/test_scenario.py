@@ -44,7 +44,7 @@ def test_scenario_is_called_as_its_file(tmp_path: Path) -> None:
         (replaced(('answer = "confirmed"', 'answer = "perhaps"')), "report[0].evidence.answer"),
         (replaced(('kind = "attack"', 'kind = "control"')), "threat"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_fault_names_file_and_key(tmp_path: Path, make: Callable[[], str], key: str) -> None:
     path = write(tmp_path, make())

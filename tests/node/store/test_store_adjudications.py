@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from protocol_kit import DAY_MS, NOW_MS, Feed, make_signal
 from store_kit import HOOK, OWN, arm, audit_kinds, count, file, make_rules
-from tocsin_node.store.adjudications import adjudicate, read_records, read_tallies
+from tocsin_node.store.adjudications import adjudicate, read_records
 from tocsin_node.store.lever_states import read_charges, read_lever_states
 from tocsin_node.store.rules import Rules, Watching, no_watching
 from tocsin_node.store.sightings import load_sightings
 from tocsin_protocol.adjudication import Adjudication, Finding, verify_adjudication
+from tocsin_protocol.belief.outcomes import Verdict
 from tocsin_protocol.belief.reputation import Basis
 from tocsin_protocol.belief.silence import MAX_HEARTBEAT_AGE_MS, MIN_DELAYS
 from tocsin_protocol.belief.terms import Answer, Source
@@ -40,7 +41,7 @@ def test_a_stranger_earns_weight_by_incidents_that_were_real(database: sqlite3.C
         signal = make_signal(detected_ms=now_ms, issued_ms=now_ms, expires_ms=now_ms + 60_000, incident=f"day {day}")
         (decided,) = file(database, [feed.seal(signal)], rules=strangers(), now_ms=now_ms).decided
         assert settle(database, decided.incident, Finding.CONFIRMED, now_ms + 1) == 1
-        rules = replace(strangers(), tallies=read_tallies(database, now_ms + 1))
+        rules = replace(strangers(), tallies=read_records(database, now_ms + 1).tallies)
         standing = rules.speakers_of(Category.ASSET_DRAIN)[feed.publisher].standing
         weights.append(standing.llr)
     assert weights == sorted(weights)
@@ -53,18 +54,20 @@ def test_a_finding_may_be_taken_back_by_another(database: sqlite3.Connection) ->
     (decided,) = file(database, [Feed("brook").seal(make_signal())], rules=strangers()).decided
     watching = {Feed("cedar").publisher, Feed(OWN).publisher}
     assert settle(database, decided.incident, Finding.CONFIRMED, NOW_MS, watching=watching) == 2
-    tally = read_tallies(database, NOW_MS)
+    tally = read_records(database, NOW_MS).tallies
     assert tally[Feed("brook").publisher, Category.ASSET_DRAIN].hits == 1
     assert tally[Feed("cedar").publisher, Category.ASSET_DRAIN].misses == 1
     assert (Feed(OWN).publisher, Category.ASSET_DRAIN) not in tally
     assert settle(database, decided.incident, Finding.FALSE, NOW_MS + 1, watching=watching) == 1
-    tally = read_tallies(database, NOW_MS + 1)
+    tally = read_records(database, NOW_MS + 1).tallies
     assert set(tally) == {(Feed("brook").publisher, Category.ASSET_DRAIN)}
     assert tally[Feed("brook").publisher, Category.ASSET_DRAIN].false_alarms > 4.99
     assert count(database, "adjudications") == 1
     assert audit_kinds(database).count("adjudication") == 2
     body, signature = database.execute("SELECT body, signature FROM adjudications").fetchone()
-    assert verify_adjudication(Feed(OWN).key, body, signature).finding is Finding.FALSE
+    found, earned = verify_adjudication(Feed(OWN).key, body, signature)
+    assert found.finding is Finding.FALSE
+    assert [(e.publisher, e.outcome.verdict) for e in earned] == [(Feed("brook").publisher, Verdict.FALSE_ALARM)]
 
 
 def test_groups_are_charged_and_a_confirmed_incident_gives_it_back(database: sqlite3.Connection) -> None:

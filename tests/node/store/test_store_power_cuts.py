@@ -17,7 +17,7 @@ from typing import Any
 import apsw
 import pytest
 from log_kit import LOG_KEY as OTHER_LOG
-from log_kit import TIME_S, entries, growth_of
+from log_kit import entries, growth_of
 from power_kit import ANCHOR, DATABASE, Connection, Disk, DiskVFS, File, PowerCut
 from protocol_kit import NETWORK_ID, NOW_MS, VAULT, Feed
 from store_kit import LOG_SECRET, OWN
@@ -26,17 +26,16 @@ from tocsin_node.store.database import prepare_writer
 from tocsin_node.store.ledger import hold_ledger, read_mark
 from tocsin_node.store.ledger_doubt import judge_found
 from tocsin_node.store.record import Record, read_entries
-from tocsin_node.store.witnessing import read_witnessed, witness_growth
+from tocsin_node.store.witnessing import keep_heads, read_kept_head
 from tocsin_node.store.writer import Job, _commit
 from tocsin_protocol.containment.action import Action, Detail, IntentVerdict, new_action
 from tocsin_protocol.containment.ledger import LedgerMark, new_anchor, next_slot, read_newest
 from tocsin_protocol.containment.life_cycle import SETTLED, Event, State
 from tocsin_protocol.errors import ProofError
 from tocsin_protocol.log.checkpoint import origin_of, verify_checkpoint
-from tocsin_protocol.log.note import Cosigner
 from tocsin_protocol.log.tiles import RightEdge
 from tocsin_protocol.log.tree import leaf_hash, root_of_leaves
-from tocsin_protocol.log.witness import Answer
+from tocsin_protocol.log.watch import LogView, see_growth, see_head
 
 CUTS = 1_000
 SOAK_CUTS = 10_000
@@ -55,7 +54,7 @@ HOOKS = ("pause-vault", "cap-pool", "page")
 
 OWNER = Feed(OWN).publisher
 ORIGIN = origin_of(NETWORK_ID, OWNER)
-COSIGNER = Cosigner(LOG_SECRET, ORIGIN)
+OTHER = b"\x44" * 20
 Work = Callable[[Any], Any]
 
 
@@ -203,7 +202,7 @@ class World:
 
     def check_witness(self, connection: Connection) -> None:
         """Whose head we have cosigned we still keep: else a second history of that log would be cosigned as well."""
-        note = read_witnessed(connection, OTHER_LOG.name)  # type: ignore[arg-type]
+        note = read_kept_head(connection, OTHER)  # type: ignore[arg-type]
         kept = verify_checkpoint(note, [OTHER_LOG]).checkpoint.size if note is not None else 0
         if kept < self.cosigned:
             raise Broken(f"a head of {self.cosigned} entries was cosigned, and one of {kept} is kept")
@@ -248,9 +247,14 @@ class World:
     def witness(self, connection: Connection) -> None:
         """Another's log has grown, and shows us."""
         growth = growth_of(self.cosigned, entries(self.cosigned + self.rng.randrange(1, 4)))
-        answer = self.submit(connection, lambda c: witness_growth(c, growth, OTHER_LOG, COSIGNER, TIME_S))
-        assert answer.answer is Answer.COSIGN
-        self.cosigned = verify_checkpoint(answer.kept, [OTHER_LOG]).checkpoint.size
+        note = read_kept_head(connection, OTHER)  # type: ignore[arg-type]
+        view = LogView(OTHER_LOG)
+        if note is not None:
+            view = see_head(view, note, OTHER).view
+        seen = see_growth(view, growth, OTHER)
+        assert not seen.view.loose
+        self.submit(connection, lambda c: keep_heads(c, {OTHER: seen.view}))
+        self.cosigned = verify_checkpoint(growth.checkpoint, [OTHER_LOG]).checkpoint.size
 
     def set_arm(self, connection: Connection) -> None:
         hook, armed = self.rng.choice(HOOKS), self.rng.random() < 0.8

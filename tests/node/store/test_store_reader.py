@@ -123,6 +123,7 @@ def test_the_audit_is_paged_by_sequence(tmp_path: FilePath) -> None:
             EntryKind.ROSTER,
             EntryKind.SIGNAL,
             EntryKind.INCIDENT,
+            EntryKind.BASIS,
             EntryKind.DECISION,
         }
 

@@ -2,17 +2,17 @@
 
 import { decodeEnvelope } from './envelope.mjs'
 import { bytesOf, checkRising, hex, listOf, same, uintOf } from './fields.mjs'
-import { MAX_NOTE_BYTES, verifyHead } from './log_notes.mjs'
+import { logOfHead, readOrigin } from './log_members.mjs'
+import { MAX_NOTE_BYTES, decodeNote, verifyHead } from './log_notes.mjs'
 import { MAX_ENTRY_BYTES, ProofError, decodeEntry, leafHash, pathOf, rootsOfPath, verifyInclusion } from './log_tree.mjs'
 import { judgeHead } from './log_trust.mjs'
-import { decode, encode } from './msgpack.mjs'
+import { DecodeError, decode, encode } from './msgpack.mjs'
 import { Domain, SignatureError, addressOfKey, recoverKey } from './signing.mjs'
 
 const MAX_CASE_BYTES = 64 * 1024 * 1024
 const MAX_CASE_ENTRIES = 4096
 const MAX_SPLIT_VIEW_BYTES = 2 * MAX_NOTE_BYTES + 4096
 const MAX_GROWTH_BYTES = MAX_NOTE_BYTES + 4096
-const ORIGIN = /^tocsin\/([0-9a-f]{64})\/0x[0-9a-f]{40}$/
 
 // The indexes of the entries of a case file; throws where it does not hold under the policy.
 export function verifyCase (data, policy) {
@@ -23,14 +23,14 @@ export function verifyCase (data, policy) {
   })
   listOf('signals', signals, 0, MAX_CASE_ENTRIES)
   const { origin, size, root } = judgeHead(noteOf('checkpoint', checkpoint), policy)
-  const network = ORIGIN.exec(origin)?.[1]
-  if (network === undefined) throw new ProofError(`${origin} is not the log of a node`)
+  const log = readOrigin(origin)
+  if (log === undefined) throw new ProofError(`${origin} is not the log of a node`)
   const indexes = items.map(({ index }) => index)
   checkRising('entry number', indexes, (one, other) => one - other)
   for (const { index, entry, path } of items) verifyInclusion({ index, size, leaf: leafHash(entry), path, root })
   const entries = items.map(({ entry }) => decodeEntry(entry))
   const logged = entries.filter(({ kind }) => kind === 'signal').map(({ reference }) => hex(reference))
-  const domain = new Domain(Buffer.from(network, 'hex'))
+  const domain = new Domain(log.network)
   for (const digest of signals.map((signal) => verifySignal(domain, signal))) {
     if (!logged.includes(digest)) throw new ProofError(`the signal ${digest} is in no entry of the case`)
   }
@@ -62,12 +62,27 @@ export function verifySplitView (data, log) {
   if (same(foundSmaller, smaller.root)) throw new ProofError('the larger log begins with the smaller')
 }
 
+// Whose log a proof says has split, unverified; undefined where it is a proof of another kind.
+export function splitLog (proof) {
+  const fields = listOf('proof', decode(proof, MAX_SPLIT_VIEW_BYTES), 2, 3)
+  if (fields.length === 2) return undefined
+  const heads = fields.slice(0, 2)
+  if (!heads.every((head) => head instanceof Uint8Array && decodeNote(head).signatures.length === 1)) {
+    throw new DecodeError('a head of a split view does not have one signature alone')
+  }
+  return logOfHead(heads[0])
+}
+
+// How a log has grown, as it stands in other messages.
+export function growthOf (value) {
+  const [old, path, checkpoint] = listOf('growth', value, 3, 3)
+  return { old: uintOf('old', old), path: pathOf(path), checkpoint: noteOf('checkpoint', checkpoint) }
+}
+
 // What a witness answers that keeps this head (null: none), and of `split` the proof; throws where it refuses.
 export function judgeGrowth (kept, data, log) {
-  const [old, hashes, note] = listOf('growth', decode(data, MAX_GROWTH_BYTES), 3, 3)
-  uintOf('old', old)
-  const path = pathOf(hashes)
-  const head = verifyHead(noteOf('checkpoint', note), [log])
+  const { old, path, checkpoint: note } = growthOf(decode(data, MAX_GROWTH_BYTES))
+  const head = verifyHead(note, [log])
   if (kept === null) return { answer: 'cosign' }
   const before = verifyHead(kept, [log])
   if (head.size === before.size) {

@@ -13,8 +13,8 @@ export const MAX_PROOF_HASHES = 63
 export const MAX_ENTRY_BYTES = 65_535
 const TILE_WIDTH = 256
 const LENGTH_BYTES = 2
-const KINDS = ['signal', 'verdict', 'incident', 'evidence', 'decision', 'adjudication', 'action', 'outcome', 'alarm',
-  'roster', 'equivocation', 'operator', 'node']
+const KINDS = ['signal', 'verdict', 'incident', 'evidence', 'basis', 'decision', 'adjudication', 'report', 'action', 'outcome',
+  'alarm', 'roster', 'equivocation', 'operator', 'node', 'anchor']
 
 export const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest()
 export const EMPTY_ROOT = sha256()

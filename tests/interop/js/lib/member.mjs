@@ -9,6 +9,10 @@ import { Feeds } from './feeds.mjs'
 import { hex, same } from './fields.mjs'
 import { HEARTBEAT_INTERVAL_MS, decodeHeartbeat, encodeHeartbeat } from './heartbeat.mjs'
 import { scoreParams, startHost } from './host.mjs'
+import { splitLog, verifySplitView } from './log_cases.mjs'
+import { logKey, logOfHead } from './log_members.mjs'
+import { verifyHead } from './log_notes.mjs'
+import { ProofError } from './log_tree.mjs'
 import { DecodeError } from './msgpack.mjs'
 import { SignatureError, addressOfKey, publicKeyOf } from './signing.mjs'
 import { SYNC_PROTOCOL } from './sync.mjs'
@@ -140,18 +144,44 @@ export class Member {
 
   judgeProof (proof) {
     try {
-      const [{ publisher: id }] = decodeEquivocation(this.domain, proof)
+      const log = splitLog(proof)
+      if (log !== undefined && !same(log.network, this.roster.network)) {
+        return { verdict: 'ignore', reason: 'unknown-publisher' }
+      }
+      const id = log === undefined ? decodeEquivocation(this.domain, proof)[0].publisher : log.publisher
       const publisher = this.publishers.get(hex(id))
-      if (publisher === undefined) return { verdict: 'ignore', reason: 'unknown-publisher' }
+      if (publisher === undefined || (log !== undefined && publisher.log === undefined)) {
+        return { verdict: 'ignore', reason: 'unknown-publisher' }
+      }
       if (this.feeds.isEquivocator(id)) return { verdict: 'ignore', reason: 'duplicate' }
-      verifyEquivocation(this.domain, publisher.key, proof)
+      if (log === undefined) verifyEquivocation(this.domain, publisher.key, proof)
+      else verifySplitView(proof, logKey(log, publisher.log))
       this.feeds.keepProof(id, proof)
       this.admission.equivocators.add(hex(id))
       this.emit({ event: 'proof', publisher: hex(id) })
       return { verdict: 'accept', reason: 'admitted' }
     } catch (error) {
       if (error instanceof DecodeError) return { verdict: 'reject', reason: 'malformed' }
-      if (error instanceof SignatureError) return { verdict: 'reject', reason: 'bad-signature' }
+      if (error instanceof SignatureError || error instanceof ProofError) return { verdict: 'reject', reason: 'bad-signature' }
+      throw error
+    }
+  }
+
+  // The size of the sender's log, and how many heads of others it keeps: those that their logs have signed.
+  readLogs ({ log, cosigned }) {
+    const size = log === undefined ? undefined : this.openHead(log.checkpoint)?.size
+    return { log: size, cosigned: cosigned.filter((head) => this.openHead(head) !== undefined).length }
+  }
+
+  // A head that its log has signed; undefined where it has not, or the roster has no key of it.
+  openHead (head) {
+    try {
+      const log = logOfHead(head)
+      const key = this.publishers.get(hex(log.publisher))?.log
+      if (key === undefined || !same(log.network, this.roster.network)) return undefined
+      return verifyHead(head, [logKey(log, key)])
+    } catch (error) {
+      if (error instanceof DecodeError || error instanceof SignatureError) return undefined
       throw error
     }
   }
@@ -165,7 +195,7 @@ export class Member {
     try {
       const beat = decodeHeartbeat(data)
       this.heartbeatsMs.set(from, nowMs)
-      this.emit({ event: 'heartbeat', peer: from, heads: beat.heads.length })
+      this.emit({ event: 'heartbeat', peer: from, heads: beat.heads.length, ...this.readLogs(beat) })
       return { verdict: 'accept', reason: 'admitted' }
     } catch (error) {
       if (error instanceof DecodeError) return { verdict: 'reject', reason: 'malformed' }

@@ -30,6 +30,7 @@ export function decodeRoster (body) {
   checkUnique('organisation', members.map((member) => member.organisation))
   checkUnique('root or publisher key', [...members.map((m) => m.root), ...publishers.map((p) => p.key)].map(hex))
   checkUnique('peer id', publishers.map((publisher) => publisher.peer))
+  checkUnique('log key', publishers.filter((publisher) => publisher.log !== undefined).map((p) => hex(p.log)))
   const retired = fields.has('retired') ? decodeRetired(fields.get('retired')) : []
   const gone = new Set(retired.map(hex))
   if (publishers.some((publisher) => gone.has(hex(publisher.id)))) {
@@ -62,8 +63,8 @@ function decodeMember (where, value) {
 }
 
 function decodePublisher (where, value) {
-  const names = ['addresses', 'capabilities', 'detectors', 'key', 'peer', 'rate', 'revoked', 'rpc', 'valid']
-  const fields = mapOf(where, value, names)
+  const names = ['addresses', 'capabilities', 'detectors', 'key', 'log', 'peer', 'rate', 'revoked', 'rpc', 'valid']
+  const fields = mapOf(where, value, names, ['log'])
   const list = (name, most, check) => listOf(`${where}.${name}`, fields.get(name), 0, most).map(check)
   const key = keyOf(`${where}.key`, fields.get('key'))
   const [validFrom, validUntil] = listOf(`${where}.valid`, fields.get('valid'), 2, 2)
@@ -86,7 +87,8 @@ function decodePublisher (where, value) {
     rate: oneOf(`${where}.rate`, fields.get('rate'), ['low', 'standard', 'high']),
     detectors: list('detectors', MAX_LABELS, (detector) => decodeDetector(`${where}.detectors`, detector)),
     rpcGroups: list('rpc', MAX_LABELS, (group) => textOf(`${where}.rpc`, group)),
-    revoked
+    revoked,
+    log: fields.has('log') ? bytesOf(`${where}.log`, fields.get('log'), 32) : undefined
   }
 }
 
@@ -190,6 +192,8 @@ function checkKeys (current, roster) {
     const entry = after.get(id)
     if (entry === undefined) continue
     if (entry.member !== member) throw new DecodeError(`roster moves 0x${id} from ${member} to ${entry.member}`)
+    const sameLog = publisher.log === undefined || (entry.publisher.log !== undefined && same(publisher.log, entry.publisher.log))
+    if (!sameLog) throw new DecodeError(`roster changes the log key of 0x${id}`)
     const risen = [0, 1].some((lane) => lastAccepted(entry.publisher, lane) > lastAccepted(publisher, lane))
     if (publisher.revoked.length > 0 && (entry.publisher.revoked.length === 0 || risen)) {
       throw new DecodeError(`roster lifts the revocation of 0x${id}`)

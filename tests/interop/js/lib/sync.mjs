@@ -13,13 +13,16 @@ export const MAX_HEADS = 4096
 export const MAX_ROSTERS_PER_RESPONSE = 4
 export const MAX_PROOFS = 16
 
-// A request is {kind, …}: heads; range {publisher, lane, first, last}; rosters {firstEpoch}; proofs {skip}.
+// A request is {kind, …}: heads; range {publisher, lane, first, last}; rosters {firstEpoch}; proofs {skip}; growth {old};
+// witnessed {publisher}.
 export function encodeRequest (request) {
   switch (request.kind) {
     case 'heads': return encode(['heads'])
     case 'range': return encode(['range', request.publisher, request.lane, request.first, request.last])
     case 'rosters': return encode(['rosters', request.firstEpoch])
     case 'proofs': return encode(['proofs', request.skip])
+    case 'growth': return encode(['growth', request.old])
+    case 'witnessed': return encode(['witnessed', request.publisher])
   }
   throw new DecodeError(`request of unknown kind ${request.kind}`)
 }
@@ -36,6 +39,8 @@ export function decodeRequest (data) {
   }
   if (kind === 'rosters' && rest.length === 1) return { kind, firstEpoch: uintOf('first epoch', rest[0]) }
   if (kind === 'proofs' && rest.length === 1) return { kind, skip: uintOf('skip', rest[0]) }
+  if (kind === 'growth' && rest.length === 1) return { kind, old: uintOf('old', rest[0]) }
+  if (kind === 'witnessed' && rest.length === 1) return { kind, publisher: bytesOf('publisher', rest[0], 20) }
   throw new DecodeError('request is of no known kind')
 }
 

@@ -74,7 +74,7 @@ export class Syncing {
       case 'proofs':
         return sync.encodeItems([...feeds.proofs.values()].slice(request.skip, request.skip + sync.MAX_PROOFS))
       default:
-        // Rosters come to this member from outside: it holds none with their signatures.
+        // Rosters come to this member from outside: it holds none with their signatures. It has no log, and keeps no head.
         return sync.encodeItems([])
     }
   }

@@ -1,0 +1,1 @@
+"""What happens, as it happens: one reader of the record, and everybody who listens."""
