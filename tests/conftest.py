@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tocsin_node.demo import network
 
 # py_ecc, which eth_account brings, raises the recursion limit far beyond the stack. The node's guardian.py undoes that;
 # so must whoever imports it first here, or nested garbage in any test ends the run (SIGSEGV).
@@ -32,4 +35,14 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Have every node of the tests, and whatever it starts, keep its locks in a folder of this run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_ports() -> Iterator[None]:
+    """Of the ports that nodes of the tests listen on, each worker of a run has some that no other has."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "_turns", deque(port for port in network._turns if port % workers == number))
         yield

@@ -47,6 +47,8 @@ MAY_BE_MISSING = {
 MAY_FIRE = {
     "TocsinHookDisarmed": "its hook has fired, once for its arming",
     "TocsinDoctorUnhappy": "its doctor may know of what no test has: free space, a webhook that is not asked",
+    "TocsinDecidesSlowly": "a slow machine takes more than a second for the one signal there is",
+    "TocsinDropping": "on a slow machine a peer may not answer in time, and is asked again",
 }
 
 

@@ -11,13 +11,21 @@ from contextlib import closing, redirect_stdout
 from pathlib import Path
 
 import trio
-from e2e_kit import START_SECONDS, VAULT, feed_key, make_network, make_notes, publish, wait_open
+from e2e_kit import (
+    VAULT,
+    feed_key,
+    make_network,
+    make_notes,
+    publish,
+    wait_indexed,
+    wait_open,
+    wait_reported,
+    wait_served,
+)
 from guide_kit import BLOCKS, TEXT, shell_lines, split, tocsin_words
 from tocsin_node.api.keys import Scope
 from tocsin_node.demo.processes import NodeProcess, open_nodes
 from tocsin_node.roster_files import genesis_hash, read_roster
-from tocsin_protocol.risk.report import OracleDomain, open_report
-from tocsin_protocol.risk.states import RiskState
 
 ORACLE = "eip155:31337:0x" + "0a" * 20
 SECTION = TEXT[TEXT.index("\n## For underwriters\n") : TEXT.index("\n## In containers\n")]
@@ -62,16 +70,6 @@ class Desk:
         )
 
 
-async def wait_reported(node: NodeProcess) -> None:
-    with trio.fail_after(START_SECONDS):
-        while True:
-            with node.open_reader() as reader:
-                rows = reader.risk_reports(1)
-            if rows and open_report(OracleDomain(ORACLE), rows[0][2]).report.state is RiskState.NONE:
-                return
-            await trio.sleep(0.1)
-
-
 async def test_an_underwriter_gets_from_nothing_to_a_verified_report(tmp_path: Path) -> None:
     homes = make_network(tmp_path / "nodes", "brook", "cedar")
     for home in homes:
@@ -82,8 +80,10 @@ async def test_an_underwriter_gets_from_nothing_to_a_verified_report(tmp_path: P
     async with open_nodes(homes, "up") as nodes:
         await wait_open(nodes, 1)
         for node in nodes:
-            await wait_reported(node)
+            await wait_served(node)
+            await wait_reported(node, ORACLE)
         await publish(nodes[0], [note | {"tlp": "green"} for note in make_notes(1, "note")])
+        await wait_indexed(nodes[0])
         await trio.to_thread.run_sync(_walk, Desk(folder, nodes), abandon_on_cancel=True)
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trio
 from tocsin_node.api.feed_db import open_feed_db
+from tocsin_node.api.index import open_index_reader
 from tocsin_node.api.keys import Scope, create_key
 from tocsin_node.clock import now_ms
 from tocsin_node.control_verbs import Verb
@@ -25,10 +27,13 @@ from tocsin_node.errors import NodeUnreachable
 from tocsin_node.keystore import LEAST_COST
 from tocsin_node.roster_files import create_genesis, genesis_hash
 from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_genesis
+from tocsin_node.store.database import StoreError
 from tocsin_node.store.reader import MAX_PAGE
 from tocsin_protocol.encoding import MAX_UINT
 from tocsin_protocol.envelope import decode_envelope
 from tocsin_protocol.ids import NO_DIGEST
+from tocsin_protocol.risk.report import OracleDomain, open_report
+from tocsin_protocol.risk.states import RiskState
 from tocsin_protocol.roster_model import RateClass
 from tocsin_protocol.signing import Domain
 
@@ -76,6 +81,52 @@ def feed_key(node: NodeProcess, scope: Scope = Scope.OPERATOR) -> dict[str, str]
         return {"Authorization": f"Bearer {create_key(database, scope, 'test', now_ms(), MAX_UINT)}"}
 
 
+def url_of(node: NodeProcess, path: str) -> str:
+    """Where a node's feed shows something."""
+    return f"http://{node.config.feed.listen}{path}"
+
+
+async def wait_served(node: NodeProcess) -> None:
+    """Wait until the feed answers and follows the record: before that it sends away who would listen."""
+    async with httpx.AsyncClient(trust_env=False, timeout=START_SECONDS) as client:
+        with trio.fail_after(START_SECONDS):
+            while True:
+                with suppress(httpx.TransportError):
+                    # who resumes ahead of the record is refused once it is known how far that goes, and listens never
+                    answer = await client.get(url_of(node, "/v1/live"), params={"after": MAX_UINT})
+                    if answer.status_code == 400:
+                        return
+                await trio.sleep(0.1)
+
+
+async def wait_indexed(node: NodeProcess) -> None:
+    """Wait until the feed's index holds every signal that the record holds now: the feed follows in its own time."""
+    with node.open_reader() as reader:
+        last = reader.last_signal()
+    with trio.fail_after(SETTLE_SECONDS):
+        while _indexed(node) < last:  # noqa: ASYNC110 - another process has no event for it
+            await trio.sleep(0.1)
+
+
+def _indexed(node: NodeProcess) -> int:
+    try:
+        with closing(open_index_reader(node.config.node.data_dir)) as index:
+            return int(index.execute("SELECT signal FROM position").fetchone()[0])
+    except StoreError:
+        return -1
+
+
+async def wait_reported(node: NodeProcess, oracle: str) -> None:
+    """Wait until a node that reports on one subject has said that nothing is wrong with it."""
+    with trio.fail_after(START_SECONDS):
+        while True:
+            with node.open_reader() as reader:
+                rows = reader.risk_reports(1)
+            if rows and open_report(OracleDomain(oracle), rows[0][2]).report.state is RiskState.NONE:
+                return
+            await trio.sleep(0.1)
+
+
 async def publish(node: NodeProcess, signals: Sequence[dict[str, Any]], *, at_once: int = 100) -> list[bytes]:
     """Publish through the control socket; returns the digests of what was sealed."""
     sealed: list[bytes] = []
@@ -114,8 +165,14 @@ async def wait_open(nodes: Sequence[NodeProcess], peers: int) -> None:
             await node.wait_status(lambda s: s["mesh"]["peers"] >= peers and s["publishing"].startswith("open"))
 
 
-def check_feeds(nodes: Sequence[NodeProcess]) -> None:
-    """Whole and linked feeds, the same in all nodes, and nobody holds a proof against anybody."""
+async def check_feeds(nodes: Sequence[NodeProcess]) -> None:
+    """Whole and linked feeds, the same in all nodes, and nobody holds a proof against anybody.
+
+    What is under way still may arrive first: what was handed in and never answered for, say.
+    """
+    with trio.move_on_after(SETTLE_SECONDS):
+        while len({frozenset(held_by(node).items()) for node in nodes}) > 1:  # noqa: ASYNC110 - as above
+            await trio.sleep(0.1)
     first = held_by(nodes[0])
     for node in nodes:
         assert held_by(node) == first, f"{node.name} holds other feeds than {nodes[0].name}"

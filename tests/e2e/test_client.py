@@ -11,7 +11,19 @@ from pathlib import Path
 
 import pytest
 import trio
-from e2e_kit import START_SECONDS, VAULT, feed_key, make_network, make_notes, make_signal, publish, wait_held, wait_open
+from e2e_kit import (
+    START_SECONDS,
+    VAULT,
+    feed_key,
+    make_network,
+    make_notes,
+    make_signal,
+    publish,
+    wait_held,
+    wait_indexed,
+    wait_open,
+    wait_reported,
+)
 from lying_feed import between
 from tocsin_client import (
     AsyncFeedClient,
@@ -91,6 +103,8 @@ async def test_what_a_running_node_shows_is_read_checked_and_proven(tmp_path: Pa
         await wait_held([node], digests)
         reader = make_reader(node, tmp_path)
         await reader.wait_head(230)
+        await wait_indexed(node)
+        await wait_reported(node, ORACLE)
         await trio.to_thread.run_sync(_read_all, reader, digests)
         await _follow(reader, peer)
 
@@ -141,6 +155,7 @@ async def test_a_feed_that_lies_is_told_by_name(tmp_path: Path) -> None:
         old = await reader.wait_head(2)
         await wait_held([node], await publish(peer, make_notes(3, "more")))
         new = await reader.wait_head(decode_checkpoint(decode_note(old).text).size + 3)
+        await wait_indexed(node)
         await trio.to_thread.run_sync(_alter_a_byte, reader, digests[1])
         await trio.to_thread.run_sync(_withhold, reader, old)
         await trio.to_thread.run_sync(_show_another_head, reader, new)

@@ -57,7 +57,7 @@ async def test_after_a_partition_all_hold_the_same_and_nobody_acts_twice(
             with trio.fail_after(SETTLE_SECONDS):
                 for node in nodes:
                     await node.wait_status(lambda s: s["actions"] == {"effective": 1})
-            check_feeds(nodes)
+            await check_feeds(nodes)
             assert len(held_by(far)) == len(digests)
             # more of the same sets nothing off again
             await wait_held(nodes, await publish(far, [make_signal(VAULT, text="still")]))

@@ -373,7 +373,7 @@ async def test_a_pool_closes_on_the_incident_and_opens_again_whatever_one_of_thr
             assert drain == 0
 
             # Two stories of one moment, one after the other: the carrier has seen both.
-            story.stop()
+            await story.stop()
             await market.wait_lie(RiskState.CONFIRMED, liar.said[-1].epoch)
             liar.contradict()
             await market.wait(market.is_excluded)
@@ -404,15 +404,19 @@ class Story:
     def __init__(self, state: RiskState) -> None:
         self.state = state
         self._scope = trio.CancelScope()
+        self._ended = trio.Event()
 
     async def keep_telling(self, liar: Liar) -> None:
         with self._scope:
             while True:
                 await trio.to_thread.run_sync(liar.say, self.state)
                 await trio.sleep(5)
+        self._ended.set()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Have it end, and wait until what is being said is said."""
         self._scope.cancel()
+        await self._ended.wait()
 
 
 async def _attack(cast: Cast) -> str:

@@ -19,6 +19,7 @@ from e2e_kit import (
     make_network,
     make_notes,
     publish,
+    restart,
     wait_held,
     wait_open,
 )
@@ -171,7 +172,11 @@ async def test_of_two_nodes_with_one_key_one_goes_silent_and_says_why(tmp_path: 
         await wait_open(nodes, 2)
         first, *peers = nodes
         await wait_held(nodes, await publish(first, make_notes(2, "before")))
+        # of a database that is written meanwhile a copy of its files may be none
+        first.kill()
         twin = make_twin(first, tmp_path / "twin")
+        await restart(first)
+        await wait_open(nodes, 2)
         async with open_nodes([twin]) as (second,):
             with trio.fail_after(START_SECONDS):
                 while True:

@@ -8,9 +8,19 @@ from typing import Any
 
 import httpx
 import trio
-from e2e_kit import SETTLE_SECONDS, feed_key, make_network, make_signal, publish, wait_held, wait_open
+from e2e_kit import (
+    SETTLE_SECONDS,
+    feed_key,
+    make_network,
+    make_signal,
+    publish,
+    url_of,
+    wait_held,
+    wait_open,
+    wait_served,
+)
 from stix2validator import ValidationOptions, validate_instance
-from test_feed import get, url_of, wait_served
+from test_feed import get
 from tocsin_node.api.feed_db import open_feed_db
 from tocsin_node.api.keys import Scope
 from tocsin_node.api.suggestions import State, read_suggestions

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tocsin_node.config import load_config
+from tocsin_node.demo.network import free_ports
 from tocsin_node.errors import ConfigError
 from tocsin_node.keystore import LEAST_COST
 from tocsin_node.manifest_file import load_manifest
@@ -34,6 +35,12 @@ def test_network_of_three_is_made_and_pinned(tmp_path: Path) -> None:
         config = load_config(home.config_path)
         assert load_genesis(config.network.genesis, config.genesis_hash) == roster
     assert propose_pins(roster, "dex") == ("lender", "watch")
+
+
+def test_a_port_comes_again_only_after_all_others() -> None:
+    # nobody listens on any of them
+    ports = [port for _ in range(50) for port in free_ports(2)]
+    assert len(set(ports)) == len(ports)
 
 
 def test_policy_and_manifest_of_a_new_node_load_and_do_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +18,20 @@ from tocsin_node.setup_node import NodeHome, NodePlan, create_node_home, pin_gen
 NETWORK_ID_BYTES = 32
 PORTS = range(20_000, 30_000)
 """Below those that a system hands out by itself: else it may hand one out before the node that is to have it starts."""
+# Whoever has been given a port may not listen yet, or not now: it comes again after all others.
+_turns = deque(secrets.SystemRandom().sample(PORTS, len(PORTS)))
 
 
 def free_ports(count: int) -> list[int]:
     """Loopback TCP ports that nobody listens on now; all different. Raises OSError when there are too few."""
     free: list[int] = []
-    for port in secrets.SystemRandom().sample(PORTS, len(PORTS)):
+    for _ in range(len(_turns)):
         if len(free) == count:
             return free
+        _turns.rotate(-1)
         with suppress(OSError), socket.socket() as one:
-            one.bind(("127.0.0.1", port))
-            free.append(port)
+            one.bind(("127.0.0.1", _turns[-1]))
+            free.append(_turns[-1])
     raise OSError(f"{len(free)} of the ports {PORTS.start} to {PORTS.stop - 1} are free where {count} are wanted")
 
 
