@@ -118,12 +118,6 @@ def is_running(pid: int) -> bool:
     return True
 
 
-@pytest.fixture
-def never_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that stands still for a moment is not taken for a frozen mesh."""
-    monkeypatch.setattr(supervisor_module, "FROZEN_SECONDS", 60.0)
-
-
 @pytest.mark.usefixtures("never_frozen")
 async def test_a_mesh_that_is_killed_is_replaced() -> None:
     async with open_alone() as relay:
