@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import tocsin_node.contracts as levers
-import trio
 from eth_abi import decode, encode
 from tocsin_node.chain.errors import RpcRefused
 from tocsin_node.contracts import Artifact, read_artifact
 from tocsin_node.demo import contracts as demo
-from tocsin_node.demo.anvil import MINE_TIMEOUT_S, Anvil
+from tocsin_node.demo.anvil import Anvil
 from tocsin_protocol.signing import keccak256
 
 START_S = 1_800_000_000
@@ -141,10 +140,7 @@ async def call_raw(anvil: Anvil, to: str | None, data: bytes, sender: str | None
 async def send_raw(anvil: Anvil, sender: str, to: str, data: bytes) -> Sent:
     """Send a transaction and return its receipt, whatever its status."""
     request = {"from": sender, "to": to, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
-    sent = await anvil.call("eth_sendTransaction", request)
-    with trio.fail_after(MINE_TIMEOUT_S):
-        while (receipt := await anvil.call("eth_getTransactionReceipt", sent)) is None:  # noqa: ASYNC110 - a chain sets no event
-            await trio.sleep(0.005)
+    receipt = await anvil.wait_receipt(await anvil.call("eth_sendTransaction", request))
     topics = [log["topics"][0] for log in receipt["logs"] if log["topics"]]
     names = tuple(_events()[topic] for topic in topics if topic in _events())
     return Sent(receipt["status"] == "0x1", int(receipt["gasUsed"], 16), names)

@@ -147,8 +147,7 @@ async def pay(anvil: Anvil, sender: str, to: str, wei: int, data: bytes = b"") -
     """Send ether with a call; whether it succeeded."""
     request = {"from": sender, "to": to, "value": hex(wei), "data": "0x" + data.hex(), "gas": hex(5_000_000)}
     sent = await anvil.call("eth_sendTransaction", request)
-    await anvil.mine()
-    receipt = await anvil.call("eth_getTransactionReceipt", sent)
+    receipt = await anvil.wait_receipt(sent)
     return bool(receipt["status"] == "0x1")
 
 
@@ -156,7 +155,7 @@ async def pay_gas(bench: OracleBench, data: bytes) -> int:
     """What a call of the pool with an ether uses; the call succeeds."""
     request = {"from": bench.stranger, "to": bench.pool.address, "value": hex(ETHER), "data": "0x" + data.hex()}
     sent = await bench.anvil.call("eth_sendTransaction", request | {"gas": hex(5_000_000)})
-    receipt = await bench.anvil.call("eth_getTransactionReceipt", sent)
+    receipt = await bench.anvil.wait_receipt(sent)
     assert receipt["status"] == "0x1"
     return int(receipt["gasUsed"], 16)
 

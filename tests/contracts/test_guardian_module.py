@@ -226,7 +226,7 @@ async def test_nothing_of_the_safes_ether_moves_and_its_code_is_not_lent(ward: W
             "data": "0x" + ward.module.data("execute", pause, []).hex(), "gas": "0x100000"}  # fmt: skip
     sent = await ward.anvil.call("eth_sendTransaction", paid)
     await go_to(ward.anvil, DAY_S)
-    assert (await ward.anvil.call("eth_getTransactionReceipt", sent))["status"] == "0x0", "the module takes no ether"
+    assert (await ward.anvil.wait_receipt(sent))["status"] == "0x0", "the module takes no ether"
 
 
 async def test_a_call_without_its_effect_is_undone(ward: Ward) -> None:

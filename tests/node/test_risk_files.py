@@ -210,7 +210,10 @@ async def test_a_feed_that_never_ends_is_waited_for_so_long_and_no_longer(
     assert found.faults == (f"{feed.url}: has not answered in full within 0.5 s",)
 
 
-async def test_feeds_that_answer_with_nonsense_are_in_nobodys_way(nursery: trio.Nursery) -> None:
+async def test_feeds_that_answer_with_nonsense_are_in_nobodys_way(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk_gather, "FEED_SECONDS", 60)
     shown = json.dumps({"reports": [risk_report_view(signed(), ORACLE, None)]}).encode()
     packed = gzip.compress(b" " * 50_000_000)
     answers = (

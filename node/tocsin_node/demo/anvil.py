@@ -75,18 +75,26 @@ class Anvil:
         if to is not None:
             request["to"] = to
         sent = str(await self.call("eth_sendTransaction", request))
+        receipt = await self.wait_receipt(sent)
+        return Mined(
+            hash=sent,
+            is_success=read_quantity(receipt["status"]) == 1,
+            block=read_quantity(receipt["blockNumber"]),
+            contract=str(receipt.get("contractAddress") or "").lower(),
+        )
+
+    async def wait_receipt(self, transaction: str) -> dict[str, Any]:
+        """Wait until a transaction that was sent is mined, which it is a moment later, and return its receipt.
+
+        Raises AnvilError when it is not within MINE_TIMEOUT_S.
+        """
         with trio.move_on_after(MINE_TIMEOUT_S):
             while True:
-                receipt = await self.call("eth_getTransactionReceipt", sent)
+                receipt = await self.call("eth_getTransactionReceipt", transaction)
                 if isinstance(receipt, dict):
-                    return Mined(
-                        hash=sent,
-                        is_success=read_quantity(receipt["status"]) == 1,
-                        block=read_quantity(receipt["blockNumber"]),
-                        contract=str(receipt.get("contractAddress") or "").lower(),
-                    )
-                await trio.sleep(0.02)
-        raise AnvilError(f"transaction {sent} was not mined within {MINE_TIMEOUT_S} s")
+                    return receipt
+                await trio.sleep(0.005)
+        raise AnvilError(f"transaction {transaction} was not mined within {MINE_TIMEOUT_S} s")
 
     async def fund(self, address: str, wei: int) -> None:
         """Give an account so much ether."""

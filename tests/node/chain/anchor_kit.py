@@ -43,6 +43,7 @@ class AnchorBench:
             "settle_ms": 50_000,
             "poll_max_ms": 50,
             "rebroadcast_ms": 100,
+            "bump_ms": 600_000,
             "watch_ms": 50,
             "request_timeout_ms": 30_000,
             "gas_limit": 60_000,

@@ -86,6 +86,7 @@ class Bench:
             "settle_ms": 50_000,
             "poll_max_ms": 50,
             "rebroadcast_ms": 100,
+            "bump_ms": 600_000,
             "request_timeout_ms": 30_000,
             "grace_ms": 5_000,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ OPERATOR = b"\5" * 32
 
 def make_home(folder: Path, anvil: Anvil, proxy: Proxy) -> NodeHome:
     chain = f'[[chain]]\nchain = "{anvil.chain}"\nendpoints = ["{anvil.url}", "{proxy.url}"]\npoll_max_ms = 50\n'
+    chain += "request_timeout_ms = 30_000\n"
     plan = NodePlan("lender", "Lender Ltd", listen=("/ip4/127.0.0.1/tcp/0",))
     policy = f'[operators]\nalice = "{Guardian(OPERATOR).address}"\n'
     home = create_node_home(folder / "lender", plan, now_ms(), cost=LEAST_COST, extra_config=chain, policy=policy)
@@ -97,7 +99,7 @@ async def test_a_node_anchors_its_log_and_verifies_it_back(anvil: Anvil, tmp_pat
             assert not any("anchored" in warning for warning in status["warnings"])
             text = (await tocsin("status", *at)).stdout
             assert account["account"] in text
-            assert f"entries on {anvil.chain}, 0 min ago" in text
+            assert re.search(rf"entries on {anvil.chain}, \d+ min ago", text)
             assert await gas_of(at) == "ok"
             await anvil.fund(account["account"], 0)
             assert await gas_of(at) == "not-ok"

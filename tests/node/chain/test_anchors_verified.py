@@ -196,7 +196,7 @@ async def test_anothers_anchor_of_the_log_that_the_chain_has_is_told_as_his(anch
         fees=Fees(10**11, 10**9),
     ).raw
     await anchored.bench.anvil.call("eth_sendRawTransaction", "0x" + raw.hex())
-    receipt = await anchored.bench.anvil.call("eth_getTransactionReceipt", "0x" + transaction_hash(raw).hex())
+    receipt = await anchored.bench.anvil.wait_receipt("0x" + transaction_hash(raw).hex())
     forged = {
         "raw": raw,
         "hash": transaction_hash(raw),

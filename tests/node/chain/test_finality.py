@@ -25,7 +25,8 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_a_reorg_after_it_was_effective_has_the_same_bytes_sent_again(bench: Bench) -> None:
     before = await bench.anvil.snapshot()
     with trio.fail_after(DEADLINE_S):
-        async with bench.open_hook(watch_ms=20) as hook:
+        # what is sent again because no receipt is seen yet may arrive after the reorg
+        async with bench.open_hook(watch_ms=20, rebroadcast_ms=60_000) as hook:
             first = await hook.run(bench.intend(), bench.journal)
             assert first.state is State.EFFECTIVE
             await bench.anvil.restore(before)
@@ -60,7 +61,9 @@ async def test_an_effective_action_is_watched_again_after_a_restart(bench: Bench
 
 async def test_what_was_lifted_meanwhile_is_not_sent_again(bench: Bench) -> None:
     before = await bench.anvil.snapshot()
-    async with open_proxy(bench.anvil) as proxy, bench.open_hook(proxy.url, watch_ms=20) as hook:
+    # what is sent again because no receipt is seen yet may arrive after that
+    once = {"watch_ms": 20, "rebroadcast_ms": 60_000}
+    async with open_proxy(bench.anvil) as proxy, bench.open_hook(proxy.url, **once) as hook:
         done = await hook.run(bench.intend(), bench.journal)
         lifted = await bench.journal.record(done.action_id, Event.LIFT, {})
         proxy.asked.clear()

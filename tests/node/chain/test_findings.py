@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chain_kit import Bench, open_bench
+import trio
+from chain_kit import DEADLINE_S, Bench, open_bench
 from msgspec import structs
 from tocsin_node.app import Relay, open_relay
 from tocsin_node.clock import now_ms
@@ -15,6 +16,7 @@ from tocsin_node.demo.anvil import open_anvil
 from tocsin_node.demo.scenario_chain import run_step
 from tocsin_node.detect.finding import Finding, finding_key
 from tocsin_node.relay.findings import Findings, incident_of_finding, signal_of_finding
+from tocsin_node.relay.publishing import Speech
 from tocsin_node.store.own_findings import is_own_incident
 from tocsin_protocol.body import decode_body
 from tocsin_protocol.envelope import decode_envelope
@@ -50,10 +52,13 @@ def make_finding(**changes: object) -> Finding:
 
 async def own_signals(relay: Relay) -> list[Signal]:
     domain, publisher = relay.network.index.domain, relay.store.publisher
-    rows = await relay.store.writer.submit(
-        lambda c: c.execute("SELECT encoded FROM signals WHERE publisher = ? ORDER BY id", (publisher,)).fetchall()
+    # in one transaction: a draft may be sealed at any time
+    rows, drafts = await relay.store.writer.submit(
+        lambda c: (
+            c.execute("SELECT encoded FROM signals WHERE publisher = ? ORDER BY id", (publisher,)).fetchall(),
+            c.execute("SELECT body FROM drafts ORDER BY id").fetchall(),
+        )
     )
-    drafts = await relay.store.writer.submit(lambda c: c.execute("SELECT body FROM drafts ORDER BY id").fetchall())
     return [decode_body(decode_envelope(domain, row).body) for (row,) in rows] + [decode_body(b) for (b,) in drafts]
 
 
@@ -91,6 +96,10 @@ async def test_a_fault_while_publishing_is_counted_and_the_finding_taken_when_of
     bench: Bench, tmp_path: Path
 ) -> None:
     async with open_relay(load_config(configure(tmp_path, bench))) as relay:
+        with trio.fail_after(DEADLINE_S):
+            # until then it is kept as a draft, which no full disk is in the way of
+            while relay.publishing.speech is not Speech.OPEN:  # noqa: ASYNC110 - no event for it
+                await trio.sleep(0.02)
         findings = Findings(relay.store, relay.network, relay.publishing, relay.metrics, now_ms)
         finding = make_finding()
         await relay.store.writer.submit(

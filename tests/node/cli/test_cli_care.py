@@ -151,7 +151,7 @@ def test_a_node_tells_systemd_that_it_is_ready_and_that_its_loop_turns(tmp_path:
     home = create_local_network(tmp_path, ("lender",), now_ms())[0].directory
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
+        systemd.settimeout(120)
         asked = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
         process = subprocess.Popen(
             [sys.executable, "-m", "tocsin_node.cli", "run", "--home", str(home)],

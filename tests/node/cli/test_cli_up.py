@@ -60,6 +60,15 @@ def wait_for_feed(home: NodeHome, process: subprocess.Popen[bytes]) -> dict[str,
             time.sleep(0.1)
 
 
+def wait_for_children(process: subprocess.Popen[bytes]) -> list[int]:
+    """The mesh and the feed, once both are there."""
+    deadline = time.monotonic() + START_SECONDS
+    while len(children := children_of(process.pid)) != 2:
+        assert time.monotonic() < deadline, children
+        time.sleep(0.05)
+    return children
+
+
 def children_of(pid: int) -> list[int]:
     children = []
     for task in Path(f"/proc/{pid}/task").iterdir():
@@ -72,8 +81,7 @@ def test_all_processes_start_and_end_together(home: NodeHome) -> None:
     process = start("up", home)
     try:
         assert "healthy" in wait_for_feed(home, process)
-        children = children_of(process.pid)
-        assert len(children) == 2
+        children = wait_for_children(process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 0
         assert not any(Path(f"/proc/{child}").exists() for child in children)
@@ -105,8 +113,7 @@ def test_nothing_is_left_of_a_killed_node(home: NodeHome) -> None:
     process = start("up", home)
     try:
         wait_for_feed(home, process)
-        children = children_of(process.pid)
-        assert len(children) == 2
+        children = wait_for_children(process)
     finally:
         process.kill()
         process.wait()

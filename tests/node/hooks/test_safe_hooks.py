@@ -181,6 +181,7 @@ async def test_a_proposal_is_effective_when_the_owners_have_done_it_and_not_befo
         nursery.start_soon(stage.run, journal, action)
         await wait_for(lambda: len(list(tmp_path.glob("*.json"))) == 3)
         builder = read_one(tmp_path, ".builder.json")
+        await wait_for(lambda: Event.SEND in journal.events)
         await trio.sleep(0.2)
         assert journal.actions[action.action_id].state is State.BROADCAST
         (call,) = builder["transactions"]

@@ -204,8 +204,9 @@ async def test_a_peer_that_breaks_the_rules_is_counted_and_the_relay_lives(tmp_p
         bench.mesh.peers |= {PEER: garbage, OTHER: down}
         bench.catching_up.peer_up(PEER)
         bench.catching_up.peer_up(OTHER)
-        await wait_until(lambda: bench.counted("tocsin_dropped", reason="sync-broken") == 1)
-        await wait_until(lambda: bench.counted("tocsin_dropped", reason="sync-failed") == 1)
+        # they are asked again and again
+        await wait_until(lambda: bench.counted("tocsin_dropped", reason="sync-broken") >= 1)
+        await wait_until(lambda: bench.counted("tocsin_dropped", reason="sync-failed") >= 1)
         assert (await bench.intake.admit([Feed(BROOK).seal().encoded], Path.GOSSIP))[1].stored
 
 

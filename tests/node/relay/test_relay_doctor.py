@@ -24,6 +24,8 @@ from tocsin_node.relay.publishing import Speech
 from tocsin_node.setup_node import NodeHome
 from tocsin_node.store.database import DATABASE_NAME
 
+pytestmark = pytest.mark.usefixtures("never_frozen")
+
 VAULT = "eip155:1:0x" + "5a" * 20
 HOOK = """
 [[hook]]

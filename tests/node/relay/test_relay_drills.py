@@ -122,12 +122,16 @@ async def test_a_peers_drill_is_answered_where_the_operator_said_so_once_an_hour
             await ground.bench.intake.admit([brook.seal(drill_signal(text=f"{n}")).encoded], Path.GOSSIP)
         (record,) = await ground.wait_records(1)
         assert (record.publisher, record.node) == (brook.publisher, ground.alba.publisher)
+        # drills are taken in the order they come: once this one is done, the others were passed over
+        await ground.bench.publishing.publish([drill_signal()])
+        publishers = [record.publisher for record in await ground.wait_records(2)]
+        assert sorted(publishers) == sorted([brook.publisher, ground.alba.publisher])
         ground.bench.clock[0] += PEER_GAP_MS
         later = ground.bench.clock[0]
         fresh = drill_signal(issued_ms=later, detected_ms=later, expires_ms=later + 60_000)
         await ground.bench.intake.admit([brook.seal(fresh).encoded], Path.GOSSIP)
-        await ground.wait_records(2)
-        assert len(ground.drill_hook.posted) == 2
+        await ground.wait_records(3)
+        assert len(ground.drill_hook.posted) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 from node_kit import Node, make_home, open_node, signal_about
 from prometheus_client.parser import text_string_to_metric_families
 from tocsin_node.control_verbs import Verb
 from tocsin_protocol.containment.life_cycle import State
 
+pytestmark = pytest.mark.usefixtures("never_frozen")
 Series = dict[tuple[str, tuple[str, ...]], float]
 
 

@@ -14,6 +14,8 @@ from tocsin_node.relay.publishing import Speech
 from tocsin_node.store.audit import read_audit
 from tocsin_protocol.audit import EntryKind
 
+pytestmark = pytest.mark.usefixtures("never_frozen")
+
 
 async def test_a_lone_node_says_that_it_is_well(tmp_path: Path) -> None:
     async with open_node(make_home(tmp_path)) as node:

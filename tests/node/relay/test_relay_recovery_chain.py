@@ -41,7 +41,8 @@ async def open_lender(folder: FilePath, *more_endpoints: str) -> AsyncIterator[C
         scenario = await deploy_scenario(anvil, Guardians(*(address_of(VAULT),) * 3))
         account = scenario.account(scenario.lender)
         shown = {(SCOPE, s): Shown(account, "stage()(uint8)", s.rank) for s in Stage if s.rank >= Stage.EXIT_ONLY.rank}
-        config = ChainConfig(chain=anvil.chain, endpoints=[anvil.url, *more_endpoints], grace_ms=5_000)
+        patience = {"grace_ms": 5_000, "request_timeout_ms": 30_000}
+        config = ChainConfig(chain=anvil.chain, endpoints=[anvil.url, *more_endpoints], **patience)
         async with (
             open_chain(config) as client,
             open_watch(folder, replace(PEOPLE, shown=shown), {anvil.chain: client}) as watch,

@@ -31,6 +31,8 @@ DOMAIN = OracleDomain("eip155:31337:0x" + "0a" * 20)
 ELSEWHERE = "eip155:1:0x" + "e1" * 20
 ASSET = "eip155:1/erc20:0x" + "22" * 20
 CLAIM = TxIncluded("eip155:1", 16_817_996, "0x" + "c3" * 32, ASSET, ELSEWHERE)
+NEVER_AGAIN_SECONDS = 3_600.0
+"""Far longer than a test takes on any machine."""
 LATE_SUBJECT = "eip155:1:0x" + "e2" * 20
 
 
@@ -54,6 +56,8 @@ class Reports:
     task: RiskReports
     endpoints: Endpoints
     speaks: list[bool]
+    refused: list[int]
+    """How often the task was told that the node may not speak."""
 
     async def latest(self, subject: str = ELSEWHERE) -> SignedReport | None:
         rows = await self.bench.store.writer.submit(lambda connection: read_risk_reports(connection, 10))
@@ -71,7 +75,12 @@ class Reports:
 async def open_reports(folder: FilePath, subjects: Sequence[str] = (ELSEWHERE,)) -> AsyncIterator[Reports]:
     async with open_bench(folder, roster=independent_roster()) as bench, trio.open_nursery() as nursery:
         rules = replace(make_rules(roster=bench.network.index, levers=(bench.lever,)), trusted=frozenset({ASSET}))
-        own, endpoints, speaks = Feed("alba"), Endpoints(), [True]
+        own, endpoints, speaks, refused = Feed("alba"), Endpoints(), [True], [0]
+
+        def may_speak() -> bool:
+            refused[0] += not speaks[0]
+            return speaks[0]
+
         reporting = Reporting(DOMAIN, own.secret, own.publisher, DEFAULT_MODEL, lambda tlp: True)
         task = RiskReports(
             bench.store,
@@ -80,13 +89,13 @@ async def open_reports(folder: FilePath, subjects: Sequence[str] = (ELSEWHERE,))
             [RiskSubject(id=subject, tvl_usd=1_000_000) for subject in subjects],
             endpoints,  # type: ignore[arg-type]
             None,
-            lambda: speaks[0],
+            may_speak,
             bench.metrics,
             lambda: bench.clock[0],
         )
         bench.intake.listeners.append(task.filed)
         await nursery.start(task.run_risk)
-        yield Reports(bench, task, endpoints, speaks)
+        yield Reports(bench, task, endpoints, speaks, refused)
         nursery.cancel_scope.cancel()
 
 
@@ -106,20 +115,25 @@ async def hear(reports: Reports, *names: str) -> None:
     await reports.bench.intake.admit([Feed(name).seal(drain()).encoded for name in names], Path.GOSSIP)
 
 
-async def test_what_comes_in_is_checked_and_reported_at_once(tmp_path: FilePath) -> None:
+async def test_what_comes_in_is_checked_and_reported_at_once(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk, "ASK_AGAIN_SECONDS", NEVER_AGAIN_SECONDS)
     async with open_reports(tmp_path) as reports:
         first = await reports.wait_state(RiskState.NONE)
         await hear(reports, "brook", "cedar")
         said = await reports.wait_state(RiskState.CONFIRMED)
         assert reports.endpoints.asked == [CLAIM]
         assert said.report.epoch > first.report.epoch == NOW_MS
-        assert reports.task.made >= 2
+        # counted once it is written, so a moment after it can be read
+        await wait_until(lambda: reports.task.made >= 2)
 
 
 async def test_a_claim_that_nobody_can_tell_is_not_asked_at_every_look(
     tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(risk, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(risk, "ASK_AGAIN_SECONDS", NEVER_AGAIN_SECONDS)
     async with open_reports(tmp_path) as reports:
         reports.endpoints.answer = Answer.UNKNOWN
         await hear(reports, "brook", "cedar")
@@ -135,9 +149,11 @@ async def test_a_node_that_may_not_speak_reports_nothing(tmp_path: FilePath, mon
     async with open_reports(tmp_path) as reports:
         await reports.wait_state(RiskState.NONE)
         reports.speaks[0] = False
-        made = reports.task.made
+        # looks come one after another: what was under way is over when the next one is refused
+        await wait_until(lambda: reports.refused[0] > 0)
+        made, refused = reports.task.made, reports.refused[0]
         await hear(reports, "brook", "cedar")
-        await trio.sleep(0.3)
+        await wait_until(lambda: reports.refused[0] > refused + 3)
         assert reports.task.made == made
         reports.speaks[0] = True
         await reports.wait_state(RiskState.CONFIRMED)

@@ -21,6 +21,7 @@ from tocsin_node.relay.self_watch import MAX_HEAD_AHEAD_MS, MIN_FREE_BYTES, Self
 from tocsin_node.store.actions import insert_intent, read_arms, set_arm
 from tocsin_node.store.writer import Connection
 from tocsin_protocol.containment.action import new_action
+from trio.testing import MockClock
 
 
 @dataclass
@@ -65,7 +66,10 @@ async def open_eyes(folder: FilePath, max_actions: int = 2) -> AsyncIterator[Eye
         yield eyes
 
 
-async def test_a_clock_that_steps_disarms_and_may_be_armed_again_when_it_runs(tmp_path: FilePath) -> None:
+async def test_a_clock_that_steps_disarms_and_may_be_armed_again_when_it_runs(
+    tmp_path: FilePath, mock_clock: MockClock
+) -> None:
+    """The clock that only runs stands still here: how long the test takes is no step of the other one."""
     async with open_eyes(tmp_path) as eyes:
         await eyes.watch.look_at_clock()
         eyes.bench.clock[0] += 4_000

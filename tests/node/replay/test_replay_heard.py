@@ -22,6 +22,7 @@ from tocsin_node.store.sightings import MAX_SIGHTINGS_PER_FEED, load_all_sightin
 from tocsin_protocol.adjudication import Finding
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.body import decode_body
+from tocsin_protocol.correlation import CORRELATION_WINDOW_MS
 from tocsin_protocol.decision.judge import Sighting
 from tocsin_protocol.model import Reference, Signal, Subject
 from tocsin_protocol.taxonomy import Category, Relation, Role, SubjectKind
@@ -87,6 +88,19 @@ def test_a_draft_that_was_left_out_is_named(
     assert say(database, Feed("cedar"), rules_of(), NOW_MS + 1, subjects=(VICTIM,))
     (one,) = wrong(replay(database, tmp_path))
     assert [why.endswith("logged before it, was left out") for why in one.why] == [True]
+
+
+def test_a_draft_that_was_filed_twice_is_taken_as_filed(database: sqlite3.Connection, tmp_path: Path) -> None:
+    """The second time is not logged: what it changed of an incident nobody could take again."""
+    draft, window_ms = make_signal(subjects=(VICTIM,)), CORRELATION_WINDOW_MS
+    first = file_draft(database, rules_of(), draft, NOW_MS)
+    assert first is not None
+    assert file_draft(database, rules_of(), draft, NOW_MS + window_ms // 2) is None
+    # of an incident that has ended by what was logged, and would go on by what was not
+    (later,) = say(database, Feed("cedar"), rules_of(), NOW_MS + window_ms + 1, subjects=(VICTIM,))
+    assert later != first.incident
+    taken = replay(database, tmp_path)
+    assert [(one.about, one.result) for one in taken] == [(first.incident, Result.EQUAL), (later, Result.EQUAL)]
 
 
 def test_a_signal_of_another_incident_that_was_counted_is_named(

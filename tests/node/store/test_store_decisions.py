@@ -463,6 +463,18 @@ def test_the_same_draft_is_kept_once(database: sqlite3.Connection) -> None:
     assert count(database, "drafts") == 1
 
 
+def test_a_draft_that_was_kept_before_keeps_no_incident_open(database: sqlite3.Connection) -> None:
+    """What is not kept again is not logged again: an incident that it held open would follow from no log."""
+    rules, later = make_rules(), NOW_MS + CORRELATION_WINDOW_MS // 2
+    file_draft(database, rules, make_signal(), NOW_MS)
+    before = list(database.iterdump())
+    assert file_draft(database, rules, make_signal(), later) is None
+    assert list(database.iterdump()) == before
+    # nor does it open another, once its own has ended
+    assert file_draft(database, rules, make_signal(), NOW_MS + CORRELATION_WINDOW_MS + 1) is None
+    assert list(database.iterdump()) == before
+
+
 def fill_drafts(database: sqlite3.Connection, expired: int | None) -> list[bytes]:
     """As many drafts as are kept, of which one may have expired; returns their bodies, oldest first."""
     times = (issued(NOW_MS - 10, NOW_MS if number == expired else NOW_MS + 60_000) for number in range(MAX_DRAFTS))
