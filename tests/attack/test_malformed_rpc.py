@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,17 +16,17 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p_kit import framed, hello, raw_peer, send_until_dropped, stock_node, uvarint
 from mesh_kit import DEADLINE_SECONDS, NETWORK_ID, Node, Running, introduce, make_nodes, make_roster, running_mesh
-from tocsin_node.mesh.hardening import FIRST_BAR_SECONDS, MAX_REJECTS_A_MINUTE
+from tocsin_node.bench.py_mesh import process_usage
+from tocsin_node.mesh.hardening import MAX_REJECTS_A_MINUTE
 from tocsin_node.mesh.signatures import sign_message
-from tocsin_node.meshlink import PeerUp
 from tocsin_protocol.frame import encode_frame
 from tocsin_protocol.topics import topic_names
 
 TOPIC = topic_names(NETWORK_ID)[0]
 OTHER_TOPIC = topic_names(bytes(32))[0]
 BETWEEN_SECONDS = 0.05
-# How much later than before the attacks a signal may come while they go on: a loop that froze did so for longer.
-MAX_LATE_SECONDS = 10.0
+# What the victim may compute until the next signal of an honest node is through: a loop that froze did so for longer.
+MAX_BUSY_MS = 5_000
 MANY = MAX_REJECTS_A_MINUTE + 1
 
 
@@ -150,14 +149,14 @@ class HonestTraffic:
     def __init__(self, honest: Running, victim: Running) -> None:
         self._honest, self._victim = honest, victim
         self._round = trio.Event()
-        self.latest = 0.0
+        self.busiest_ms = 0.0
 
     async def run(self) -> None:
         while True:
-            envelope, began = self._honest.node.seal(), trio.current_time()
+            envelope, before = self._honest.node.seal(), process_usage(self._victim.pid).cpu_ms
             await self._honest.link.send(self._honest.node.message_of(envelope))
             await self._victim.wait_for(lambda sent=envelope: sent.encoded == (self._victim.envelopes() or [b""])[-1])
-            self.latest = max(self.latest, trio.current_time() - began)
+            self.busiest_ms = max(self.busiest_ms, process_usage(self._victim.pid).cpu_ms - before)
             self._round.set()
             self._round = trio.Event()
             await trio.sleep(BETWEEN_SECONDS)
@@ -183,7 +182,6 @@ async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path)
         traffic = HonestTraffic(honest, victim)
         nursery.start_soon(traffic.run)
         await traffic.wait_rounds(20)
-        undisturbed = traffic.latest
         for node, (case, make) in zip(attackers, [*DROPPED.items(), *TOLERATED.items()], strict=True):
             async with raw_peer(node.seed) as attacker:
                 await attacker.connect(victim.listen[0], victim_node.peer_id)
@@ -199,35 +197,12 @@ async def test_malformed_rpcs_drop_their_sender_and_nothing_else(tmp_path: Path)
                 # The second began after the attack was over.
                 await traffic.wait_rounds(2)
                 assert victim.process.poll() is None, case
-                assert traffic.latest < undisturbed + MAX_LATE_SECONDS, case
+                assert traffic.busiest_ms < MAX_BUSY_MS, case
                 assert attacker.is_connected(victim_node.peer_id) == (case in TOLERATED), case
-        assert victim.counters["malformed-rpc"] >= len(DROPPED)
+        await victim.wait_for(lambda: victim.counters.get("malformed-rpc", 0) >= len(DROPPED))
         # The subscription and the message.
         await victim.wait_for(lambda: victim.counters.get("frame-wrong-network") == 2)
         nursery.cancel_scope.cancel()
-
-
-async def test_a_dropped_peer_stays_out_for_a_while(tmp_path: Path) -> None:
-    victim_node, culprit = make_nodes(2)
-    roster = make_roster([victim_node, culprit])
-    async with running_mesh(victim_node, roster, tmp_path) as victim, raw_peer(culprit.seed) as attacker:
-        await attacker.connect(victim.listen[0], victim_node.peer_id)
-        stream = await attacker.open_gossip(victim_node.peer_id)
-        await stream.write(framed(b"\xff\xff\xff\xff"))
-        await attacker.wait_dropped(victim_node.peer_id)
-        await victim.wait_for(lambda: victim.counters.get("peer-barred"))
-        # as often as there is time for while the bar lasts
-        tries_until = trio.current_time() + FIRST_BAR_SECONDS / 2
-        for _ in range(5):
-            if trio.current_time() > tries_until:
-                break
-            with suppress(Exception):
-                await attacker.connect(victim.listen[0], victim_node.peer_id)
-            await attacker.wait_dropped(victim_node.peer_id)
-        pulses = len(victim.messages)
-        await victim.wait_for(lambda: len(victim.messages) >= pulses + 2)
-        assert victim.counters["peer-barred"] == 1
-        assert len([m for m in victim.messages if isinstance(m, PeerUp)]) == 1
 
 
 @pytest.mark.parametrize("case", ["garbage instead of protobuf", "a bad key beside a SHA-256 from"])

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import trio
 from mesh_kit import Node
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 T = TypeVar("T")
 

@@ -6,9 +6,11 @@ import gc
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tocsin_node.mesh import hardening
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
@@ -21,3 +23,9 @@ def _collect_libp2p() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture
+def long_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that is barred stays so while a test looks at it."""
+    monkeypatch.setattr(hardening, "_Record", partial(hardening._Record, next_bar=hardening.LONGEST_BAR_SECONDS))

@@ -17,7 +17,7 @@ from tocsin_node.peer_ids import peer_id_of_seed
 from tocsin_protocol.admission import Verdict
 
 TOPIC = "/tocsin/1/test/frames"
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 300
 
 
 @dataclass

@@ -70,7 +70,7 @@ class RawPeer:
         conns = self.host.get_network().connections.get(ID.from_base58(peer_id), [])
         return any(not conn.is_closed for conn in conns)
 
-    async def wait_dropped(self, peer_id: str, seconds: float = 30) -> None:
+    async def wait_dropped(self, peer_id: str, seconds: float = 60) -> None:
         live = self.host.get_network().connections.get(ID.from_base58(peer_id), [])
         with trio.fail_after(seconds):
             for conn in list(live):

@@ -33,7 +33,7 @@ from tocsin_protocol.signing import Domain, address_of_key, public_key_of
 
 NETWORK_ID = hashlib.sha256(b"tocsin network tests").digest()
 FAR_FUTURE_MS = 4_000_000_000_000
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 T = TypeVar("T")
 

@@ -93,6 +93,7 @@ async def test_ignored_messages_are_never_held_against_the_forwarder() -> None:
         assert "peer-barred" not in receiver.counters
 
 
+@pytest.mark.usefixtures("long_bars")
 async def test_rejected_messages_cost_the_forwarder_its_place() -> None:
     async with connected_hosts(2) as (sender, receiver):
         receiver.verdict = lambda data: Verdict.REJECT

@@ -74,7 +74,9 @@ async def test_a_refused_request_is_an_error_at_once(monkeypatch: pytest.MonkeyP
         assert answerer.counters["sync-failed"] == 1
 
 
-async def test_requests_of_one_peer_at_once_are_bounded() -> None:
+async def test_requests_of_one_peer_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # longer than the test has
+    monkeypatch.setattr(sync_stream, "SYNC_SECONDS", 600.0)
     started, release = 0, trio.Event()
 
     async def wait(peer: str, request: bytes) -> bytes:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ LISTENERS = 500
 EVENTS_PER_SECOND = 50
 EVENTS = 1_000
 INDEX_SECONDS = 1_800.0
+POLL_SECONDS = 0.5
 STEPS = 5
 GOAL_LOST = (LOWER, 0.0)
 GOAL_RELAY = (LOWER, 1.5)
@@ -66,7 +69,12 @@ class Measured:
     key_file: Path
     relay: PacedRelay
     envelopes: Iterator[Envelope]
-    pid: int
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """Of the feed."""
+        return self.process.pid
 
     def take(self, count: int) -> Sequence[Envelope]:
         """The next signals to admit."""
@@ -112,12 +120,12 @@ async def bench_feed(group: str, advance: Callable[[], None], load: Load | None 
             count = load.asking_seconds * ADMITTED_PER_SECOND + 2 * load.events
             envelopes = iter(seal_feed(network_id, secret, count, now_ms(), lane_severity=Severity.HIGH))
             key_file = _make_key(config, Path(folder))
-            pid = await stack.enter_async_context(_serving(receiver.directory, config, load.signals))
+            process = await stack.enter_async_context(_serving(receiver.directory, config, load.signals))
             advance()
             results = ask_beside_sql(group, config, key_file, made, load.questions)
             advance()
             relay = await stack.enter_async_context(open_relay(store, roster, publisher))
-            stage = Measured(group, config, key_file, relay, envelopes, pid)
+            stage = Measured(group, config, key_file, relay, envelopes, process)
             results += await _ask_while_admitting(stage, load)
             advance()
             results += await _listen(stage, load)
@@ -134,20 +142,27 @@ def _make_key(config: NodeConfig, folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def _serving(home: Path, config: NodeConfig, signals: int) -> AsyncIterator[int]:
-    """The feed as a process of its own, once its index is whole; its process id."""
+async def _serving(home: Path, config: NodeConfig, signals: int) -> AsyncIterator[subprocess.Popen[str]]:
+    """The feed as a process of its own, once its index is whole and it answers."""
     command = [sys.executable, "-m", "tocsin_node.cli", "serve", "--home", str(home)]
     process = _start(command, subprocess.DEVNULL)
     try:
-        with trio.fail_after(INDEX_SECONDS):
-            while not _is_indexed(config, signals):
-                if process.poll() is not None:
-                    raise NodeError(f"the feed of the bench ended with {process.returncode}")
-                await trio.sleep(0.5)
-        yield process.pid
+        await _wait(process, partial(_is_indexed, config, signals))
+        # The index is filled while the server starts.
+        await _wait(process, partial(_is_open, config))
+        yield process
     finally:
         process.terminate()
         process.wait()
+
+
+async def _wait(process: subprocess.Popen[str], is_so: Callable[[], bool]) -> None:
+    """Look again and again at what the feed does; raises NodeError where it ended instead."""
+    with trio.fail_after(INDEX_SECONDS):
+        while not is_so():
+            if process.poll() is not None:
+                raise NodeError(f"the feed of the bench ended with {process.returncode}")
+            await trio.sleep(POLL_SECONDS)
 
 
 def _is_indexed(config: NodeConfig, signals: int) -> bool:
@@ -158,6 +173,12 @@ def _is_indexed(config: NodeConfig, signals: int) -> bool:
     with closing(source):
         row = source.index.execute("SELECT signal FROM position").fetchone()
         return row is not None and row[0] >= signals
+
+
+def _is_open(config: NodeConfig) -> bool:
+    with suppress(OSError), socket.create_connection((config.feed.host, config.feed.port)):
+        return True
+    return False
 
 
 async def _ask_while_admitting(stage: Measured, load: Load) -> list[Result]:
@@ -180,6 +201,9 @@ async def _ask_while_admitting(stage: Measured, load: Load) -> list[Result]:
 
 async def _listen(stage: Measured, load: Load) -> list[Result]:
     idle = percentile(await stage.relay.admit(stage.take(load.events), EVENTS_PER_SECOND), 99)
+    # Or the listeners hear of what came before them, too.
+    held = load.signals + load.asking_seconds * ADMITTED_PER_SECOND + load.events
+    await _wait(stage.process, partial(_is_indexed, stage.config, held))
     before = process_usage(stage.pid)
     async with _loading("listen", stage, load.listeners, load.events) as answer:
         busy = percentile(await stage.relay.admit(stage.take(load.events), EVENTS_PER_SECOND), 99)

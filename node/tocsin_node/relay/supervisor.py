@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import structlog
 import trio
 
 from tocsin_node.meshlink import (
+    PULSE_INTERVAL_SECONDS,
     Answered,
     Ask,
     Configure,
@@ -29,7 +31,8 @@ from tocsin_node.meshlink import (
 from .metrics import Metrics
 from .stuck import wait_stuck
 
-# Eight pulses missed: the process hangs, whatever the reason.
+# Eight pulses missed: the process hangs, whatever the reason. Counted in turns of our own: while we stand still
+# ourselves, with the machine or by ourselves, what it says waits for us.
 FROZEN_SECONDS = 2.0
 START_SECONDS = 30.0
 # After this long a mesh counts as healthy, and the next failure starts from the shortest back-off.
@@ -63,6 +66,8 @@ class MeshSupervisor:
         self._to_mesh: trio.MemorySendChannel[Message] | None = None
         self._asks: dict[int, trio.MemorySendChannel[Answered]] = {}
         self._next_ask = 0
+        # How often in a row we looked and the mesh had said nothing.
+        self._silent_turns = 0
         self.pid: int | None = None
         self.listen: list[str] = []
         self.peers: set[str] = set()
@@ -165,8 +170,11 @@ class MeshSupervisor:
                     nursery.start_soon(_write, link, receive)
                     starting = await nursery.start(_watch_start, pid, alive)
                     while (messages := await link.receive()) is not None:
-                        starting.cancel()
-                        alive.deadline = trio.current_time() + FROZEN_SECONDS
+                        self._silent_turns = 0
+                        if not starting.cancel_called:
+                            starting.cancel()
+                            alive.deadline = math.inf
+                            nursery.start_soon(self._watch_pulse, alive)
                         for number, message in enumerate(messages, start=1):
                             if isinstance(message, Ready):
                                 self._to_mesh = send
@@ -185,6 +193,13 @@ class MeshSupervisor:
             with trio.move_on_after(1, shield=True):
                 await link.aclose()
         return ended
+
+    async def _watch_pulse(self, alive: trio.CancelScope) -> None:
+        """End `alive` when the mesh, which has spoken, is silent."""
+        while self._silent_turns * PULSE_INTERVAL_SECONDS < FROZEN_SECONDS:
+            await trio.sleep(PULSE_INTERVAL_SECONDS)
+            self._silent_turns += 1
+        alive.cancel()
 
     def _take(self, message: Message) -> None:
         try:

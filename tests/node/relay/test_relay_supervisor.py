@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal as signals
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import trio.lowlevel
 from mesh_kit import Node, make_nodes, make_roster
 from relay_kit import wait_until
 from tocsin_node.meshlink import (
+    PULSE_INTERVAL_SECONDS,
     Admitted,
     Asked,
     Configure,
@@ -137,6 +139,16 @@ async def test_a_mesh_that_is_frozen_is_replaced_and_gone() -> None:
         # where the machine stands still for a while, so may the next one have been taken for frozen
         assert relay.starts("frozen") >= 1
         assert not is_running(pid)
+
+
+async def test_a_mesh_is_not_taken_for_frozen_where_we_stood_still() -> None:
+    async with open_alone() as relay:
+        pid = relay.pid()
+        for _ in range(2):
+            time.sleep(supervisor_module.FROZEN_SECONDS + 1)  # noqa: ASYNC251 - the loop itself is to stand still
+            await trio.sleep(2 * PULSE_INTERVAL_SECONDS)
+        assert relay.pid() == pid
+        assert relay.starts("frozen") == 0
 
 
 @pytest.mark.parametrize("is_connected", [False, True])
