@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,10 +115,13 @@ class Page:
 
     async def open(self, url: str) -> None:
         """Go there, once somebody answers there, and wait until it is read."""
+        # of the same address, what is left may answer for a moment as what comes would
+        await self.evaluate("window.isLeft = true")
         with trio.fail_after(SECONDS):
             while (await self.send("Page.navigate", url=url)).get("errorText"):  # noqa: ASYNC110 - a server starts
                 await trio.sleep(0.1)
-        await self.wait(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
+        there = f"location.href.startsWith({json.dumps(url)})"
+        await self.wait(f"!window.isLeft && document.readyState === 'complete' && {there}")
 
     async def go(self, place: str) -> None:
         """Another part of the dashboard, once it is shown: what the page does with the event, it does before us."""
@@ -133,9 +136,7 @@ class Page:
 
     async def wait_stopped(self) -> None:
         """Until a request waits."""
-        with trio.fail_after(SECONDS):
-            while not self.stopped:  # noqa: ASYNC110 - a browser asks
-                await trio.sleep(0.05)
+        await wait_until(lambda: bool(self.stopped))
 
     async def let_go(self) -> None:
         """Let everything that waits go on, and stop nothing any more."""
@@ -145,8 +146,8 @@ class Page:
 
     async def click(self, selector: str) -> None:
         """Click what a selector finds, once it is there."""
-        await self.wait(f"!!document.querySelector({selector!r})")
-        await self.evaluate(f"document.querySelector({selector!r}).click()")
+        # in one: what is there may be another, or gone, a moment later
+        await self.wait(f"(() => {{ const e = document.querySelector({selector!r}); e?.click(); return !!e; }})()")
 
     async def type(self, text: str) -> None:
         """Type into what has the focus."""
@@ -189,6 +190,13 @@ class Page:
         """Nothing was thrown, and nothing that the policy of the page forbids was tried."""
         assert await self.evaluate("violations") == []
         assert self.faults == []
+
+
+async def wait_until(is_so: Callable[[], bool]) -> None:
+    """Until the browser has told what it tells by itself."""
+    with trio.fail_after(SECONDS):
+        while not is_so():  # noqa: ASYNC110 - a browser tells it
+            await trio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -269,7 +277,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _remove(profile: str) -> None:
     """The last of its children may still have been writing."""
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + SECONDS
     while Path(profile).exists() and time.monotonic() < deadline:
         shutil.rmtree(profile, ignore_errors=True)
         time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,10 @@ from typing import Any
 
 import httpx
 import trio
-from api_kit import Desk
+from api_kit import Desk, wait_served
 from browser_kit import SECONDS, Page
 from tocsin_node.api.access import Scope
 from tocsin_node.api.server import make_server
-from tocsin_node.demo.network import free_ports
 
 ENTER, TAB = ("Enter", 13), ("Tab", 9)
 PHONE = (360, 740)
@@ -28,10 +28,13 @@ class Served:
     """The feed of a record, always at the same address."""
 
     def __init__(self, desk: Desk) -> None:
-        (port,) = free_ports(1)
-        section = desk.feed.config.feed.model_copy(update={"listen": f"127.0.0.1:{port}"})
-        self._feed = replace(desk.feed, config=desk.config.model_copy(update={"feed": section}))
-        self.origin = f"http://127.0.0.1:{port}"
+        self._feed = replace(desk.feed, config=desk.config)
+        # bound as long as this lasts: while nobody serves there, nobody else takes the port
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self._address = self._held.getsockname()
+        self.origin = f"http://127.0.0.1:{self._address[1]}"
         self.url = f"{self.origin}/dashboard/"
         self._headers = desk.key(Scope.OPERATOR)
         self.start()
@@ -39,12 +42,14 @@ class Served:
     def start(self) -> None:
         """Serve, in a process' life of its own: whoever was signed in is not any more."""
         self._server = make_server(self._feed)
-        self._thread = threading.Thread(target=self._server.run)
+        self._listening = socket.create_server(self._address)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]})
         self._thread.start()
+        wait_served(self._server, self._thread)
 
     def get(self, path: str, **query: str) -> Any:
         """What its operator is answered."""
-        found = httpx.get(self.origin + path, params=query, headers=self._headers, trust_env=False)
+        found = httpx.get(self.origin + path, params=query, headers=self._headers, timeout=SECONDS, trust_env=False)
         assert found.status_code == 200, found.text
         return found.json()
 
@@ -55,15 +60,28 @@ class Served:
                 await trio.sleep(0.05)
 
     def _place(self) -> int:
-        with httpx.stream("GET", f"{self.origin}/v1/live", headers=self._headers, trust_env=False) as stream:
+        how: dict[str, Any] = {"headers": self._headers, "timeout": SECONDS, "trust_env": False}
+        with httpx.stream("GET", f"{self.origin}/v1/live", **how) as stream:
             return next(int(line.removeprefix("id: ")) for line in stream.iter_lines() if line.startswith("id: "))
 
     def stop(self) -> None:
         """Serve no more."""
         self._server.should_exit = True
         self._thread.join()
+        self._listening.close()
 
-    close = stop
+    def close(self) -> None:
+        """Stop, and give the address back."""
+        self.stop()
+        self._held.close()
+
+
+async def check_fits(page: Page) -> None:
+    """Nothing reaches past the edge, once what is shown has come to rest."""
+    with trio.move_on_after(SECONDS):
+        while await page.evaluate(WIDER):  # noqa: ASYNC110 - a browser draws
+            await trio.sleep(0.05)
+    assert await page.evaluate(WIDER) == []
 
 
 async def sign_in(page: Page, desk: Desk, served: Served, scope: Scope) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import socket
 import sqlite3
 import threading
 import time
@@ -28,10 +29,9 @@ from tocsin_node.api.context import Feed as FeedContext
 from tocsin_node.api.context import open_feed
 from tocsin_node.api.index import catch_up, open_index
 from tocsin_node.api.keys import create_key
-from tocsin_node.api.server import make_server
+from tocsin_node.api.server import FeedServer, make_server
 from tocsin_node.clock import now_ms
 from tocsin_node.config import KeysSection, NetworkSection, NodeConfig, NodeSection
-from tocsin_node.demo.network import free_ports
 from tocsin_node.store.reader import Reader
 from tocsin_node.store.rosters import load_rosters
 from tocsin_node.store.rules import Rules
@@ -43,6 +43,8 @@ from tocsin_protocol.model import Signal, Subject
 from tocsin_protocol.taxonomy import Role, SubjectKind, Tlp
 
 T = TypeVar("T")
+# Deadlines are for what hangs, not for what is slow.
+SECONDS = 120.0
 # Who may read; a sender may not.
 READERS = tuple(scope for scope in Scope if scope is not Scope.SENDER)
 
@@ -54,6 +56,24 @@ def make_config(data_dir: Path) -> NodeConfig:
         network=NetworkSection(genesis=folder / "genesis", genesis_hash="0" * 64),
         keys=KeysSection(keystore=folder / "keys", passphrase_file=folder / "pass"),
     )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Until what another thread or process does has come so far."""
+    ends = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def wait_served(server: FeedServer, thread: threading.Thread) -> None:
+    """Until one may ask, and listen: the record is indexed and followed."""
+
+    def is_followed() -> bool:
+        assert thread.is_alive()
+        return server.started and server.app.state.listeners.ring.started.is_set()
+
+    wait_until(is_followed)
 
 
 def account(number: int) -> str:
@@ -147,19 +167,16 @@ class Desk:
     @contextmanager
     def served(self) -> Iterator[str]:
         """The feed as its process runs it, on a port of its own; the URL."""
-        (port,) = free_ports(1)
-        section = self.feed.config.feed.model_copy(update={"listen": f"127.0.0.1:{port}"})
-        server = make_server(replace(self.feed, config=self.config.model_copy(update={"feed": section})))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive()
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.should_exit = True
-            thread.join()
+        server = make_server(replace(self.feed, config=self.config))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            try:
+                wait_served(server, thread)
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+                thread.join()
 
     def key(self, scope: Scope) -> dict[str, str]:
         """The headers of somebody with this scope."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from api_kit import Desk, about, make_certificate
+from api_kit import SECONDS, Desk, about, make_certificate
 from tocsin_node.api.access import Scope
 from tocsin_node.api.bounds import MAX_BODY_BYTES
 from tocsin_node.api.protocol import MAX_HEAD_BYTES, BoundedSocket
@@ -24,7 +24,7 @@ from tocsin_node.errors import ConfigError
 from tocsin_node.store.database import StoreError
 from uvicorn.server import ServerState
 
-SECONDS = 60.0
+HEAD = "tocsin_node.api.protocol.HEAD_SECONDS"
 
 
 @contextmanager
@@ -32,6 +32,12 @@ def connected(url: str) -> Iterator[socket.socket]:
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as connection:
         yield connection
+
+
+def tell(connection: socket.socket, data: bytes) -> None:
+    """Send it; the other side may have lost its patience already."""
+    with suppress(ConnectionError):
+        connection.sendall(data)
 
 
 def is_ended(connection: socket.socket) -> bool:
@@ -58,16 +64,16 @@ def drip(connection: socket.socket, data: bytes, *, reading: bool = True) -> Non
 
 
 def test_a_head_that_never_ends_is_not_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tocsin_node.api.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(HEAD, 0.2)
     with desk.served() as url:
         for sent in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nx: "):
             with connected(url) as connection:
-                connection.sendall(sent)
+                tell(connection, sent)
                 assert is_ended(connection)
 
 
 def test_a_head_that_comes_byte_by_byte_gets_no_more_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tocsin_node.api.protocol.HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(HEAD, 0.5)
     with desk.served() as url, connected(url) as connection, pytest.raises(ConnectionError):
         drip(connection, b"GET / HTTP/1.1\r\nx:" + b"x" * 10_000)
 
@@ -77,13 +83,13 @@ def test_a_body_that_never_comes_is_not_waited_for(desk: Desk, monkeypatch: pyte
     with desk.served() as url, connected(url) as connection:
         key = desk.key(Scope.OPERATOR)["authorization"]
         lines = ("POST /v1/steps HTTP/1.1", "host: x", f"authorization: {key}", "content-type: application/json")
-        connection.sendall("\r\n".join((*lines, "content-length: 100", "", "{")).encode())
+        tell(connection, "\r\n".join((*lines, "content-length: 100", "", "{")).encode())
         assert is_ended(connection)
 
 
 def test_a_head_without_end_is_cut_off(desk: Desk) -> None:
     with desk.served() as url, connected(url) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\n")
+        tell(connection, b"GET / HTTP/1.1\r\n")
         with pytest.raises(ConnectionError):
             connection.sendall((b"x: " + b"y" * MAX_HEAD_BYTES + b"\r\n") * 1_000)
         assert is_ended(connection)
@@ -167,11 +173,12 @@ def test_pages_of_configured_origins_may_ask(desk: Desk) -> None:
 
 
 def test_line_ends_after_a_request_are_no_request(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tocsin_node.api.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(HEAD, SECONDS)
     with desk.served() as url, connected(url) as connection:
         connection.sendall(b"GET /v1/log HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.recv(65536)
-        connection.sendall(b"\r\n")
+        monkeypatch.setattr(HEAD, 0.2)
+        tell(connection, b"\r\n")
         assert is_ended(connection)
 
 
@@ -206,6 +213,7 @@ def test_pings_are_answered_only_to_who_takes_the_answers(desk: Desk) -> None:
 
 def test_one_address_cannot_have_every_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin_node.api.protocol.MAX_CONNECTIONS_OF_ADDRESS", 3)
+    monkeypatch.setattr(HEAD, 10 * SECONDS)
     with desk.served() as url, connected(url) as first, connected(url), connected(url):
         with connected(url) as fourth:
             assert is_ended(fourth)
@@ -215,6 +223,7 @@ def test_one_address_cannot_have_every_connection(desk: Desk, monkeypatch: pytes
 
 def test_who_has_asked_nothing_for_longest_makes_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin_node.api.server.MAX_CONCURRENT_REQUESTS", 4)
+    monkeypatch.setattr(HEAD, 10 * SECONDS)
     desk.say(about(1))
     with desk.served() as url, connected(url) as asks, connected(url) as waits:
         asks.sendall(b"GET /v1/live HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -6,7 +6,6 @@ import shutil
 import socket
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,22 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from api_kit import Desk, about
+from api_kit import SECONDS, Desk, about, wait_until
 from tocsin_node.api import context
 from tocsin_node.api.access import Scope
 from tocsin_node.api.index import INDEX_NAME, catch_up
 from tocsin_node.api.live import follower
 from tocsin_node.clock import now_ms
 from tocsin_node.store.database import DATABASE_NAME
-
-SECONDS = 60.0
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def shown(url: str) -> int | None:
@@ -74,11 +64,15 @@ def test_an_index_that_is_only_locked_is_not_thrown_away(desk: Desk) -> None:
     assert path.stat().st_ino == before
 
 
-def test_a_signal_that_is_not_indexed_in_time_is_not_passed_over_in_silence(desk: Desk) -> None:
+def test_a_signal_that_is_not_indexed_in_time_is_not_passed_over_in_silence(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "MAX_INDEX_LAG_SECONDS", SECONDS)
     desk.say(about(1))
     desk.say(about(2), index=False, at_ms=now_ms())
     assert len(desk.get("/v1/signals").json()["signals"]) == 1
-    desk.connection.execute("UPDATE signals SET received_ms = received_ms - 60000 WHERE id = 2")
+    long_ms = int(1_001 * SECONDS)
+    desk.connection.execute("UPDATE signals SET received_ms = received_ms - ? WHERE id = 2", (long_ms,))
     for path in ("/v1/signals", "/v1/incidents"):
         assert desk.get(path, Scope.PUBLIC).status_code == 503
     desk.index()
@@ -91,7 +85,7 @@ def test_a_fault_in_following_cuts_off_who_listens_and_is_got_over(desk: Desk, m
 
     def failing(*values: Any) -> int:
         if faults and values[1].last_signal():
-            raise faults.pop()
+            raise faults[0]
         return catch_up(*values)
 
     monkeypatch.setattr(follower, "catch_up", failing)
@@ -102,8 +96,9 @@ def test_a_fault_in_following_cuts_off_who_listens_and_is_got_over(desk: Desk, m
             desk.say(about(1), index=False)
             wait_until(lambda: next(lines) == "event: cut")
             assert "cannot be read" in next(lines)
+        # not before: what is got over at once cuts off nobody
+        faults.clear()
         wait_until(lambda: shown(url) == 1)
-        assert not faults
 
 
 def test_a_database_that_cannot_be_used_now_is_a_503(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +167,7 @@ def test_a_relay_that_hangs_hangs_nobody_who_does_not_ask_it(desk: Desk) -> None
         with many(60, status) as statuses:
             wait_until(lambda: len(statuses) == 60 - context.MAX_ASKING)
             assert shown(url) == 1
-            assert len(asked) == context.MAX_ASKING
+            wait_until(lambda: len(asked) == context.MAX_ASKING)
             for one in asked:
                 one.close()
         assert set(statuses) == {503}
@@ -188,7 +183,7 @@ def test_however_many_ask_how_the_node_is_the_relay_is_asked_once(desk: Desk, mo
         with many(30, health) as statuses:
             wait_until(lambda: len(statuses) == 29)
             assert shown(url) == 0
-            assert len(asked) == 1
+            wait_until(lambda: len(asked) == 1)
             asked[0].sendall(b'{"result": {"healthy": true, "reasons": []}}\n')
         assert sorted(statuses) == [200, *[503] * 29]
         assert health() == 200

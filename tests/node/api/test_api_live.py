@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from api_kit import Desk, about, account
+from api_kit import SECONDS, Desk, about, account, wait_until
 from protocol_kit import NOW_MS
 from tocsin_node.api.access import Scope
 from tocsin_node.api.context import Source
@@ -23,9 +22,8 @@ from tocsin_node.clock import now_ms
 from tocsin_protocol.audit import AuditEntry
 from tocsin_protocol.taxonomy import Severity, Tlp
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
-SECONDS = 60.0
 # Far more than the buffers of a connection hold.
 BATCHES = 60
 
@@ -101,39 +99,27 @@ def counted(desk: Desk, name: str, **labels: str) -> float:
     return desk.feed.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-def wait_heard(url: str, headers: dict[str, str]) -> None:
-    """Until one may listen: the record is followed, and he has a place."""
-    with httpx.Client(timeout=SECONDS, trust_env=False) as client:
-        while True:
-            with client.stream("GET", f"{url}/v1/live", headers=headers) as response:
-                if response.status_code == 200:
-                    return
-            time.sleep(0.05)
-
-
 def test_each_scope_hears_what_it_may_see(desk: Desk) -> None:
-    with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
-        with (
-            listening(url, {}) as public,
-            listening(url, desk.key(Scope.MEMBER)) as member,
-            listening(url, desk.key(Scope.OPERATOR)) as operator,
-        ):
-            said = {
-                tlp: e.digest.hex()
-                for tlp, e in zip(
-                    Tlp, desk.say(*(about(n, tlp=tlp) for n, tlp in enumerate(Tlp)), index=False), strict=True
-                )
-            }
-            last = desk.say(about(9), index=False)[0].digest.hex()
-            assert operator.signals(6) == [*said.values(), last]
-            assert member.signals(4) == [said[Tlp.CLEAR], said[Tlp.GREEN], said[Tlp.AMBER], last]
-            assert public.signals(2) == [said[Tlp.CLEAR], last]
+    with (
+        desk.served() as url,
+        listening(url, {}) as public,
+        listening(url, desk.key(Scope.MEMBER)) as member,
+        listening(url, desk.key(Scope.OPERATOR)) as operator,
+    ):
+        said = {
+            tlp: e.digest.hex()
+            for tlp, e in zip(
+                Tlp, desk.say(*(about(n, tlp=tlp) for n, tlp in enumerate(Tlp)), index=False), strict=True
+            )
+        }
+        last = desk.say(about(9), index=False)[0].digest.hex()
+        assert operator.signals(6) == [*said.values(), last]
+        assert member.signals(4) == [said[Tlp.CLEAR], said[Tlp.GREEN], said[Tlp.AMBER], last]
+        assert public.signals(2) == [said[Tlp.CLEAR], last]
 
 
 def test_a_listener_resumes_where_it_was(desk: Desk) -> None:
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         headers = desk.key(Scope.OPERATOR)
         with listening(url, headers, after=0) as first:
             said = [e.digest.hex() for e in desk.say(*(about(n) for n in range(3)), index=False)]
@@ -149,9 +135,10 @@ def test_the_newest_events_go_on_and_one_who_is_left_behind_is_told_where_to_res
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tocsin_node.api.live.ring.MAX_EVENTS", 50)
-    monkeypatch.setattr("tocsin_node.api.routes.live.SEND_SECONDS", SECONDS)
+    # by the events alone, however long they take
+    for place in ("routes.live", "protocol"):
+        monkeypatch.setattr(f"tocsin_node.api.{place}.SEND_SECONDS", 10 * SECONDS)
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         headers = desk.key(Scope.OPERATOR)
         with connected(url) as slow, listening(url, headers) as quick:
             # it takes nothing more: what is sent to it fills the buffers, and then the server waits
@@ -180,19 +167,16 @@ def test_the_newest_events_go_on_and_one_who_is_left_behind_is_told_where_to_res
 
 def test_one_who_reads_nothing_at_all_is_disconnected(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin_node.api.routes.live.SEND_SECONDS", 0.5)
-    with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
-        with connected(url) as deaf:
-            ask(deaf, desk.key(Scope.OPERATOR))
-            for _ in range(BATCHES):
-                loud(desk)
-            while counted(desk, "tocsin_feed_listeners_cut_total", why="deaf") == 0:
-                time.sleep(0.05)
-            deaf.settimeout(SECONDS)
-            # what was sent before is read, and then there is nothing but the end
-            with suppress(ConnectionResetError):
-                while deaf.recv(1_000_000):
-                    pass
+    with desk.served() as url, connected(url) as deaf:
+        ask(deaf, desk.key(Scope.OPERATOR))
+        for _ in range(BATCHES):
+            loud(desk)
+        wait_until(lambda: counted(desk, "tocsin_feed_listeners_cut_total", why="deaf") > 0)
+        deaf.settimeout(SECONDS)
+        # what was sent before is read, and then there is nothing but the end
+        with suppress(ConnectionResetError):
+            while deaf.recv(1_000_000):
+                pass
 
 
 def test_nothing_is_rendered_for_those_who_do_not_listen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +190,6 @@ def test_nothing_is_rendered_for_those_who_do_not_listen(desk: Desk, monkeypatch
 
     monkeypatch.setattr("tocsin_node.api.live.follower.event_of", rendering)
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         with listening(url, desk.key(Scope.MEMBER), kind="signal") as member:
             first = desk.say(about(1), index=False)
             assert member.signals(1) == [first[0].digest.hex()]
@@ -215,8 +198,7 @@ def test_nothing_is_rendered_for_those_who_do_not_listen(desk: Desk, monkeypatch
                 # each hears it, whenever the one who renders has heard of them
                 assert member.signals(1) == public.signals(1) == [second[0].digest.hex()]
         assert Scope.INSURER not in frozenset().union(*rendered)
-        while counted(desk, "tocsin_feed_listeners", scope="member") > 0:
-            time.sleep(0.05)
+        wait_until(lambda: counted(desk, "tocsin_feed_listeners", scope="member") == 0)
         third = desk.say(about(3), index=False)
         with listening(url, desk.key(Scope.MEMBER), kind="signal", after=0) as again:
             assert again.signals(3) == [e.digest.hex() for e in (*first, *second, *third)]
@@ -236,7 +218,6 @@ def test_the_record_is_read_no_further_than_the_ring_has_come(desk: Desk) -> Non
 
 def test_a_filter_keeps_signals_and_nothing_else(desk: Desk) -> None:
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         headers = desk.key(Scope.OPERATOR)
         with (
             listening(url, headers, subject=account(2)) as by_subject,
@@ -252,12 +233,10 @@ def test_a_filter_keeps_signals_and_nothing_else(desk: Desk) -> None:
 
 
 def test_an_incident_is_heard_of_by_who_may_see_something_of_it(desk: Desk) -> None:
-    with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
-        with listening(url, {}, kind="incident") as public:
-            desk.say(about(1, tlp=Tlp.AMBER), about(2), index=False)
-            _, data = public.next()
-            assert (data["incident"]["signals"], data["incident"]["first_ms"]) == (1, NOW_MS + 1)
+    with desk.served() as url, listening(url, {}, kind="incident") as public:
+        desk.say(about(1, tlp=Tlp.AMBER), about(2), index=False)
+        _, data = public.next()
+        assert (data["incident"]["signals"], data["incident"]["first_ms"]) == (1, NOW_MS + 1)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +254,6 @@ def test_an_incident_is_heard_of_by_who_may_see_something_of_it(desk: Desk) -> N
 )
 def test_who_cannot_listen_is_told_why(desk: Desk, headers: dict[str, str], query: dict[str, Any], status: int) -> None:
     with desk.served() as url, httpx.Client(timeout=SECONDS, trust_env=False) as client:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         answer = client.get(f"{url}/v1/live", headers=headers, params=query)
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
@@ -284,19 +262,19 @@ def test_who_cannot_listen_is_told_why(desk: Desk, headers: dict[str, str], quer
 def test_so_many_listen_from_one_address(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin_node.api.live.listeners.MAX_OF_ADDRESS", 1)
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         with listening(url, {}), httpx.Client(timeout=SECONDS, trust_env=False) as client:
             assert client.get(f"{url}/v1/live").status_code == 429
             with listening(url, desk.key(Scope.MEMBER)):
                 pass
-        # its place is free again
-        wait_heard(url, {})
+        # its place is free again once the feed has seen that it left
+        wait_until(lambda: counted(desk, "tocsin_feed_listeners", scope="public") == 0)
+        with listening(url, {}):
+            pass
 
 
 def test_a_revoked_key_hears_nothing_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin_node.api.live.listeners.KEEP_ALIVE_SECONDS", 0.1)
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         headers = desk.key(Scope.MEMBER)
         with listening(url, headers) as member:
             revoke_key(desk.feed.db, headers["authorization"].split("_")[1], now_ms())
@@ -307,27 +285,35 @@ def test_a_revoked_key_hears_nothing_more(desk: Desk, monkeypatch: pytest.Monkey
                 member.next()
 
 
+def socket_of(address: str, headers: dict[str, str] | None = None) -> ClientConnection:
+    """A WebSocket of this machine."""
+    return connect(address, additional_headers=headers, open_timeout=SECONDS, proxy=None)
+
+
+def next_of(listener: ClientConnection) -> dict[str, Any]:
+    """The next event; that it was quiet meanwhile is none."""
+    while (heard := json.loads(listener.recv(SECONDS)))["kind"] == "quiet":
+        pass
+    return heard  # type: ignore[no-any-return]
+
+
 def test_the_same_is_heard_over_a_websocket(desk: Desk) -> None:
     with desk.served() as url:
-        wait_heard(url, desk.key(Scope.OPERATOR))
         address = url.replace("http", "ws") + "/v1/live/ws"
-        with connect(f"{address}?kind=signal", additional_headers=desk.key(Scope.MEMBER), proxy=None) as socket_of:
+        with socket_of(f"{address}?kind=signal", desk.key(Scope.MEMBER)) as member:
             said = desk.say(about(1), about(2, tlp=Tlp.RED), about(3, tlp=Tlp.AMBER), index=False)
-            heard = [json.loads(socket_of.recv(SECONDS)) for _ in range(2)]
+            heard = [next_of(member) for _ in range(2)]
             assert [event["signal"]["digest"] for event in heard] == [said[0].digest.hex(), said[2].digest.hex()]
             assert heard[0]["kind"] == "signal"
-        with connect(f"{address}?after=0&kind=signal", proxy=None) as resumed:
-            assert json.loads(resumed.recv(SECONDS)) == heard[0]
+        with socket_of(f"{address}?after=0&kind=signal") as resumed:
+            assert next_of(resumed) == heard[0]
         for query, headers, status in (
             ("", {"authorization": "Bearer x"}, 401),
             ("", {"origin": "https://example.org"}, 403),
             ("?after=99999999", {}, 400),
             ("?after=x", {}, 403),
         ):
-            with (
-                pytest.raises(InvalidStatus) as caught,
-                connect(address + query, additional_headers=headers, proxy=None),
-            ):
+            with pytest.raises(InvalidStatus) as caught, socket_of(address + query, headers):
                 pass
             assert caught.value.response.status_code == status
 
@@ -335,12 +321,10 @@ def test_the_same_is_heard_over_a_websocket(desk: Desk) -> None:
 def test_what_one_sends_over_a_websocket_is_not_read(desk: Desk) -> None:
     with desk.served() as url:
         address = url.replace("http", "ws") + "/v1/live/ws?kind=signal&after=0"
-        with connect(address, open_timeout=SECONDS, proxy=None) as listener:
+        with socket_of(address) as listener:
             for sent in ("text", b"bytes", ""):
                 listener.send(sent)
             # answered behind them
             listener.ping().wait(SECONDS)
             (envelope,) = desk.say(about(1), index=False)
-            while (heard := json.loads(listener.recv(SECONDS)))["kind"] == "quiet":
-                pass
-            assert heard["signal"]["digest"] == envelope.digest.hex()
+            assert next_of(listener)["signal"]["digest"] == envelope.digest.hex()

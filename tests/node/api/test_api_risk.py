@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import trio
-from api_kit import READERS, Desk
+from api_kit import READERS, SECONDS, Desk
 from protocol_kit import NOW_MS, VAULT, Feed
 from store_kit import OWN, make_rules
+from tocsin_node import risk_gather
 from tocsin_node.api.access import Scope
 from tocsin_node.risk_config import RiskFeed
 from tocsin_node.risk_gather import gather
@@ -56,7 +57,10 @@ def test_no_reports_is_an_empty_list(desk: Desk) -> None:
     assert desk.get("/v1/risk").json() == {"reports": []}
 
 
-def test_a_feed_is_gathered_from_with_its_key(desk: Desk, made: list[SignedReport], tmp_path: Path) -> None:
+def test_a_feed_is_gathered_from_with_its_key(
+    desk: Desk, made: list[SignedReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk_gather, "FEED_SECONDS", SECONDS)
     key_file = tmp_path / "key"
     key_file.write_text(desk.key(Scope.INSURER)["authorization"].removeprefix("Bearer ") + "\n")
     key_file.chmod(0o600)

@@ -7,7 +7,7 @@ import queue
 import sqlite3
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
-from api_kit import Desk, about, make_certificate
+from api_kit import SECONDS, Desk, about, make_certificate, wait_until
 from standardwebhooks.webhooks import Webhook as Judge
 from tocsin_node.api.access import Scope
-from tocsin_node.api.live import delivering
+from tocsin_node.api.live import delivering, outward
 from tocsin_node.api.live.events import LiveFilter
 from tocsin_node.api.live.outward import NotAllowed, Reach, open_client, post
 from tocsin_node.api.subscriptions import (
@@ -36,10 +36,10 @@ from tocsin_node.api.subscriptions import (
 from tocsin_protocol.audit import EntryKind
 from tocsin_protocol.taxonomy import Category, Severity, Tlp
 
-SECONDS = 60
 SECRET = b"s" * 32
 SIGNALS = LiveFilter(frozenset((EntryKind.SIGNAL,)))
 LOCAL = ("127.0.0.0/8",)
+ARRIVED = ("tocsin_feed_webhook_tries_total", {"outcome": "arrived"})
 
 
 @dataclass
@@ -88,7 +88,8 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
 @pytest.fixture
 def delivering_desk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """One whose webhooks may reach this machine, and are tried again at once."""
+    """One whose webhooks may reach this machine, are tried again at once, and never for its being slow."""
+    monkeypatch.setattr(outward, "POST_SECONDS", SECONDS)
     monkeypatch.setattr(delivering, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(delivering, "MAX_RETRY_SECONDS", 0.02)
     monkeypatch.setattr(delivering, "LOOK_SECONDS", 0.05)
@@ -101,13 +102,9 @@ def subscribe(desk: Desk, url: str, scope: Scope = Scope.OPERATOR, wanted: LiveF
     return add_webhook(desk.feed.db, url, "test", scope, wanted, SECRET, 1, after)
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = threading.Event()
-    for _ in range(SECONDS * 100):
-        if is_so():
-            return
-        ends.wait(0.01)
-    raise TimeoutError
+def wait_arrived(desk: Desk, count: int) -> None:
+    """Until the feed has the answers to so many events that arrived: the receiver has them before it does."""
+    wait_until(lambda: desk.feed.metrics.registry.get_sample_value(*ARRIVED) == count)
 
 
 def only(desk: Desk) -> Webhook:
@@ -211,6 +208,7 @@ def test_delivery_goes_on_where_it_was_when_the_feed_starts_again(delivering_des
         with desk.served():
             first = desk.say(about(1), index=False)
             assert receiver.next()["data"]["signal"]["digest"] == first[0].digest.hex()
+            wait_arrived(desk, 1)
         second = desk.say(about(2))
         with desk.served():
             assert receiver.next()["data"]["signal"]["digest"] == second[0].digest.hex()
@@ -333,7 +331,7 @@ def test_over_tls_the_name_is_checked_and_not_the_address(tmp_path: Path) -> Non
     trusting = ssl.create_default_context(cafile=str(cert))
 
     async def try_it(url: str) -> int:
-        async with httpx.AsyncClient(verify=trusting, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=trusting, trust_env=False, timeout=SECONDS) as client:
             return await post(client, Reach((*LOCAL, "::1/128")), url, b"{}", {})
 
     with receiving(context) as receiver:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +57,14 @@ class Node(Desk):
             path.write_bytes(encode_signed_roster(signed))
             paths.append(path)
         return paths
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """An address where nobody listens, nor can meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 PIN = Pin(GENESIS_HASH)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+from api_kit import SECONDS
 
 Change = Callable[[str, bytes], bytes]
 
@@ -25,7 +26,7 @@ def between(url: str, change: Change, *, endless: tuple[str, ...] = ()) -> Itera
             if self.path.startswith(endless):
                 answer = httpx.Response(200)
             else:
-                answer = httpx.get(url + self.path, headers=headers)
+                answer = httpx.get(url + self.path, headers=headers, timeout=SECONDS, trust_env=False)
             body = change(self.path, answer.content)
             self.send_response(answer.status_code)
             self.send_header("content-length", str(len(body)))

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 from api_kit import about, account
-from client_kit import GENESIS_HASH, PIN, PIN_WITH_ROSTERS, Node, revoking, with_log
+from client_kit import GENESIS_HASH, PIN, PIN_WITH_ROSTERS, Node, nobody, revoking, with_log
 from lying_feed import between
 from protocol_kit import NOW_MS, VAULT, Feed
 from store_kit import OWN, make_rules
@@ -35,7 +35,6 @@ from tocsin_client import (
     session,
 )
 from tocsin_node.api.access import Scope
-from tocsin_node.demo.network import free_ports
 from tocsin_node.store.risk import report_subject
 from tocsin_node.store.risk_sight import Reporting
 from tocsin_node.store.rosters import insert_roster
@@ -163,8 +162,7 @@ def test_a_refusal_is_one_named_exception(node: Node) -> None:
 
 
 def test_a_feed_that_is_not_there_is_named() -> None:
-    (port,) = free_ports(1)
-    with FeedClient(f"http://127.0.0.1:{port}", None) as client, pytest.raises(Unreachable, match="no answer"):
+    with nobody() as url, FeedClient(url, None) as client, pytest.raises(Unreachable, match="no answer"):
         client.publishers()
 
 

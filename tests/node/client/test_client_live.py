@@ -15,7 +15,7 @@ import httpx
 import pytest
 import tocsin_client.client as blocking
 import tocsin_client.following as following
-from api_kit import about
+from api_kit import SECONDS, about
 from client_kit import PIN, PIN_WITH_ROSTERS, Node
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +26,6 @@ from tocsin_client.following import Cut, Following
 from tocsin_client.results import ShownEvent
 from tocsin_client.sse import MAX_EVENT_BYTES, EventParser, ServerEvent
 from tocsin_node.api.access import Scope
-
-SECONDS = 60.0
 
 
 def take(events: Iterator[LiveEvent], many: int) -> list[LiveEvent]:
@@ -87,7 +85,7 @@ def test_a_stream_begins_with_its_place(node: Node) -> None:
     node.say(about(1))
     node.show_log()
     size = node.get("/v1/log").json()["size"]
-    with node.served() as url, httpx.stream("GET", url + "/v1/live") as answer:
+    with node.served() as url, httpx.stream("GET", url + "/v1/live", timeout=SECONDS) as answer:
         assert next(answer.iter_raw()) == f": tocsin live\nid: {size}\n\n".encode()
 
 
@@ -169,9 +167,15 @@ def test_a_stream_on_which_nothing_comes_is_begun_anew(monkeypatch: pytest.Monke
 
     Silent.asked, Silent.parts = [], []
     away: list[ClientError] = []
+
+    def note(error: ClientError, pause: float) -> None:
+        away.append(error)
+        # the next one gets as long as it takes
+        monkeypatch.setattr(blocking, "LIVE_TIMEOUT", httpx.Timeout(2 * SECONDS))
+
     with raw_server(Silent) as url, FeedClient(url, None) as client:
         try:
-            events = client.live(away=lambda error, pause: away.append(error))
+            events = client.live(away=note)
             assert next(events).sequence == 1
             assert isinstance(away[0], Unreachable)
         finally:

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from api_kit import about
 from click.testing import CliRunner, Result
-from client_kit import GENESIS_HASH, Node
+from client_kit import GENESIS_HASH, Node, nobody
 from lying_feed import between
 from tocsin_node.api.access import Scope
 from tocsin_node.cli import cli
-from tocsin_node.demo.network import free_ports
 
 ROOT = Path(__file__).parents[3]
 GENESIS = GENESIS_HASH.hex()
@@ -179,9 +178,9 @@ def test_an_interrupt_ends_it_with_130_and_its_place_is_kept(node: Node, tmp_pat
     assert kept >= lines[0]["sequence"]
 
 
-def test_a_feed_that_is_not_there_is_69(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    assert subscribe(f"http://127.0.0.1:{port}", "--genesis", GENESIS).exit_code == 69
+def test_a_feed_that_is_not_there_is_69() -> None:
+    with nobody() as url:
+        assert subscribe(url, "--genesis", GENESIS).exit_code == 69
 
 
 def test_the_example_of_the_readme_runs(node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

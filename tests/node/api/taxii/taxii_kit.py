@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from fastapi import FastAPI
 from protocol_kit import NOW_MS, Feed, make_standard
 from tocsin_node.api.access import Scope
 from tocsin_node.api.app import create_app
-from tocsin_node.api.server import make_server
 from tocsin_node.api.taxii.projecting import Projection
 from tocsin_node.clock import now_ms
 from tocsin_node.store.reader import Reader
@@ -101,21 +97,3 @@ class TaxiiDesk(Desk):
         return self.ask(
             "POST", f"{ROOT}/collections/inbox/objects/", scope, headers={"content-type": MEDIA} | headers, **how
         )
-
-
-@contextmanager
-def served(desk: TaxiiDesk) -> Iterator[str]:
-    """The address of the server that ships, on a free port of the loopback."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    server = make_server(desk.feed)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        # connections are taken from here on: they wait until the server has come up
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()

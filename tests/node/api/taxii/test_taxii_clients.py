@@ -13,11 +13,12 @@ import pytest
 import requests
 import stix2
 import stix_kit as kit
+from api_kit import SECONDS
 from cytaxii2.cytaxii2 import cytaxii2
 from stix2 import Filter, TAXIICollectionSink, TAXIICollectionSource
 from taxii2client import v21
 from taxii2client.exceptions import AccessError
-from taxii_kit import TaxiiDesk, about, served
+from taxii_kit import TaxiiDesk, about
 from tocsin_node.api.access import Scope
 from tocsin_node.api.suggestions import State, read_suggestions
 from tocsin_protocol.stix.marking import Circle
@@ -29,7 +30,7 @@ from tocsin_protocol.taxonomy import Tlp
 def url(desk: TaxiiDesk) -> Iterator[str]:
     desk.tell(*(about(place, text=f"note {place}") for place in range(1, 7)), about(9, tlp=Tlp.AMBER))
     desk.tell(about(1, text="more of it"))
-    with served(desk) as address:
+    with desk.served() as address:
         yield address
 
 
@@ -156,7 +157,7 @@ class OpenCti:
         told = {"next": self.cursor, "added_after": self.added_after, "limit": self.limit}
         params = {name: value for name, value in told.items() if value is not None}
         path = f"{self.root}/collections/{self.collection}/objects/"
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(timeout=SECONDS, trust_env=False) as client:
             got = client.get(path, params=params, headers=headers)
         if got.status_code != 200:
             return got.status_code
@@ -198,7 +199,7 @@ def test_openctis_ingester_goes_on_with_its_cursor_over_errors_and_restarts(desk
     reader.authorization = "Bearer wrong"
     assert (reader.round(), reader.cursor) == (401, kept)
     reader.authorization = f"Bearer {secret}"
-    with served(desk) as other:  # another server over the same feed.db
+    with desk.served() as other:  # another server over the same feed.db
         reader.root = f"{other}/taxii2/tocsin"
         desk.tell(about(20))
         # its operator changes where it begins while it holds a cursor

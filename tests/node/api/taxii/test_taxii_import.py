@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import stix_kit as kit
-from taxii_kit import MEDIA, TaxiiDesk, about, served
+from taxii_kit import MEDIA, TaxiiDesk, about
 from tocsin_node.api.access import Scope
 from tocsin_node.api.suggestions import State, read_suggestions
 from tocsin_node.api.taxii.importing import MAX_LINE_BYTES, Imported, import_dump
@@ -179,7 +179,7 @@ def other(tmp_path: Path) -> Iterator[TaxiiDesk]:
 
 def test_another_feed_is_read_to_its_end_and_then_only_what_is_new(desk: TaxiiDesk, other: TaxiiDesk) -> None:
     other.tell(*(about(place, text=f"note {place}", tlp=Tlp.AMBER) for place in range(1, 5)))
-    with served(other) as url:
+    with other.served() as url:
         address = f"{url}/taxii2/tocsin/collections/amber"
         first = pull(desk, address, other.secret(Scope.MEMBER))
         assert (first.new, first.faulty, first.objects) == (8, 0, len(other.objects(Circle.AMBER)))

@@ -7,7 +7,7 @@ import { get, post, Refused, signIn, signOut } from "./node.js";
 import { nowPage } from "./now.js";
 import { refused, signInPage } from "./signin.js";
 import { signalPage } from "./signal.js";
-import { isOperator, load, loadAll, look, onChange, POLLED, state } from "./state.js";
+import { isOperator, load, loadAll, look, missed, onChange, POLLED, state } from "./state.js";
 import { listen, staleSince, stop } from "./stream.js";
 import { told, waitingPage } from "./waiting.js";
 import { clock, count, mark, tick } from "./words.js";
@@ -252,7 +252,7 @@ async function begin(session) {
 }
 
 async function poll() {
-  if (state.session) await load(POLLED);
+  if (state.session) await load([...POLLED, ...missed()]);
   setTimeout(poll, document.hidden ? HIDDEN_POLL_MS : POLL_MS);
 }
 

@@ -137,7 +137,33 @@ export async function load(names) {
   changed();
 }
 
-async function loadOne(name, work) {
+/** By topic, what is being asked, and what is asked after it. */
+const asking = new Map();
+const next = new Map();
+
+/** In turn, so that no older answer takes the place of a newer one; all who ask meanwhile get what is asked next. */
+function loadOne(name, work) {
+  // each incident and signal that is looked at has a place of its own for its answer
+  const topic = name === "focus" ? state.focus : name;
+  const before = asking.get(topic);
+  if (!before) {
+    asking.set(
+      topic,
+      ask(name, work).finally(() => asking.delete(topic)),
+    );
+    return asking.get(topic);
+  }
+  if (!next.has(topic)) {
+    const goOn = () => {
+      next.delete(topic);
+      return loadOne(name, work);
+    };
+    next.set(topic, before.then(goOn, goOn));
+  }
+  return next.get(topic);
+}
+
+async function ask(name, work) {
   try {
     await work();
     delete state.errors[name];
@@ -148,6 +174,11 @@ async function loadOne(name, work) {
     if (error.status === 401) lose();
     else if (error.status) state.heardMs = Date.now();
   }
+}
+
+/** What could not be had: no event tells when it can be. */
+export function missed() {
+  return [...Object.keys(state.errors), ...(state.focus?.error ? ["focus"] : [])];
 }
 
 /** The session is over: whoever comes next begins with nothing of what it was shown. */
