@@ -98,6 +98,8 @@ class EvmHook:
         try:
             is_fresh = action.is_unsigned
             if is_fresh:
+                # Nothing signed is on disk, so none was sent: a nonce that was held for it would leave a gap.
+                self._sender.release_nonce(action.action_id)
                 action = await self._begin(action, journal)
             if action.is_settled and action.block_hash is None:
                 return action

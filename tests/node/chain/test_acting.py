@@ -129,6 +129,7 @@ async def test_a_store_that_fails_for_a_while_ends_no_pursuit(
         async with bench.open_hook(proxy.url) as hook, open_desk(tmp_path, hook) as desk:
             await desk.arm()
             await desk.decide(action)
+            await bench.wait_for(lambda: desk.count_events("check") == 1)
             await desk.store.writer.submit(lambda c: c.execute("ALTER TABLE actions RENAME TO away"))
             proxy.is_down = False
             # the first fault is the hook's, which cannot sign; the next ones are met while its state is read

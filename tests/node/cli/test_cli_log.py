@@ -153,16 +153,21 @@ def test_an_id_that_nothing_is_about_is_said(tocsin: Any, at: Any, tmp_path: Pat
 
 
 def copy_of(home: Path, copy: Path) -> tuple[Path, Path]:
-    """A node's files at another place, and the database among them."""
+    """A node's files at another place, and the database among them, which its node may be writing to meanwhile."""
     copy.mkdir(mode=0o700)
+    (database,) = home.rglob(DATABASE_NAME)
     for path in home.rglob("*"):
         if path.is_file():
             target = copy / path.relative_to(home)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-            target.chmod(0o600)
-    (database,) = copy.rglob(DATABASE_NAME)
-    return copy, database
+            if not path.name.startswith(DATABASE_NAME):
+                target.write_bytes(path.read_bytes())
+                target.chmod(0o600)
+    copied = copy / database.relative_to(home)
+    with closing(sqlite3.connect(database, timeout=60)) as source, closing(sqlite3.connect(copied)) as target_database:
+        source.backup(target_database)
+    copied.chmod(0o600)
+    return copy, copied
 
 
 def test_fsck_tells_what_was_changed_behind_the_nodes_back(

@@ -138,6 +138,8 @@ async def test_a_claim_that_nobody_can_tell_is_not_asked_at_every_look(
         reports.endpoints.answer = Answer.UNKNOWN
         await hear(reports, "brook", "cedar")
         await reports.wait_state(RiskState.SUSPECTED)
+        # what came in during a look is reported by that one, and asked about by the next
+        await wait_until(lambda: len(reports.endpoints.asked) > 0)
         await trio.sleep(0.3)
         assert len(reports.endpoints.asked) == 1
         monkeypatch.setattr(risk, "ASK_AGAIN_SECONDS", 0.0)
