@@ -98,6 +98,10 @@ class AsyncFeedClient:
         """The publishers of the roster in force, as the node shows them."""
         return await self._run(self._session.publishers())
 
+    async def is_healthy(self) -> bool:
+        """Whether the node hears, speaks and writes, in its own word; what does not is quiet, whatever happens."""
+        return await self._run(self._session.is_healthy())
+
     async def risk_reports(self, *, oracle: str | None = None, subject: str | None = None) -> list[RiskWord]:
         """The latest risk report about each subject for each oracle; those that are stale say so."""
         return await self._run(self._session.risk(query_of({"oracle": oracle, "subject": subject})))

@@ -96,6 +96,10 @@ class FeedClient:
         """The publishers of the roster in force, as the node shows them."""
         return self._run(self._session.publishers())
 
+    def is_healthy(self) -> bool:
+        """Whether the node hears, speaks and writes, in its own word; what does not is quiet, whatever happens."""
+        return self._run(self._session.is_healthy())
+
     def risk_reports(self, *, oracle: str | None = None, subject: str | None = None) -> list[RiskWord]:
         """The latest risk report about each subject for each oracle; those that are stale say so."""
         return self._run(self._session.risk(query_of({"oracle": oracle, "subject": subject})))

@@ -136,6 +136,12 @@ class ShownCut(Struct, frozen=True, kw_only=True):
     resume: int
 
 
+class ShownHealth(Struct, frozen=True, kw_only=True):
+    """How a node is, on the wire."""
+
+    healthy: bool
+
+
 class SignalPage(Struct, frozen=True, kw_only=True):
     """A page on the wire."""
 

@@ -26,6 +26,7 @@ from .results import (
     ReportList,
     RiskWord,
     ShownEvent,
+    ShownHealth,
     ShownMembers,
     ShownReport,
     ShownRoster,
@@ -102,6 +103,15 @@ class Session:
     def publishers(self) -> Flow[list[Publisher]]:
         """All publishers."""
         return list(read_json((yield Ask("/v1/publishers")), PublisherList).publishers)
+
+    def is_healthy(self) -> Flow[bool]:
+        """Whether the node hears, speaks and writes: a stream of one that does not is as quiet as peace."""
+        try:
+            return read_json((yield Ask("/healthz")), ShownHealth).healthy
+        except Problem as exc:
+            if exc.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            return False
 
     def risk(self, query: Mapping[str, Value]) -> Flow[list[RiskWord]]:
         """The latest reports, each checked."""

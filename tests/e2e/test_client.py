@@ -81,6 +81,12 @@ class Reader:
                 await trio.sleep(0.5)
         return note
 
+    async def wait_well(self) -> None:
+        """Wait until the node says that it is well."""
+        with self.open() as client, trio.fail_after(START_SECONDS):
+            while not await trio.to_thread.run_sync(client.is_healthy):  # noqa: ASYNC110 - another process has no event
+                await trio.sleep(0.5)
+
     def move_state(self, url: str) -> None:
         """What was seen at the feed was seen at this address: a liar in between has the feed's name."""
         kept = json.loads(self.state.read_bytes())
@@ -106,6 +112,7 @@ async def test_what_a_running_node_shows_is_read_checked_and_proven(tmp_path: Pa
         await wait_indexed(node)
         await wait_reported(node, ORACLE)
         await trio.to_thread.run_sync(_read_all, reader, digests)
+        await reader.wait_well()
         await _follow(reader, peer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tocsin_client import ClientError, FeedClient, LiveEvent, LogRolledBack, NotVerified
     from tocsin_client.asking import LiveFilters
 
-LOG_SECONDS = 60.0
+LOOK_SECONDS = 60.0
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _SEVERITIES = click.Choice(("low", "medium", "high", "critical"))
 
@@ -95,13 +95,16 @@ class _Follower:
         self._client = client
         self._out = out
         self._has_log = has_log
-        self._looked_at = -LOG_SECONDS
+        self._looked_at = -LOOK_SECONDS
+        self._is_well = True
         self.refused = 0
 
     def run(self, after: int | None, filters: LiveFilters, count: int | None) -> None:
         """Until so many events have come, or for ever."""
+        from tocsin_client import Unreachable
+
         # a feed that is not there at the start is an error; later it is waited for
-        self._look_at_log()
+        self._look()
         told = 0
         live = self._client.live(after=after, quiet=True, refused=self._refuse, away=self._wait, **filters)
         with closing(live) as events:
@@ -112,14 +115,35 @@ class _Follower:
                 if told == count:
                     self._client.keep(event)
                     return
-                self._look_at_log()
+                # a feed that is away ends its stream as well, and is then waited for
+                with suppress(Unreachable):
+                    self._look()
+
+    def _look(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        if self._has_log:
+            self._look_at_log()
+        self._look_at_node()
+
+    def _look_at_node(self) -> None:
+        from tocsin_client import Problem
+
+        try:
+            is_well = self._client.is_healthy()
+        except Problem as exc:
+            if not exc.is_passing:
+                raise
+            return
+        if is_well != self._is_well:
+            self._is_well = is_well
+            well = "well again" if is_well else "not well: while nothing comes, it may only not be heard"
+            self._out.warn(f"the node behind this feed is {well}")
 
     def _look_at_log(self) -> None:
         from tocsin_client import Problem
 
-        if not self._has_log or time.monotonic() - self._looked_at < LOG_SECONDS:
-            return
-        self._looked_at = time.monotonic()
         try:
             head = self._client.head().checkpoint
         except Problem as exc:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
-from api_kit import SECONDS
+
+SECONDS = 120.0
 
 Change = Callable[[str, bytes], bytes]
 

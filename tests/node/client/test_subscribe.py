@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from importlib import import_module
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from api_kit import about
 from click.testing import CliRunner, Result
 from client_kit import GENESIS_HASH, Node, nobody
 from lying_feed import between
+from tocsin_client import FeedClient
 from tocsin_node.api.access import Scope
 from tocsin_node.cli import cli
 
@@ -51,6 +53,23 @@ def test_a_person_reads_one_line_for_each_event(node: Node, tmp_path: Path) -> N
     assert "brook" in lines[0]
     assert lines[0].endswith("first line")
     assert "second" not in found.stdout
+    # nobody runs the node
+    assert "is not well" in found.stderr
+
+
+def test_who_follows_is_told_when_the_node_is_not_well_and_when_it_is_again(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.say(*(about(n) for n in range(1, 5)))
+    node.show_log()
+    words = chain((True, False, False), repeat(True))
+    monkeypatch.setattr(FeedClient, "is_healthy", lambda client: next(words))
+    monkeypatch.setattr(import_module("tocsin_node.cli.subscribe"), "LOOK_SECONDS", 0.0)
+    with node.served() as url:
+        at = (url, "--genesis", GENESIS, "--key-file", key_file(node, tmp_path), "--after", 0, "--kind", "signal")
+        found = subscribe(*at, "--count", 4)
+    assert found.exit_code == 0, found.output
+    assert [line.split("feed is ")[1].split(":")[0] for line in found.stderr.splitlines()] == ["not well", "well again"]
 
 
 def test_a_program_reads_json_and_goes_on_where_it_was(node: Node, tmp_path: Path) -> None:
