@@ -132,13 +132,12 @@ class _Follower:
 
         try:
             is_well = self._client.is_healthy()
-        except Problem as exc:
-            if not exc.is_passing:
-                raise
+        except Problem:
+            # what stands for good refuses the stream as well
             return
         if is_well != self._is_well:
             self._is_well = is_well
-            well = "well again" if is_well else "not well: while nothing comes, it may only not be heard"
+            well = "well again" if is_well else "not well: that nothing comes need not mean that nothing happens"
             self._out.warn(f"the node behind this feed is {well}")
 
     def _look_at_log(self) -> None:
