@@ -33,6 +33,7 @@ from tocsin_node.errors import NodeError
 from tocsin_node.keystore import open_keystore
 from tocsin_node.private_files import write_new_file
 from tocsin_node.roster_files import read_roster
+from tocsin_node.store.reader import Reader
 from tocsin_node.store.rosters import load_rosters
 from tocsin_node.store.writer import Store
 
@@ -69,12 +70,7 @@ class Measured:
     key_file: Path
     relay: PacedRelay
     envelopes: Iterator[Envelope]
-    process: subprocess.Popen[str]
-
-    @property
-    def pid(self) -> int:
-        """Of the feed."""
-        return self.process.pid
+    pid: int
 
     def take(self, count: int) -> Sequence[Envelope]:
         """The next signals to admit."""
@@ -120,12 +116,12 @@ async def bench_feed(group: str, advance: Callable[[], None], load: Load | None 
             count = load.asking_seconds * ADMITTED_PER_SECOND + 2 * load.events
             envelopes = iter(seal_feed(network_id, secret, count, now_ms(), lane_severity=Severity.HIGH))
             key_file = _make_key(config, Path(folder))
-            process = await stack.enter_async_context(_serving(receiver.directory, config, load.signals))
+            pid = await stack.enter_async_context(_serving(receiver.directory, config, load.signals))
             advance()
             results = ask_beside_sql(group, config, key_file, made, load.questions)
             advance()
             relay = await stack.enter_async_context(open_relay(store, roster, publisher))
-            stage = Measured(group, config, key_file, relay, envelopes, process)
+            stage = Measured(group, config, key_file, relay, envelopes, pid)
             results += await _ask_while_admitting(stage, load)
             advance()
             results += await _listen(stage, load)
@@ -142,15 +138,15 @@ def _make_key(config: NodeConfig, folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def _serving(home: Path, config: NodeConfig, signals: int) -> AsyncIterator[subprocess.Popen[str]]:
-    """The feed as a process of its own, once its index is whole and it answers."""
+async def _serving(home: Path, config: NodeConfig, signals: int) -> AsyncIterator[int]:
+    """The feed as a process of its own, once its index is whole and it answers; its process id."""
     command = [sys.executable, "-m", "tocsin_node.cli", "serve", "--home", str(home)]
     process = _start(command, subprocess.DEVNULL)
     try:
         await _wait(process, partial(_is_indexed, config, signals))
         # The index is filled while the server starts.
         await _wait(process, partial(_is_open, config))
-        yield process
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -201,11 +197,11 @@ async def _ask_while_admitting(stage: Measured, load: Load) -> list[Result]:
 
 async def _listen(stage: Measured, load: Load) -> list[Result]:
     idle = percentile(await stage.relay.admit(stage.take(load.events), EVENTS_PER_SECOND), 99)
-    # Or the listeners hear of what came before them, too.
-    held = load.signals + load.asking_seconds * ADMITTED_PER_SECOND + load.events
-    await _wait(stage.process, partial(_is_indexed, stage.config, held))
+    # A feed that is behind would tell the listeners of what came before them, too.
+    with Reader(stage.config.node.data_dir) as reader:
+        head = reader.audit_head()
     before = process_usage(stage.pid)
-    async with _loading("listen", stage, load.listeners, load.events) as answer:
+    async with _loading("listen", stage, load.listeners, load.events, head) as answer:
         busy = percentile(await stage.relay.admit(stage.take(load.events), EVENTS_PER_SECOND), 99)
         heard = await answer()
     cpu = (process_usage(stage.pid).cpu_ms - before.cpu_ms) / (load.events / EVENTS_PER_SECOND * 1_000)
@@ -226,7 +222,7 @@ def _start(command: Sequence[str], stdout: int) -> subprocess.Popen[str]:
 
 
 @asynccontextmanager
-async def _loading(what: str, stage: Measured, first: int, second: int) -> AsyncIterator[Callable[[], Any]]:
+async def _loading(what: str, stage: Measured, *numbers: int) -> AsyncIterator[Callable[[], Any]]:
     """The process that loads, once it says that it is ready; what is yielded waits for its answer."""
     command = [
         sys.executable,
@@ -236,7 +232,7 @@ async def _loading(what: str, stage: Measured, first: int, second: int) -> Async
         str(stage.config.feed.port),
         str(stage.key_file),
     ]
-    process = _start([*command, str(first), str(second)], subprocess.PIPE)
+    process = _start([*command, *map(str, numbers)], subprocess.PIPE)
     assert process.stdout is not None  # noqa: S101 - it was asked for
     lines = process.stdout
 

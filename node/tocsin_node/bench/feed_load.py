@@ -1,6 +1,6 @@
 """A process that loads a feed: listeners that count what they hear, or clients that ask. Its answer is one JSON line.
 
-python -m tocsin_node.bench.feed_load listen PORT KEY_FILE COUNT EVENTS
+python -m tocsin_node.bench.feed_load listen PORT KEY_FILE COUNT EVENTS AFTER
 python -m tocsin_node.bench.feed_load ask PORT KEY_FILE CLIENTS SECONDS
 """
 
@@ -29,18 +29,26 @@ _AT = re.compile(rb'"at_ms":(\d+)')
 _HEAD_END = b"\r\n\r\n"
 
 
-async def listen(port: int, key: str, count: int, events: int) -> dict[str, Any]:
-    """Open so many streams, say so on a line, and read from each until it has heard so many signals."""
+async def listen(port: int, key: str, count: int, events: int, after: int) -> dict[str, Any]:
+    """Open so many streams, say so on a line, and read from each until it has heard so many signals.
+
+    All begin behind an entry of the record, and wait for a feed that has not come so far.
+    """
     opening = asyncio.Semaphore(OPEN_AT_ONCE)
     opened, lags, heard = asyncio.Barrier(count + 1), list[float](), list[int]()
 
     async def one() -> None:
         async with opening:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
-            writer.write(_request("/v1/live?kind=signal", key))
-            head = await reader.readuntil(_HEAD_END)
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode(errors="replace"))
+            while True:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+                writer.write(_request(f"/v1/live?kind=signal&after={after}", key))
+                head = await reader.readuntil(_HEAD_END)
+                if head.startswith(b"HTTP/1.1 200"):
+                    break
+                if not head.startswith(b"HTTP/1.1 400"):
+                    raise RuntimeError(head.decode(errors="replace"))
+                writer.close()
+                await asyncio.sleep(0.1)
         await opened.wait()
         found, tail = 0, b""
         while found < events and (data := await reader.read(2**20)):
@@ -100,10 +108,10 @@ def _request(path: str, key: str) -> bytes:
 def main() -> None:
     """Run as a process."""
     os.nice(NICENESS)
-    what, port, key_file, first, second = sys.argv[1:]
+    what, port, key_file, *numbers = sys.argv[1:]
     run = {"listen": listen, "ask": ask}[what]
     key = Path(key_file).read_text().strip()
-    print(json.dumps(asyncio.run(run(int(port), key, int(first), int(second)))), flush=True)
+    print(json.dumps(asyncio.run(run(int(port), key, *map(int, numbers)))), flush=True)
 
 
 if __name__ == "__main__":
