@@ -13,6 +13,7 @@ import random
 import re
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ async def listen(port: int, key: str, count: int, events: int, after: int) -> di
                 if not head.startswith(b"HTTP/1.1 400"):
                     raise RuntimeError(head.decode(errors="replace"))
                 writer.close()
+                await asyncio.sleep(0.1)
                 await asyncio.sleep(0.1)
         await opened.wait()
         found, tail = 0, b""
@@ -109,9 +111,9 @@ def main() -> None:
     """Run as a process."""
     os.nice(NICENESS)
     what, port, key_file, *numbers = sys.argv[1:]
-    run = {"listen": listen, "ask": ask}[what]
+    runs: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {"listen": listen, "ask": ask}
     key = Path(key_file).read_text().strip()
-    print(json.dumps(asyncio.run(run(int(port), key, *map(int, numbers)))), flush=True)
+    print(json.dumps(asyncio.run(runs[what](int(port), key, *map(int, numbers)))), flush=True)
 
 
 if __name__ == "__main__":
