@@ -51,7 +51,7 @@ async def bench_catch_up(group: str, advance: Callable[[], None], missed: int = 
         measured(group, "admission rate of the same feed", rate, "1/s"),
         measured(group, "catching up", missed / seconds, "1/s"),
         measured(group, "catching up over admission", missed / seconds / rate, "ratio", RATE_GOAL),
-        measured(group, "memory growth of relay and mesh while catching up", growth / _MEBIBYTE, "MiB", MEMORY_GOAL),
+        measured(group, "memory growth of the node while catching up", growth / _MEBIBYTE, "MiB", MEMORY_GOAL),
     ]
 
 
@@ -80,5 +80,4 @@ def _held(node: NodeProcess, publisher: bytes) -> int:
 
 
 def _memory(node: NodeProcess) -> int:
-    mesh = node.mesh_pid()
-    return sum(process_usage(pid).rss_bytes for pid in (node.pid, mesh) if pid is not None)
+    return sum(process_usage(pid).rss_bytes for pid in node.pids())

@@ -86,10 +86,16 @@ async def run_py_nodes(
 
 def _usage(nodes: Sequence[NodeProcess]) -> tuple[list[Usage], list[Usage]]:
     """What relays and meshes have used; raises NodeError where a mesh is down."""
-    pids = [node.mesh_pid() for node in nodes]
-    if None in pids:
-        raise NodeError("a mesh died under load")
-    return [process_usage(node.pid) for node in nodes], [process_usage(pid) for pid in pids if pid is not None]
+    relays: list[Usage] = []
+    meshes: list[Usage] = []
+    for node in nodes:
+        mesh = node.mesh_pid()
+        if mesh is None:
+            raise NodeError("a mesh died under load")
+        meshes.append(process_usage(mesh))
+        used = [process_usage(pid) for pid in node.pids() if pid != mesh]
+        relays.append(Usage(sum(u.cpu_ms for u in used), sum(u.rss_bytes for u in used)))
+    return relays, meshes
 
 
 async def _publish(

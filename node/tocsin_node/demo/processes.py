@@ -7,7 +7,7 @@ import os
 import signal as signals
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +121,20 @@ class NodeProcess:
 
     def mesh_pid(self) -> int | None:
         """The process id of its mesh, if one runs now."""
-        # trio starts processes from worker threads: each thread has children of its own.
+        return next((pid for pid, command in self._children() if b"tocsin_node.mesh" in command), None)
+
+    def pids(self) -> list[int]:
+        """The process ids of its relay and of all that the relay has started."""
+        return [self.pid, *(pid for pid, _ in self._children())]
+
+    def _children(self) -> Iterator[tuple[int, bytes]]:
+        """Process ids and command lines."""
+        # Processes are started from worker threads, too: each thread has children of its own.
         for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
             # a thread or a child may end meanwhile
             with contextlib.suppress(OSError):
                 for child in children.read_text().split():
-                    if b"tocsin_node.mesh" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        return int(child)
-        return None
+                    yield int(child), Path(f"/proc/{child}/cmdline").read_bytes()
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import structlog
 import trio
@@ -12,7 +13,6 @@ from tocsin_protocol.admission import Reason, malformation, may_publish
 from tocsin_protocol.body import decode_body
 from tocsin_protocol.envelope import Envelope, decode_envelope
 from tocsin_protocol.errors import DecodeError
-from tocsin_protocol.feed import is_valid_signature
 from tocsin_protocol.freshness import check_actionable
 from tocsin_protocol.roster import RosterIndex
 from tocsin_protocol.roster_model import Publisher
@@ -24,6 +24,8 @@ from tocsin_node.store.rules import Rules
 from tocsin_node.store.writer import Store
 
 from .metrics import Metrics
+from .signature_process import Claim, check_claims
+from .signatures import SignatureChecker
 
 # A batch at least this large is verified in a thread, so that the relay's other tasks go on meanwhile.
 THREAD_BATCH = 32
@@ -37,6 +39,7 @@ INTAKE_TASKS = 2
 _log = structlog.get_logger("tocsin.intake")
 
 FiledListener = Callable[[Filed, Path], None]
+CheckSignatures = Callable[[Sequence[Claim]], list[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class Verified:
     refused: Counter[Reason]
 
 
-def verify_batch(roster: RosterIndex, items: Sequence[bytes], now_ms: int) -> Verified:
+def verify_batch(
+    roster: RosterIndex, items: Sequence[bytes], now_ms: int, check: CheckSignatures = check_claims
+) -> Verified:
     """Check everything that needs no database; order is kept."""
     refused: Counter[Reason] = Counter()
     placed: list[tuple[Envelope, Publisher]] = []
@@ -63,8 +68,8 @@ def verify_batch(roster: RosterIndex, items: Sequence[bytes], now_ms: int) -> Ve
             refused[reason] += 1
         else:
             placed.append((envelope, publisher))
-    # One kind of work at a time: the tables of the curve and our own code drive each other out of the cache.
-    signed = [(envelope, publisher) for envelope, publisher in placed if is_valid_signature(envelope, publisher.key)]
+    answers = check([(envelope.digest, envelope.signature, publisher.key) for envelope, publisher in placed])
+    signed = list(compress(placed, answers))
     if len(signed) < len(placed):
         refused[Reason.BAD_SIGNATURE] += len(placed) - len(signed)
     return Verified([open_envelope(envelope, publisher, now_ms) for envelope, publisher in signed], refused)
@@ -106,6 +111,7 @@ class Intake:
         self._metrics = metrics
         self._now_ms = now_ms
         self._threads = trio.CapacityLimiter(INTAKE_TASKS)
+        self._signatures = SignatureChecker()
         # A lane each: whatever floods the one, the other is heard.
         self._lanes = {lane: trio.open_memory_channel[tuple[Admitted, float]](MAX_WAITING_FRAMES) for lane in LANES}
         self.listeners: list[FiledListener] = []
@@ -120,6 +126,10 @@ class Intake:
 
     async def run_intake(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Admit what the mesh hands over; what waits goes together."""
+        with self._signatures:
+            await self._admit_lanes(task_status)
+
+    async def _admit_lanes(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             for lane, (_, waiting) in self._lanes.items():
                 for _ in range(1 if lane == CRITICAL else INTAKE_TASKS):
@@ -132,7 +142,9 @@ class Intake:
         since = trio.current_time() if since is None else since
         rules, now_ms = self._rules(), self._now_ms()
         if len(items) >= THREAD_BATCH:
-            verified = await trio.to_thread.run_sync(verify_batch, rules.roster, items, now_ms, limiter=self._threads)
+            verified = await trio.to_thread.run_sync(
+                verify_batch, rules.roster, items, now_ms, self._signatures.check, limiter=self._threads
+            )
         else:
             verified = verify_batch(rules.roster, items, now_ms)
         self._metrics.count_refused(verified.refused)
