@@ -3,7 +3,7 @@
 → how many (4 bytes, big-endian), then for each its digest (32 bytes), signature (64) and key (33)
 ← for each one byte: 1 where the signature is by the key, else 0
 
-It says READY first, and ends when the relay's end of the socket does. Little is imported: it weighs some 20 MB.
+It says READY first, and ends when the relay's end of the socket does. Little is imported: it weighs less than 20 MB.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from tocsin_protocol.errors import SignatureError
 from tocsin_protocol.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify_digest
 
+# Another byte with another layout: the package may have been upgraded since the relay was started.
 READY = b"+"
 COUNT = struct.Struct(">I")
 _CLAIM = struct.Struct(f"32s{SIGNATURE_BYTES}s{PUBLIC_KEY_BYTES}s")

@@ -25,7 +25,8 @@ ANSWER_SECONDS = 1.0
 # After a fault no other process is started for this long.
 REST_SECONDS = 60.0
 
-_COMMAND = (sys.executable, "-m", "tocsin_node.relay.signature_process")
+# -P: whose module it runs, it believes; nothing comes from the folder that the relay was started in.
+_COMMAND = (sys.executable, "-P", "-m", "tocsin_node.relay.signature_process")
 
 _log = structlog.get_logger("tocsin.signatures")
 
@@ -46,7 +47,7 @@ class SignatureChecker:
         self._is_open = True
 
     def __exit__(self, *_: object) -> None:
-        # A thread that was left behind may be asking still.
+        # A thread of sync may be asking still.
         with self._lock:
             self._is_open = False
             self._part()
@@ -70,20 +71,21 @@ class SignatureChecker:
             if self._helper is None:
                 self._helper = _Helper()
             return self._helper.ask(claims)
-        except OSError as exc:
-            _log.warning("the process that checks signatures is of no use; we do it", why=str(exc))
-            self._rest_until = time.monotonic() + REST_SECONDS
+        except Exception as exc:  # noqa: BLE001 - whatever it was, we can do without the process
+            # First of all: an answer that is still to come would be taken for one about the next batch.
             self._part()
+            self._rest_until = time.monotonic() + REST_SECONDS
+            _log.warning("the process that checks signatures is of no use; we do it", why=repr(exc))
             return None
 
     def _part(self) -> None:
-        if self._helper is not None:
-            self._helper.end()
-            self._helper = None
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            helper.end()
 
 
 class _Helper:
-    """One process and our end of its socket; every fault of it is an OSError."""
+    """One process and our end of its socket. After any fault it has to be ended."""
 
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path as FilePath
 
 import pytest
@@ -49,6 +50,17 @@ BAD = [
 ]
 MIXED = [*GOOD[:3], *BAD, *GOOD[3:]]
 WANTED = [made in GOOD for made in MIXED]
+FORGED = (BAD * len(GOOD))[: len(GOOD)]
+
+# Where our own process is looked for, this one says yes to everything.
+CREDULOUS = """
+import socket
+with socket.socket(fileno=0) as ours, ours.makefile("rb") as requests:
+    ours.sendall(b"+")
+    while head := requests.read(4):
+        requests.read(129 * int.from_bytes(head, "big"))
+        ours.sendall(b"\\1" * int.from_bytes(head, "big"))
+"""
 
 
 async def started(checker: SignatureChecker) -> int:
@@ -71,6 +83,12 @@ def environment_of(pid: int) -> bytes:
     return FilePath(f"/proc/{pid}/environ").read_bytes()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that has much to do a process is slow, and none of these tests is about that."""
+    monkeypatch.setattr(signatures, "ANSWER_SECONDS", float(DEADLINE_SECONDS))
+
+
 @pytest.fixture
 def checker() -> Iterator[SignatureChecker]:
     made = SignatureChecker()
@@ -84,10 +102,11 @@ def test_we_tell_good_from_bad() -> None:
 
 async def test_the_process_tells_good_from_bad(checker: SignatureChecker) -> None:
     assert checker.check(MIXED) == WANTED
-    await started(checker)
+    pid = await started(checker)
     assert checker.check(MIXED) == WANTED
     assert checker.check([]) == []
     assert checker.check(MIXED * 50) == WANTED * 50
+    assert checker.pid == pid
 
 
 async def test_the_process_ends_with_the_checker() -> None:
@@ -118,7 +137,7 @@ def test_the_process_ends_when_the_other_end_is_gone_and_not_by_ctrl_c() -> None
         process.wait()
 
 
-async def test_it_sees_nothing_of_our_environment(checker: SignatureChecker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_sees_no_secret_of_our_environment(checker: SignatureChecker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_PASSPHRASE_FILE", "/nowhere")
     pid = await started(checker)
     assert b"TOCSIN" not in environment_of(pid)
@@ -142,6 +161,51 @@ async def test_a_frozen_process_is_ended(checker: SignatureChecker, monkeypatch:
     os.kill(pid, signal.SIGSTOP)
     assert checker.check(MIXED * 50) == WANTED * 50
     assert not is_running(pid)
+
+
+async def test_no_answer_is_left_for_the_next_batch_where_the_log_takes_no_line(
+    checker: SignatureChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def warning(self, *_: object, **__: object) -> None:
+            raise BlockingIOError
+
+    pid = await started(checker)
+    os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(signatures, "ANSWER_SECONDS", 0.1)
+        patch.setattr(signatures, "_log", Full())
+        with pytest.raises(BlockingIOError):
+            checker.check(GOOD)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+    assert checker.check(FORGED) == [False] * len(FORGED)
+
+
+async def test_no_answer_is_left_for_the_next_batch_by_a_fault_of_ours(
+    checker: SignatureChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def receive(*_: object) -> bytes:
+        raise MemoryError
+
+    await started(checker)
+    with monkeypatch.context() as patch, suppress(MemoryError):
+        patch.setattr(signatures._Helper, "_receive", receive)
+        assert checker.check(GOOD) == [True] * len(GOOD)
+    assert checker.check(FORGED) == [False] * len(FORGED)
+
+
+async def test_nothing_is_run_from_the_folder_the_relay_stands_in(
+    checker: SignatureChecker, monkeypatch: pytest.MonkeyPatch, tmp_path: FilePath
+) -> None:
+    package = tmp_path / "tocsin_node" / "relay"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    (package / "signature_process.py").write_text(CREDULOUS)
+    monkeypatch.chdir(tmp_path)
+    await started(checker)
+    assert checker.check(MIXED) == WANTED
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit(1)", "import os, time; os.write(0, b'?'); time.sleep(600)"])
