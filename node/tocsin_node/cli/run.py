@@ -130,7 +130,7 @@ async def _run_feed_process(home: Path) -> None:
     import trio
 
     log = structlog.get_logger("tocsin.up")
-    command = [sys.executable, "-m", "tocsin_node.cli", "serve", "--until-stdin-ends", "--home", str(home)]
+    command = [sys.executable, "-P", "-m", "tocsin_node.cli", "serve", "--until-stdin-ends", "--home", str(home)]
     # Nobody writes to it: its end says that we are gone, by kill -9 too.
     stdin, held = os.pipe()
     try:

@@ -251,7 +251,7 @@ class MeshSupervisor:
 def _start(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A mesh that is frozen when we are killed would keep its port from the next relay, so it asks the kernel to be
     # killed with the thread that started it. That must be this one: trio's own way takes a worker, which soon ends.
-    command = [sys.executable, "-m", "tocsin_node.mesh", str(path), str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "tocsin_node.mesh", str(path), str(os.getpid())]
     return subprocess.Popen(command, env=environment)
 
 

@@ -55,7 +55,7 @@ async def run_exporter(data_dir: Path) -> None:
 
 async def _run_once(data_dir: Path) -> int:
     # Nobody writes to it: its end says that we are gone, by kill -9 too.
-    command = [sys.executable, "-m", "tocsin_node.api.taxii", str(data_dir)]
+    command = [sys.executable, "-P", "-m", "tocsin_node.api.taxii", str(data_dir)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # noqa: ASYNC220 - it starts in no time
         try:
             while process.poll() is None:  # noqa: ASYNC110 - its end has no event that every loop can wait for
