@@ -81,6 +81,11 @@ def feed_key(node: NodeProcess, scope: Scope = Scope.OPERATOR) -> dict[str, str]
         return {"Authorization": f"Bearer {create_key(database, scope, 'test', now_ms(), MAX_UINT)}"}
 
 
+async def get(node: NodeProcess, path: str, **query: Any) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, timeout=START_SECONDS) as client:
+        return await client.get(url_of(node, path), params=query, headers=feed_key(node))
+
+
 def url_of(node: NodeProcess, path: str) -> str:
     """Where a node's feed shows something."""
     return f"http://{node.config.feed.listen}{path}"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import h11
-import httpx
 import trio
 from e2e_kit import (
     SETTLE_SECONDS,
@@ -17,6 +16,7 @@ from e2e_kit import (
     VAULT,
     add_webhook,
     feed_key,
+    get,
     make_network,
     make_notes,
     make_signal,
@@ -82,11 +82,6 @@ async def collect(
 def parse(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().splitlines())
     return Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
-
-
-async def get(node: NodeProcess, path: str, **query: Any) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=START_SECONDS) as client:
-        return await client.get(url_of(node, path), params=query, headers=feed_key(node))
 
 
 async def wait_health(node: NodeProcess, status: int, word: str = "") -> dict[str, Any]:

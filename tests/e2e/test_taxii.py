@@ -11,6 +11,7 @@ import trio
 from e2e_kit import (
     SETTLE_SECONDS,
     feed_key,
+    get,
     make_network,
     make_signal,
     publish,
@@ -20,7 +21,6 @@ from e2e_kit import (
     wait_served,
 )
 from stix2validator import ValidationOptions, validate_instance
-from test_feed import get
 from tocsin_node.api.feed_db import open_feed_db
 from tocsin_node.api.keys import Scope
 from tocsin_node.api.suggestions import State, read_suggestions
