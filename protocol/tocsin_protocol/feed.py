@@ -10,7 +10,7 @@ from .envelope import FIRST_SEQUENCE, MAX_ENVELOPE_BYTES, Envelope, decode_envel
 from .errors import DecodeError, SignatureError
 from .fields import list_of
 from .ids import NO_DIGEST
-from .signing import Domain, address_of_key, verify_digest
+from .signing import Domain, address_of_key, is_signed_by, verify_digest
 
 MAX_PROOF_BYTES = 2 * MAX_ENVELOPE_BYTES + 16
 
@@ -90,8 +90,4 @@ def verify_equivocation(domain: Domain, public_key: bytes, proof: bytes) -> tupl
 
 def is_valid_signature(envelope: Envelope, public_key: bytes) -> bool:
     """Whether the envelope is signed by this key."""
-    try:
-        verify_digest(public_key, envelope.digest, envelope.signature)
-    except SignatureError:
-        return False
-    return True
+    return is_signed_by(public_key, envelope.digest, envelope.signature)

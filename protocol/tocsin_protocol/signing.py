@@ -112,6 +112,15 @@ def verify_digest(public_key: bytes, digest: bytes, signature: bytes) -> None:
         raise SignatureError("signature is not by the publisher's key")
 
 
+def is_signed_by(public_key: bytes, digest: bytes, signature: bytes) -> bool:
+    """Whether `verify_digest` raises nothing."""
+    try:
+        verify_digest(public_key, digest, signature)
+    except SignatureError:
+        return False
+    return True
+
+
 def recover_key(digest: bytes, signature: bytes) -> bytes:
     """The 33-byte key that made an EIP-2098 signature over a 32-byte digest; raises SignatureError."""
     if len(signature) != SIGNATURE_BYTES:

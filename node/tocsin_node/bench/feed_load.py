@@ -26,6 +26,9 @@ from .figures import percentile
 NICENESS = 10
 LISTEN_SECONDS = 300.0
 OPEN_AT_ONCE = 20
+# A feed that is behind is asked again, for a minute.
+LOOK_SECONDS = 0.1
+MAX_LOOKS = 600
 _AT = re.compile(rb'"at_ms":(\d+)')
 _HEAD_END = b"\r\n\r\n"
 
@@ -40,7 +43,7 @@ async def listen(port: int, key: str, count: int, events: int, after: int) -> di
 
     async def one() -> None:
         async with opening:
-            while True:
+            for _ in range(MAX_LOOKS):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
                 writer.write(_request(f"/v1/live?kind=signal&after={after}", key))
                 head = await reader.readuntil(_HEAD_END)
@@ -49,8 +52,9 @@ async def listen(port: int, key: str, count: int, events: int, after: int) -> di
                 if not head.startswith(b"HTTP/1.1 400"):
                     raise RuntimeError(head.decode(errors="replace"))
                 writer.close()
-                await asyncio.sleep(0.1)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                raise RuntimeError(f"the feed has not come to entry {after}")
         await opened.wait()
         found, tail = 0, b""
         while found < events and (data := await reader.read(2**20)):

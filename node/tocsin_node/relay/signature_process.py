@@ -13,8 +13,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from tocsin_protocol.errors import SignatureError
-from tocsin_protocol.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify_digest
+from tocsin_protocol.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, is_signed_by
 
 # Another byte with another layout: the package may have been upgraded since the relay was started.
 READY = b"+"
@@ -32,15 +31,7 @@ def encode_claims(claims: Sequence[Claim]) -> bytes:
 
 def check_claims(claims: Sequence[Claim]) -> list[bool]:
     """Whether each signature is by its key, in the same order."""
-    return [_holds(*claim) for claim in claims]
-
-
-def _holds(digest: bytes, signature: bytes, key: bytes) -> bool:
-    try:
-        verify_digest(key, digest, signature)
-    except SignatureError:
-        return False
-    return True
+    return [is_signed_by(key, digest, signature) for digest, signature, key in claims]
 
 
 def main() -> None:

@@ -52,12 +52,6 @@ class SignatureChecker:
             self._is_open = False
             self._part()
 
-    @property
-    def pid(self) -> int | None:
-        """The process that checks, once there is one."""
-        helper = self._helper
-        return helper.process.pid if helper is not None and helper.is_ready else None
-
     def check(self, claims: Sequence[Claim]) -> list[bool]:
         """Whether each signature is by its key, in the same order."""
         with self._lock:
